@@ -1,0 +1,9 @@
+"""Errors of this room."""
+
+from __future__ import annotations
+
+from ..stylegan2.errors import MicromotionError
+
+
+class SubspaceError(MicromotionError):
+    """Anchors, a scorer, a subspace or a sweep cannot be used as asked; the message is one sentence for the user."""

@@ -1,0 +1,128 @@
+"""Text scorers: the native file, the cut vocabulary, the area resampling."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from micromotion.subspaces.anchors import load_scorer
+from micromotion.subspaces.anchors import scorer as room
+from micromotion.subspaces.errors import SubspaceError
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
+    "text_cfg": {"context_length": 16, "width": 32, "heads": 2, "layers": 1},
+    "merges": 300,
+    "normalize": False,
+}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("scorer") / "tiny.safetensors"
+    room.save_scorer(room.build_model(TINY), TINY, path)
+    return path
+
+
+def test_the_whole_vocabulary_is_open_clips_own():
+    import open_clip
+
+    texts = ["a person with 40% smile", "grey hair & <i>glasses</i>", "Ünïcode ☃"]
+    assert torch.equal(room.tokenizer(48894, 77)(texts), open_clip.get_tokenizer("ViT-B-32")(texts))
+
+
+def test_a_cut_vocabulary_keeps_start_and_end_last_and_encodes_anything():
+    tokenize = room.tokenizer(300, 16)
+    ids = tokenize(["a person ☃", "a person with a really very extraordinarily large smile indeed"])
+    assert ids.shape == (2, 16)
+    assert tokenize.vocab_size == 814
+    assert ids[:, 0].tolist() == [812, 812]
+    assert ids.max(1).values.tolist() == [813, 813]
+    assert tokenize.decode(tokenize.encode("a person ☃")).strip() == "a person ☃"
+
+
+def test_a_saved_scorer_scores_as_the_model_does(file):
+    torch.manual_seed(0)
+    model, images = room.build_model(TINY).eval(), torch.randn(2, 3, 16, 16)
+    expected = (
+        F.normalize(model.encode_image(images), dim=-1) @ F.normalize(model.encode_text(room.tokenizer(300, 16)(["a", "b"])), dim=-1).T
+    )
+    assert torch.allclose(load_scorer(file).score(images, ["a", "b"]), expected, atol=5e-3)
+
+
+def test_scores_have_gradients_in_the_pictures_and_none_in_the_weights(file):
+    scorer, images = load_scorer(file), torch.randn(1, 3, 24, 24, requires_grad=True)
+    scorer.score(images, ["a smile"]).sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert all(p.grad is None and not p.requires_grad for p in scorer.parameters())
+
+
+def test_a_scorer_loaded_in_inference_mode_still_has_gradients(file):
+    with torch.inference_mode():
+        scorer = load_scorer(file)
+        with torch.inference_mode(False), torch.enable_grad():
+            images = torch.randn(1, 3, 24, 24, requires_grad=True)
+            scorer.score(images, ["a smile"]).sum().backward()
+    assert images.grad.abs().sum() > 0
+
+
+def test_normalize_shifts_pictures_by_clips_mean_and_deviation(file):
+    scorer = load_scorer(file)
+    images = torch.rand(1, 3, 16, 16) * 2 - 1
+    expected = scorer.encode_images(
+        (images / 2 + 0.5 - torch.tensor(room.CLIP_MEAN)[:, None, None]) / torch.tensor(room.CLIP_STD)[:, None, None]
+    )
+    scorer.normalize = True
+    assert torch.allclose(scorer.encode_images(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 256, 1024])
+def test_area_resampling_equals_the_published_upsampling_and_pooling(size):
+    images = torch.randn(1, 3, size, size) if size <= 256 else torch.randn(1, 1, size, size)
+    up = images.repeat_interleave(7, 2).repeat_interleave(7, 3)
+    assert torch.allclose(room.resample(images, 224), F.avg_pool2d(up, size // 32), atol=2e-5)
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(128, 64), (100, 64), (24, 64), (7, 3)])
+def test_area_rows_are_averages_that_keep_the_mean(n_in, n_out):
+    matrix = room.area_matrix(n_in, n_out)
+    assert torch.allclose(matrix.sum(1), torch.ones(n_out), atol=1e-6)
+    assert torch.allclose(matrix.sum(0), torch.full((n_in,), n_out / n_in), atol=1e-6)
+
+
+def rewritten(file, tmp_path, **changes):
+    header = {"kind": "scorer", "version": 1, "config": TINY, **changes}
+    path = tmp_path / "changed.safetensors"
+    save_file(load_file(file), str(path), metadata={"micromotion": json.dumps(header)})
+    return path
+
+
+def test_bad_files_get_one_sentence(file, tmp_path):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(file.read_bytes()[:1000])
+    cases = {
+        rewritten(file, tmp_path, version=9): "Update micromotion",
+        cut: "cut short",
+        tmp_path / "absent.safetensors": "absent",
+    }
+    for path, words in cases.items():
+        with pytest.raises(SubspaceError, match=words):
+            load_scorer(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kind": "generator"}, "a generator"),
+        ({"config": {**TINY, "merges": 10}}, "do not fit"),
+        ({"config": {"merges": 10}}, "do not fit"),
+    ],
+)
+def test_another_kind_of_file_or_a_wrong_configuration_gets_one_sentence(file, tmp_path, changes, words):
+    with pytest.raises(SubspaceError, match=words):
+        load_scorer(rewritten(file, tmp_path, **changes))
