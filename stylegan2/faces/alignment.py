@@ -1,0 +1,208 @@
+"""Photo -> square: the official FFHQ procedure, 8 bit for 8 bit, and a smooth tensor form of it for clips (arXiv 1812.04948, appendix)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from .crop import Crop
+from .errors import FaceError
+from .landmarks import Face, check_inside, check_landmarks
+from .pictures import Pictures, as_pictures, check_finite
+
+
+def align(image, landmarks, size: int, *, transform_size: int | None = None, value_range: tuple[float, float] = (-1, 1)):
+    """Bring a face to FFHQ framing: ``square, Crop``; 8-bit identical to the official procedure.
+
+    ``image`` is a picture or a batch of one size: a tensor ``[C, H, W]`` or ``[N, C, H, W]``, an array ``[H, W, C]`` or ``[N, H, W, C]``, or PIL
+    images; floats span ``value_range``. ``landmarks`` are 68 points (x, y) in pixels ``[68, 2]``, a ``Face``, a ``Crop`` to be used again, the
+    word "aligned" for a picture that is already framed, or a list of these, one for each picture or several for one picture (all faces as a
+    batch). ``size`` is the side of the square; the photo is sampled at ``transform_size`` first (``size`` unless given, as pSp, e4e and ReStyle
+    do; FFHQ itself uses 1024 and 4096).
+
+    Returns the squares in the form and range that came in, RGB, and a ``Crop``, or a tuple of them when ``landmarks`` is a list.
+    Raises FaceError when a face is cut by the border, for NaN, for empty batches and for sizes that do not fit together.
+    """
+    pictures = as_pictures(image, "image", value_range)
+    check_finite(pictures.frames, "image")
+    crops, several = crops_for(landmarks, pictures.size, size)
+    count = paired_count(len(pictures), len(crops), "image", "landmarks")
+    squares = [_official(pictures.rgb(i % len(pictures)), crops[i % len(crops)], transform_size or size) for i in range(count)]
+    single = pictures.single and not several
+    result = pictures.give_back(pictures.from_8bit(np.stack(squares)), single)
+    return result, (tuple(crops) if several else crops[0])
+
+
+def crops_for(landmarks, size: tuple[int, int], side: int) -> tuple[list[Crop], bool]:
+    """What a caller may call landmarks -> crops of photos of ``size`` (width, height), and whether it was a list."""
+    if side < 1:
+        raise FaceError(f"The size of the square must be at least 1 px, not {side}.")
+    if not _is_many(landmarks):
+        return [_crop_for(landmarks, size, side, "The face")], False
+    if len(landmarks) == 0:
+        raise FaceError("landmarks is an empty batch: no face to align.")
+    return [_crop_for(one, size, side, f"The face of frame {i}") for i, one in enumerate(landmarks)], True
+
+
+def _is_many(landmarks) -> bool:
+    if isinstance(landmarks, (str, Face, Crop)):
+        return False
+    if isinstance(landmarks, Sequence) and (len(landmarks) == 0 or isinstance(landmarks[0], (str, Face, Crop))):
+        return True
+    return np.ndim(landmarks) == 3
+
+
+def _crop_for(landmarks, size: tuple[int, int], side: int, where: str) -> Crop:
+    if isinstance(landmarks, str):
+        if landmarks != "aligned":
+            raise FaceError(f'landmarks must be points, faces, crops or the word "aligned", not {landmarks!r}.')
+        return Crop.aligned(size, side)
+    if isinstance(landmarks, Crop):
+        check_size(landmarks, size, "image")
+        return landmarks.at(side)
+    points = check_landmarks(getattr(landmarks, "landmarks", landmarks), f"The landmarks of {where.lower()}")
+    check_inside(points, size, where)
+    return Crop.from_landmarks(points, size, side)
+
+
+def check_size(crop: Crop, size: tuple[int, int], name: str) -> None:
+    """A crop belongs to photos of one size."""
+    if tuple(crop.size) != tuple(size):
+        raise FaceError(
+            f"This crop was made for a {crop.size[0]} x {crop.size[1]} px photo and {name} is {size[0]} x {size[1]} px: "
+            "use the photo that was aligned, or align this one."
+        )
+
+
+def paired_count(first: int, second: int, first_name: str, second_name: str) -> int:
+    """Length of two batches taken together; one may stand for all."""
+    if first != second and 1 not in (first, second):
+        raise FaceError(f"{first_name} has {first} frames and {second_name} {second}: give as many, or one for all.")
+    return max(first, second)
+
+
+def _official(photo: np.ndarray, crop: Crop, transform_size: int) -> np.ndarray:
+    """``[H, W, 3]`` uint8 -> ``[side, side, 3]`` uint8, step by step as FFHQ was made."""
+    image = Image.fromarray(photo)
+    if crop.is_whole:
+        return np.asarray(_lanczos(image, crop.side))
+    image, quad = _shrink(image, np.asarray(crop.quad), crop.shrink)
+    length = crop.length / crop.shrink
+    border = max(int(np.rint(length * 0.1)), 3)
+    image, quad = _cut(image, quad, border)
+    image, quad = _pad(image, quad, border, length)
+    image = image.transform(
+        (transform_size, transform_size), Image.Transform.QUAD, tuple((quad + 0.5).flatten()), Image.Resampling.BILINEAR
+    )
+    return np.asarray(_lanczos(image, crop.side) if crop.side < transform_size else image)
+
+
+def _lanczos(image: Image.Image, side: int) -> Image.Image:
+    return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _shrink(image: Image.Image, quad: np.ndarray, factor: int) -> tuple[Image.Image, np.ndarray]:
+    if factor <= 1:
+        return image, quad
+    size = tuple(int(np.rint(edge / factor)) for edge in image.size)
+    return image.resize(size, Image.Resampling.LANCZOS), quad / factor
+
+
+def _bounds(quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.floor(quad.min(axis=0)).astype(int), np.ceil(quad.max(axis=0)).astype(int)
+
+
+def _cut(image: Image.Image, quad: np.ndarray, border: int) -> tuple[Image.Image, np.ndarray]:
+    low, high = _bounds(quad)
+    low, high = np.maximum(low - border, 0), np.minimum(high + border, image.size)
+    if (high - low < image.size).any():
+        return image.crop((*low.tolist(), *high.tolist())), quad - low
+    return image, quad
+
+
+def _pad(image: Image.Image, quad: np.ndarray, border: int, length: float) -> tuple[Image.Image, np.ndarray]:
+    """Reflect what lies outside, and let it fade to a blur and then to the median colour."""
+    low, high = _bounds(quad)
+    before, after = np.maximum(border - low, 0), np.maximum(high - image.size + border, 0)
+    if max(before.max(), after.max()) <= border - 4:
+        return image, quad
+    least = int(np.rint(length * 0.3))
+    before, after = np.maximum(before, least), np.maximum(after, least)
+    pixels = np.pad(np.float32(image), ((before[1], after[1]), (before[0], after[0]), (0, 0)), "reflect")
+    fade = _fade(pixels.shape[:2], before, after)[..., None]
+    pixels += (gaussian_blur(pixels, length * 0.02) - pixels) * np.clip(fade * 3 + 1, 0, 1)
+    pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(fade, 0, 1)
+    return Image.fromarray(np.uint8(np.clip(np.rint(pixels), 0, 255))), quad + before
+
+
+def _fade(shape: tuple[int, int], before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """1 at the outer edge of the padding, 0 where the photo begins, negative inside it. ``[H, W]``"""
+    # Positions are float32 and the division is not: that is what the official code does under NumPy 2, and it decides a few roundings.
+    down, across = (np.minimum(i / b, i[::-1] / a) for i, b, a in zip(_positions(shape), before[::-1], after[::-1]))
+    return np.maximum(1 - across[None, :], 1 - down[:, None])
+
+
+def _positions(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.arange(n, dtype=np.float32).astype(np.float64) for n in shape)
+
+
+def gaussian_blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur ``[H, W, C]`` float32 along both axes, mirrored at the edges, the kernel cut at 4 sigma; float64 sums, as SciPy has them."""
+    radius = int(4 * sigma + 0.5)
+    if radius == 0:
+        return pixels
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel /= kernel.sum()
+    rows = _convolve(pixels, kernel)
+    return _convolve(rows.transpose(1, 0, 2), kernel).transpose(1, 0, 2)
+
+
+def _convolve(pixels: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Convolve the first axis with a symmetric kernel, as one banded matrix times overlapping blocks: the fastest form in float64."""
+    radius, length = len(kernel) // 2, len(pixels)
+    block = max(2 * radius, 32)
+    band = np.zeros((block, block + 2 * radius))
+    for row in range(block):
+        band[row, row : row + 2 * radius + 1] = kernel
+    padded = np.pad(pixels.reshape(length, -1), ((radius, radius), (0, 0)), "symmetric")
+    out = np.empty((length, padded.shape[1]), dtype=np.float32)
+    for start in range(0, length, block):
+        rows = min(block, length - start)
+        out[start : start + rows] = band[:rows, : rows + 2 * radius] @ padded[start : start + rows + 2 * radius].astype(np.float64)
+    return out.reshape(pixels.shape)
+
+
+def sample(frames: torch.Tensor, crops: Sequence[Crop], side: int) -> torch.Tensor:
+    """Squares of a clip in floats: frames ``[F, C, H, W]`` -> ``[F, C, side, side]``, on the frames' device.
+
+    Continuous in the crop, which the official procedure is not (its reduction is a whole number, its padding starts at once): a crop that
+    drifts by a hundredth of a pixel changes the square by as little. Area-averaged where the photo is finer than the square; what lies outside
+    the photo is its mirror image. One crop may stand for all frames.
+    """
+    count = paired_count(len(frames), len(crops), "image", "crop")
+    dense = max(1, int(np.ceil(max(crop.length for crop in crops) / side)))
+    rows = [_sample_one(frames[i % len(frames)], crops[i % len(crops)], side, dense) for i in range(count)]
+    return torch.stack(rows)
+
+
+def _sample_one(frame: torch.Tensor, crop: Crop, side: int, dense: int) -> torch.Tensor:
+    # The centre of pixel 0 is 0 here, and reflection about it is what align_corners means to grid_sample.
+    height, width = frame.shape[1:]
+    at = (np.arange(side * dense) + 0.5) / (side * dense)
+    nw, sw, _, ne = np.asarray(crop.quad) / [max(width - 1, 1) / 2, max(height - 1, 1) / 2] - 1
+    across, down = (torch.from_numpy(at[:, None] * v).float().to(frame.device) for v in (ne - nw, sw - nw))
+    grid = across[None] + down[:, None] + torch.from_numpy(nw).float().to(frame.device)  # [S, S, 2]
+    square = F.grid_sample(frame[None].float(), grid[None], mode="bilinear", padding_mode="reflection", align_corners=True)
+    return F.avg_pool2d(square, dense)[0].to(frame.dtype)
+
+
+def clip_squares(pictures: Pictures, crops: Sequence[Crop], side: int) -> torch.Tensor:
+    """``sample`` for pictures of any dtype: ``[F, 3, side, side]`` in their own dtype and range."""
+    frames = pictures.frames[:, :3].expand(-1, 3, -1, -1)
+    if frames.is_floating_point():
+        return sample(frames, crops, side)
+    return pictures.cast(torch.cat([sample(frames[i : i + 1].float(), [crop], side) for i, crop in enumerate(crops)]))
