@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from .ops import bias_act, fir_kernel, modulated_conv2d, upsample2d
+from .ops import bias_act, demodulation, fir_kernel, modulated_conv2d, upsample2d
 
 NOISE_MODES = ("const", "random", "none")
 
@@ -115,8 +115,10 @@ class ConvLayer(nn.Module):
         self.register_buffer("resample_filter", fir_kernel(arch.resample_filter))
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: str, gain: float = 1.0) -> torch.Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w), up=self.up, kernel=self.resample_filter)
-        return bias_act(x, self.bias, self._noise(x, noise), activation=self.activation, gain=gain, clamp=self.clamp)
+        style = self.affine(w)
+        x = modulated_conv2d(x, self.weight, style, demodulate=False, up=self.up, kernel=self.resample_filter)
+        scale = demodulation(self.weight, style)
+        return bias_act(x, self.bias, self._noise(x, noise), scale=scale, activation=self.activation, gain=gain, clamp=self.clamp)
 
     def _noise(self, x: torch.Tensor, mode: str) -> torch.Tensor | None:
         if mode == "none" or not self.use_noise:
@@ -138,7 +140,11 @@ class ToRGB(nn.Module):
         self.weight_gain = 1 / n_in**0.5
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w) * self.weight_gain, demodulate=False)
+        style = self.affine(w) * self.weight_gain
+        weight = self.weight[:, :, 0, 0] * style[:, None]  # [N, C, I]
+        n, _, h, width = x.shape
+        x = x.permute(0, 2, 3, 1).reshape(n, h * width, -1) @ weight.transpose(1, 2)
+        x = x.reshape(n, h, width, -1).permute(0, 3, 1, 2)
         return bias_act(x, self.bias, activation="linear", clamp=self.clamp)
 
 
@@ -180,7 +186,7 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor | None, img: torch.Tensor | None, codes: torch.Tensor, noise: str):
         rows = codes.unbind(1)[self.row :]
         if self.first:
-            x, rows = self.const.expand(len(codes), -1, -1, -1), (None, *rows)
+            x, rows = self.const.expand(len(codes), -1, -1, -1).contiguous(memory_format=torch.channels_last), (None, *rows)
         elif self.resnet:
             shortcut = self.skip(x)
             x = self.conv1(self.conv0(x, rows[0], noise), rows[1], noise, gain=0.5**0.5) + shortcut

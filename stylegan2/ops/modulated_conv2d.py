@@ -26,14 +26,15 @@ def modulated_conv2d(
     style and the output by the norm, so that all samples share one kernel.
     With ``up`` the output is twice as large: transposed convolution, then the low-pass ``kernel`` with gain 4.
     """
-    x = x * style[:, :, None, None]
+    x = x * style.to(x.dtype)[:, :, None, None]
     x = _up_conv(x, weight, kernel) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
     return x * demodulation(weight, style)[:, :, None, None] if demodulate else x
 
 
 def demodulation(weight: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
     """Return ``1 / ||weight[o] * style[n]||`` as ``[N, O]``."""
-    return (style.square() @ weight.square().sum((2, 3)).T + EPSILON).rsqrt()
+    with torch.autocast(weight.device.type, enabled=False):
+        return (style.to(weight.dtype).square() @ weight.square().sum((2, 3)).T + EPSILON).rsqrt()
 
 
 def _up_conv(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:

@@ -17,8 +17,9 @@ def filter2d(x: torch.Tensor, kernel: torch.Tensor, pad: tuple[int, int]) -> tor
     """Convolve every channel of ``x [N, C, H, W]`` with ``kernel [m, m]``, zero padding ``(before, after)`` on both axes."""
     channels = x.shape[1]
     weight = kernel.flip(0, 1).to(x)[None, None].expand(channels, 1, -1, -1)
-    x = F.pad(x, (pad[0], pad[1], pad[0], pad[1]))
-    return F.conv2d(x, weight, groups=channels)
+    if pad[0] == pad[1]:
+        return F.conv2d(x, weight, padding=pad[0], groups=channels)
+    return F.conv2d(F.pad(x, (*pad, *pad)), weight, groups=channels)
 
 
 def upsample2d(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
