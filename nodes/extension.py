@@ -1,0 +1,17 @@
+"""The extension: its node list and its model folders."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import codes, faces, host, loaders, subspaces, sweep
+
+
+class Micromotion(ComfyExtension):
+    """All nodes of the pack."""
+
+    async def on_load(self) -> None:
+        host.register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [*loaders.NODES, *faces.NODES, *codes.NODES, *subspaces.NODES, *sweep.NODES]

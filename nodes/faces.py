@@ -1,0 +1,5 @@
+"""Nodes between photos and aligned squares."""
+
+from __future__ import annotations
+
+NODES = []

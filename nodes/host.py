@@ -1,0 +1,251 @@
+"""The border to ComfyUI: folders, weights it may move, progress and interrupt, IMAGE layout, gradients."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from comfy_execution.utils import get_executing_context
+from PIL import Image
+from torch import nn
+
+from ..stylegan2.errors import MicromotionError
+
+log = logging.getLogger("micromotion")
+
+EMBEDDED = " (embedded)"
+PREVIEW_SIDE = 512  # pixels
+PREVIEW_SECONDS = 0.1
+
+
+class HostError(MicromotionError):
+    """A sentence for the user of the graph."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One kind of file: its models folder, its extensions, the embedded files, and where more come from."""
+
+    name: str
+    extensions: tuple[str, ...]
+    embedded: dict[str, str]  # shown name -> path under the embedded weights
+    source: str
+
+
+CHECKPOINTS = (".safetensors", ".pkl", ".pt", ".pth")
+MOTIONS = ("smile", "anger", "eyes", "turn", "age")
+FOLDERS = {
+    "generator": Folder(
+        "stylegan2",
+        CHECKPOINTS,
+        {"avatar": "generator.safetensors"},
+        "NVIDIA's stylegan2-ada-pytorch releases (ffhq.pkl, non-commercial licence) or any StyleGAN2 of your own",
+    ),
+    "inverter": Folder(
+        "stylegan2_inverters",
+        CHECKPOINTS,
+        {"avatar": "inverter.safetensors"},
+        "the pSp, e4e and ReStyle releases (restyle_psp_ffhq_encode.pt, MIT code; trained for the FFHQ generator)",
+    ),
+    "scorer": Folder(
+        "micromotion_scorers",
+        CHECKPOINTS,
+        {"avatar": "scorer.safetensors"},
+        "OpenAI's CLIP ViT-B-32 (MIT) as an open_clip file",
+    ),
+    "motion": Folder(
+        "micromotion",
+        (".safetensors",),
+        {name: f"motions/{name}.safetensors" for name in MOTIONS},
+        "the Save Micromotion node, or a file that somebody shared",
+    ),
+    "codes": Folder("stylegan2_codes", (".safetensors",), {}, "the Save Face Codes node"),
+}
+
+
+def register_folders() -> None:
+    """Tell ComfyUI our model folders; nothing is created on the disk."""
+    for folder in FOLDERS.values():
+        folder_paths.add_model_folder_path(folder.name, os.path.join(folder_paths.models_dir, folder.name), is_default=True)
+        paths, _ = folder_paths.folder_names_and_paths[folder.name]
+        folder_paths.folder_names_and_paths[folder.name] = (paths, set(folder.extensions))
+
+
+def embedded_root() -> Path:
+    """Where the shipped weights are; ``MICROMOTION_WEIGHTS`` names another folder."""
+    return Path(os.environ.get("MICROMOTION_WEIGHTS") or Path(__file__).resolve().parent.parent / "avatars" / "weights")
+
+
+def choices(kind: str) -> list[str]:
+    """The entries of a combo: the embedded ones first, then the user's files."""
+    folder = FOLDERS[kind]
+    return [name + EMBEDDED for name in folder.embedded] + folder_paths.get_filename_list(folder.name)
+
+
+def find(kind: str, choice: str) -> Path | None:
+    """The file behind a combo entry, None where there is none."""
+    folder = FOLDERS[kind]
+    if choice.endswith(EMBEDDED):
+        relative = folder.embedded.get(choice.removesuffix(EMBEDDED))
+        path = embedded_root() / relative if relative else None
+        return path if path and path.is_file() else None
+    found = folder_paths.get_full_path(folder.name, choice)
+    return Path(found) if found else None
+
+
+def missing(kind: str, choice: str) -> str:
+    """What to say of an entry without a file: the folder it belongs into and where it comes from."""
+    folder = FOLDERS[kind]
+    if choice.endswith(EMBEDDED):
+        return f"The embedded file {choice!r} is missing from this installation of micromotion. Install the pack again."
+    return f"There is no {kind} file {choice!r} in models/{folder.name}. Choose another, or put it there; it comes from {folder.source}."
+
+
+def resolve(kind: str, choice: str) -> Path:
+    """The file behind a combo entry, or a sentence that names folder and source."""
+    path = find(kind, choice)
+    if path is None:
+        raise HostError(missing(kind, choice))
+    return path
+
+
+def check_file(kind: str, choice: str | None) -> bool | str:
+    """For ``validate_inputs``: True, or the sentence. A linked input is not known yet and passes."""
+    return True if choice is None or find(kind, choice) else missing(kind, choice)
+
+
+def file_fingerprint(kind: str, choice: str) -> str:
+    """Changes when the file does, so that a node is run again exactly then."""
+    path = find(kind, choice)
+    if path is None:
+        return choice
+    stat = path.stat()
+    return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def save_path(kind: str, name: str) -> Path:
+    """A new file for ``name`` in the kind's folder: counted, never outside it, never over another."""
+    root = folder_paths.get_folder_paths(FOLDERS[kind].name)[0]
+    try:
+        folder, stem, counter, _, _ = folder_paths.get_save_image_path(name.strip() or kind, root)
+    except Exception as error:
+        raise HostError(f"{name!r} leaves the folder models/{FOLDERS[kind].name}; give a plain name or a subfolder of it.") from error
+    return Path(folder) / f"{stem}_{counter:05}_.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Managed:
+    """A library object whose weights ComfyUI may move: ``value`` for the library, ``patcher`` for ComfyUI."""
+
+    value: Any
+    patcher: Any
+
+
+def manage(value: Any, *modules: nn.Module) -> Managed:
+    """Hand the weights of ``value`` (the modules in it, or itself) to ComfyUI; they stay where they are until ``ready``."""
+    module = modules[0] if len(modules) == 1 else nn.ModuleList(modules) if modules else value
+    module.eval().requires_grad_(False)
+    device = management.get_torch_device()
+    offload = management.unet_offload_device()
+    return Managed(value, comfy.model_patcher.CoreModelPatcher(module, load_device=device, offload_device=offload))
+
+
+def ready(*managed: Managed, memory: int = 0) -> Any:
+    """The values of ``managed`` with their weights on the device; ``memory`` bytes are kept free for the work itself."""
+    with torch.inference_mode(False):
+        management.load_models_gpu([m.patcher for m in managed], memory_required=memory, force_full_load=True)
+        for m in managed:
+            _drop_inference(m.patcher.model)
+    return managed[0].value if len(managed) == 1 else tuple(m.value for m in managed)
+
+
+def _drop_inference(module: nn.Module) -> None:
+    """Replace weights that were moved inside inference mode: autograd refuses those."""
+    for owner in module.modules():
+        for name, value in owner._parameters.items():
+            if value is not None and value.is_inference():
+                owner._parameters[name] = nn.Parameter(value.detach().clone(), requires_grad=False)
+        for name, value in owner._buffers.items():
+            if value is not None and value.is_inference():
+                owner._buffers[name] = value.clone()
+
+
+@contextmanager
+def gradients():
+    """A scope in which autograd works although ComfyUI executes nodes in inference mode."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def plain(value: torch.Tensor) -> torch.Tensor:
+    """A copy that autograd accepts, of a tensor that may come from inference mode."""
+    with torch.inference_mode(False):
+        return value.detach().clone()
+
+
+def progress() -> Callable[[int, int, torch.Tensor | None], None]:
+    """The library's ``progress(done, total, images in -1..1 or None)`` on ComfyUI's bar; raises when the user cancels."""
+    bar = comfy.utils.ProgressBar(1)
+    shown = 0.0
+
+    def report(done: int, total: int, images: torch.Tensor | None = None) -> None:
+        nonlocal shown
+        management.throw_exception_if_processing_interrupted()
+        now = time.monotonic()
+        due = images is not None and (now - shown >= PREVIEW_SECONDS or done >= total)
+        if due:
+            shown = now
+        bar.update_absolute(done, total, ("JPEG", to_picture(images), PREVIEW_SIDE) if due else None)
+
+    return report
+
+
+def to_picture(images: torch.Tensor) -> Image.Image:
+    """The last of ``images [n, 3, H, W]`` in -1..1 as a picture."""
+    pixels = images[-1].detach().float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return Image.fromarray(pixels.movedim(0, -1).cpu().numpy())
+
+
+def from_image(image: torch.Tensor) -> torch.Tensor:
+    """IMAGE ``[N, H, W, C]`` in 0..1 -> images float32 ``[N, 3, H, W]`` in -1..1."""
+    return image[..., :3].movedim(-1, 1).float() * 2 - 1
+
+
+def to_image(images: torch.Tensor) -> torch.Tensor:
+    """Images ``[N, 3, H, W]`` in -1..1 -> IMAGE ``[N, H, W, 3]`` in 0..1, on ComfyUI's device and in its dtype."""
+    return to_host((images.float() + 1).div(2).clamp(0, 1).movedim(1, -1))
+
+
+def to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """A pixel tensor where ComfyUI wants it between nodes."""
+    return tensor.to(management.intermediate_device(), management.intermediate_dtype())
+
+
+def square(images: torch.Tensor) -> torch.Tensor:
+    """The centre square of ``[N, 3, H, W]``."""
+    height, width = images.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[..., top : top + side, left : left + side]
+
+
+def remark(text: str) -> None:
+    """Say something that the user should know: in the log, and under the running node."""
+    log.info(text)
+    context = get_executing_context()
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    if context is not None and server is not None:
+        server.send_progress_text(text, context.node_id)

@@ -1,0 +1,116 @@
+"""Nodes that load networks: a file in, a value on a socket out."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from .. import stylegan2
+from ..subspaces.anchors import load_scorer
+from . import host, sockets
+
+CATEGORY = "micromotion/loaders"
+
+
+def file_input(kind: str, tooltip: str) -> io.Combo.Input:
+    """The combo that lists a kind's files, embedded ones first."""
+    return io.Combo.Input("file", options=host.choices(kind), display_name=kind, tooltip=tooltip)
+
+
+class _LoadFile(io.ComfyNode):
+    """What the three loaders share: the file is checked before the run and re-read when it changes."""
+
+    KIND = ""
+
+    @classmethod
+    def validate_inputs(cls, file=None):
+        return host.check_file(cls.KIND, file)
+
+    @classmethod
+    def fingerprint_inputs(cls, file):
+        return host.file_fingerprint(cls.KIND, file)
+
+
+class LoadGenerator(_LoadFile):
+    KIND = "generator"
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionLoadGenerator",
+            display_name="Load StyleGAN2 Generator",
+            category=CATEGORY,
+            description="Load a StyleGAN2 generator: NVIDIA .pkl, rosinality .pt, a pSp or ReStyle file, or .safetensors."
+            " Nothing in the file is executed. The embedded one draws avatars; load FFHQ weights for photos of people.",
+            search_aliases=["stylegan", "stylegan2", "ffhq", "gan", "load model", "checkpoint", "face generator", "avatar"],
+            inputs=[
+                file_input(
+                    "generator",
+                    "Which generator. The embedded avatar one needs no download; others are listed from models/stylegan2"
+                    " (.pkl, .pt, .pth, .safetensors).",
+                )
+            ],
+            outputs=[sockets.Generator.Output("generator", tooltip="StyleGAN2: turns codes [N, L, D] into pictures of its own size.")],
+        )
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            return io.NodeOutput(host.manage(stylegan2.load(host.resolve("generator", file))))
+
+
+class LoadInverter(_LoadFile):
+    KIND = "inverter"
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionLoadInverter",
+            display_name="Load Inverter",
+            category=CATEGORY,
+            description="Load the network that finds the code of a face: a pSp, e4e or ReStyle file, or .safetensors."
+            " It must belong to the generator; the embedded one belongs to the embedded avatar generator.",
+            search_aliases=["psp", "e4e", "restyle", "encoder", "projector", "gan inversion", "embed face"],
+            inputs=[
+                file_input(
+                    "inverter",
+                    "Which inverter. It must be made for the loaded generator; others are listed from models/stylegan2_inverters"
+                    " (.pt, .pth, .safetensors).",
+                )
+            ],
+            outputs=[sockets.Inverter.Output("inverter", tooltip="Turns a face picture into the code that makes the generator draw it.")],
+        )
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            return io.NodeOutput(host.manage(stylegan2.load_inverter(host.resolve("inverter", file))))
+
+
+class LoadScorer(_LoadFile):
+    KIND = "scorer"
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionLoadScorer",
+            display_name="Load Text Scorer",
+            category=CATEGORY,
+            description="Load the network that says how well a picture fits a sentence (CLIP). Text anchors are found with it.",
+            search_aliases=["clip", "open_clip", "text", "score", "vit-b-32"],
+            inputs=[
+                file_input(
+                    "scorer",
+                    "Which scorer. The embedded one has seen avatars only; for photos put an open_clip file into models/micromotion_scorers.",
+                )
+            ],
+            outputs=[sockets.Scorer.Output("scorer", tooltip="Cosine between pictures and sentences, -1..1.")],
+        )
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            return io.NodeOutput(host.manage(load_scorer(host.resolve("scorer", file))))
+
+
+NODES = [LoadGenerator, LoadInverter, LoadScorer]

@@ -1,0 +1,15 @@
+"""Every socket type of the pack, once. The value that travels on each is named beside it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+Generator = io.Custom("STYLEGAN2_GENERATOR")  # host.Managed around stylegan2.Generator
+Inverter = io.Custom("STYLEGAN2_INVERTER")  # host.Managed around an inverter
+Codes = io.Custom("STYLEGAN2_CODES")  # float32 [N, L, D] on the CPU
+Scorer = io.Custom("MICROMOTION_SCORER")  # host.Managed around subspaces.anchors.Scorer
+Anchors = io.Custom("MICROMOTION_ANCHORS")  # subspaces.anchors.Anchors
+Subspace = io.Custom("MICROMOTION_SUBSPACE")  # subspaces.Subspace
+Sweep = io.Custom("MICROMOTION_SWEEP")  # coefficients, float32 [F]
+Crop = io.Custom("FACE_CROP")  # stylegan2.faces.Crop
+Landmarks = io.Custom("FACE_LANDMARKS")  # core MediaPipe nodes: 478 points and 52 blendshapes a face

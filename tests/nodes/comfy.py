@@ -1,0 +1,186 @@
+"""A real ComfyUI in a subprocess: found, started in an empty base directory, asked by its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 180
+RUN_SECONDS = 600
+SEED_CONTROLS = {"fixed", "increment", "decrement", "randomize"}
+
+
+class RunError(Exception):
+    """ComfyUI refused or failed a prompt; the message is what its user would see."""
+
+
+def find_comfyui() -> Path | None:
+    """``COMFYUI_PATH``, then above the pack, then comfy-cli's default workspace."""
+    candidates = [os.environ.get("COMFYUI_PATH"), ROOT.parents[1] if ROOT.parent.name == "custom_nodes" else None, Path.home() / "comfy/ComfyUI"]
+    found = (Path(c) for c in candidates if c)
+    return next((path for path in found if (path / "main.py").is_file() and (path / "comfy_api").is_dir()), None)
+
+
+def find_python(comfyui: Path) -> str:
+    """``COMFYUI_PYTHON``, then a virtual environment in or beside ComfyUI, then this interpreter."""
+    if given := os.environ.get("COMFYUI_PYTHON"):
+        return given
+    inner = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+    candidates = [folder / name / inner for folder in (comfyui, comfyui.parent) for name in (".venv", "venv")]
+    return str(next((path for path in candidates if path.is_file()), sys.executable))
+
+
+def why_not() -> str | None:
+    """Why no host can be started, None when one can."""
+    comfyui = find_comfyui()
+    if comfyui is None:
+        return "no ComfyUI found: set COMFYUI_PATH, or put the pack into custom_nodes, or install to ~/comfy/ComfyUI"
+    probe = subprocess.run([find_python(comfyui), "-c", "import aiohttp, torch, torchaudio, av"], capture_output=True, text=True)
+    if probe.returncode:
+        return f"ComfyUI's Python lacks its requirements: {probe.stderr.strip().splitlines()[-1]}"
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A running ComfyUI with only this pack, on the CPU; use as a context manager."""
+
+    def __init__(self, base: Path, *, env: dict[str, str] | None = None, arguments: tuple[str, ...] = ()):
+        self.base, self.env, self.arguments = base, env or {}, arguments
+        self.port = free_port()
+        self.log_path = base / "comfyui.log"
+
+    def __enter__(self) -> Server:
+        for name in ("custom_nodes", "input", "output", "models"):
+            (self.base / name).mkdir(parents=True, exist_ok=True)
+        link = self.base / "custom_nodes" / "micromotion"
+        if not link.exists():
+            link.symlink_to(ROOT, target_is_directory=True)
+        comfyui = find_comfyui()
+        command = [find_python(comfyui), "main.py", "--cpu", "--base-directory", str(self.base), "--port", str(self.port)]
+        command += ["--database-url", "sqlite:///:memory:", *self.arguments]
+        self._log = self.log_path.open("w")
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **self.env}
+        self.process = subprocess.Popen(command, cwd=comfyui, stdout=self._log, stderr=subprocess.STDOUT, env=env)
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self._log.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def get(self, path: str):
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path: str, body: dict):
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read() or "{}")
+        except urllib.error.HTTPError as error:
+            raise RunError(error.read().decode(errors="replace")) from error
+
+    def run(self, prompt: dict, seconds: float = RUN_SECONDS) -> dict:
+        """Execute an API prompt and return its history entry; raises RunError with the user's message."""
+        number = self.submit(prompt)
+        return self.wait(number, seconds)
+
+    def submit(self, prompt: dict) -> str:
+        answer = self.post("/prompt", {"prompt": prompt, "client_id": "tests"})
+        if answer.get("node_errors"):
+            raise RunError(json.dumps(answer["node_errors"]))
+        return answer["prompt_id"]
+
+    def wait(self, number: str, seconds: float = RUN_SECONDS) -> dict:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            entry = self.get(f"/history/{number}").get(number)
+            if entry:
+                return _checked(entry)
+            time.sleep(0.1)
+        raise RunError(f"nothing after {seconds} s")
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                self.get("/system_stats")
+                return
+            except OSError:
+                time.sleep(0.3)
+        raise RunError(f"ComfyUI did not start:\n{self.log[-3000:]}")
+
+
+def _checked(entry: dict) -> dict:
+    status = entry["status"]
+    if status["status_str"] == "success":
+        return entry
+    for name, message in status["messages"]:
+        if name == "execution_error":
+            raise RunError(f"{message['node_type']}: {message['exception_message']}\n{''.join(message['traceback'])}")
+    raise RunError(json.dumps(status))
+
+
+def to_prompt(workflow: dict, info: dict) -> dict:
+    """A saved workflow as the API takes it: what the page's own conversion does, for flat graphs.
+
+    ``info`` is ``/object_info``. Muted and bypassed nodes are left out with their links, and so are notes.
+    """
+    active = {n["id"]: n for n in workflow["nodes"] if n.get("mode", 0) == 0 and n["type"] in info}
+    source = {link[0]: (link[1], link[2]) for link in workflow["links"]}
+    prompt = {}
+    for number, node in active.items():
+        inputs = _widget_values(node)
+        for put in node.get("inputs", []):
+            if put.get("link") is not None and source[put["link"]][0] in active:
+                origin, slot = source[put["link"]]
+                inputs[put["name"]] = [str(origin), slot]
+        prompt[str(number)] = {"class_type": node["type"], "inputs": inputs}
+    return prompt
+
+
+def _widget_values(node: dict) -> dict:
+    """Widget values by name: the order of the inputs that carry a widget, a seed's control skipped."""
+    names = [put["widget"]["name"] for put in node.get("inputs", []) if put.get("widget")]
+    values = node.get("widgets_values") or []
+    if isinstance(values, dict):
+        return {name: values[name] for name in names if name in values}
+    found, rest = {}, list(values)
+    for name in names:
+        if rest:
+            found[name] = rest.pop(0)
+        if name in ("seed", "noise_seed") and rest and rest[0] in SEED_CONTROLS:
+            rest.pop(0)
+    return found
