@@ -1,0 +1,199 @@
+"""Load, save, convert and inspect generator files of any supported kind, executing nothing that they contain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoints import native
+from .checkpoints.architecture import infer_architecture
+from .checkpoints.containers import plain, read_contents, read_metadata
+from .checkpoints.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError
+from .checkpoints.recognise import Found, find_generator
+from .generator import Architecture, Generator, Provenance
+from .ops import fir_kernel
+
+__all__ = [
+    "CheckpointError",
+    "DamagedFileError",
+    "MissingFileError",
+    "Report",
+    "UnsafeFileError",
+    "UnsupportedFileError",
+    "convert",
+    "inspect",
+    "load",
+    "read_file",
+    "read_metadata",
+    "save",
+]
+
+MEAN_CODE_SAMPLES = 10_000
+
+
+def load(path: str | Path) -> Generator:
+    """Load a StyleGAN2 generator from any supported file, on the CPU, float32, in evaluation mode, without gradients.
+
+    What could not be read from the file (a missing mean code, missing noise pictures) is stated in ``generator.provenance.notes``.
+    Raises CheckpointError: MissingFileError, DamagedFileError, UnsafeFileError or UnsupportedFileError.
+    """
+    path = Path(path)
+    with torch.inference_mode(False), torch.no_grad():
+        contents = read_contents(path)
+        found = find_generator(contents, path.name)
+        mapped = contents.container == "safetensors"
+        return _build(found, str(path), mapped, path.stat().st_size)
+
+
+def read_file(path: str | Path) -> Any:
+    """Read a torch, pickle or safetensors file into plain dicts, lists, numbers, text and CPU tensors, executing nothing.
+
+    Objects (``argparse.Namespace``, modules) become dicts of their attributes. Tensors may share the file's memory: do not write to them.
+    Raises CheckpointError like :func:`load`.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        return plain(read_contents(path).tree)
+
+
+def save(generator: Generator, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
+    """Write ``generator`` as native ``.safetensors``, atomically; float16 or bfloat16 halve the file. Returns the path."""
+    return native.save(generator, path, dtype)
+
+
+def convert(source: str | Path, target: str | Path, dtype: torch.dtype = torch.float32) -> Generator:
+    """Load any supported file and write it as native ``.safetensors``; in float32 the tensors stay bit for bit the same."""
+    generator = load(source)
+    save(generator, target, dtype)
+    return generator
+
+
+def _build(found: Found, path: str, mapped: bool, size: int) -> Generator:
+    state = {k: _float(v) for k, v in found.state.items()}
+    if 2 * sum(v.numel() for v in state.values()) > size + (1 << 20):
+        raise DamagedFileError("The file describes more numbers than it holds; it is damaged.")
+    architecture = infer_architecture(state, found.hints)
+    with torch.device("meta"):
+        generator = Generator(architecture)
+    notes = list(found.notes)
+    expected = generator.state_dict()
+    _fill(state, expected, architecture, notes)
+    _check(state, expected)
+    state = {k: state[k] if mapped else state[k].clone(memory_format=torch.contiguous_format) for k in expected}
+    generator.load_state_dict(state, assign=True)
+    generator.eval().requires_grad_(False)
+    if "mapping.w_avg" not in found.state:
+        generator.mapping.w_avg = _mean_code(generator)
+        notes.append(f"The file has no mean code; it was estimated from {MEAN_CODE_SAMPLES:,} samples (seed 0).")
+    generator.provenance = Provenance(found.format, path, tuple(notes))
+    return generator
+
+
+def _float(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        raise DamagedFileError(f"The file holds a weight of type {tensor.dtype}; expected floating point numbers.")
+    return tensor.to(torch.float32)
+
+
+def _fill(state: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor], architecture: Architecture, notes: list[str]) -> None:
+    """Add what formats leave out: filters, noise pictures, the mean code."""
+    taps = fir_kernel(architecture.resample_filter)
+    noise = [k for k in expected if k.endswith("noise_const") and k not in state]
+    state.update({k: taps for k in expected if k.endswith("resample_filter") and k not in state})
+    state.update({k: torch.zeros(expected[k].shape) for k in noise})
+    state.setdefault("mapping.w_avg", torch.zeros(architecture.w_dim))
+    if noise:
+        notes.append("The file has no noise pictures; constant noise is zero, like noise 'none'.")
+
+
+def _check(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    missing = [k for k in expected if k not in state]
+    if missing:
+        raise DamagedFileError(f"The generator lacks {len(missing)} tensors, the first of them {missing[0]}; the file is incomplete.")
+    for key, tensor in expected.items():
+        if state[key].shape != tensor.shape:
+            raise DamagedFileError(
+                f"The tensor {key} has shape {list(state[key].shape)}; expected {list(tensor.shape)}. The file is damaged."
+            )
+        if not state[key].isfinite().all():
+            raise DamagedFileError(f"The tensor {key} holds numbers that are not finite; the file is damaged.")
+
+
+def _mean_code(generator: Generator) -> torch.Tensor:
+    """The mean of w over seeded z, ``[D]``; for class-conditional networks over seeded classes too."""
+    rng = torch.Generator().manual_seed(0)
+    arch, total = generator.architecture, torch.zeros(generator.width, dtype=torch.float64)
+    for start in range(0, MEAN_CODE_SAMPLES, 1000):
+        n = min(1000, MEAN_CODE_SAMPLES - start)
+        z = torch.randn(n, arch.z_dim, generator=rng)
+        labels = torch.eye(arch.c_dim)[torch.randint(arch.c_dim, (n,), generator=rng)] if arch.c_dim else None
+        total += generator.mapping(z, labels).double().sum(0)
+    return (total / MEAN_CODE_SAMPLES).float()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`inspect` finds out about a file; ``str(report)`` is made for people."""
+
+    path: str
+    format: str
+    resolution: int
+    layers: int
+    width: int
+    channels: dict[int, int]
+    parameters: int
+    sha256: str
+    size: int
+    architecture: Architecture
+    licence: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        widths = ", ".join(f"{r} px: {c}" for r, c in self.channels.items())
+        rows = {
+            "format": self.format,
+            "resolution": f"{self.resolution} px",
+            "layers": f"{self.layers} x {self.width}",
+            "channels": widths,
+            "parameters": f"{self.parameters:,}",
+            "size": f"{self.size:,} bytes",
+            "sha256": self.sha256,
+            "licence": self.licence,
+        }
+        lines = [self.path, *(f"  {k:<11}{v}" for k, v in rows.items()), *(f"  {'note':<11}{n}" for n in self.notes)]
+        return "\n".join(lines)
+
+
+def inspect(path: str | Path) -> Report:
+    """Load ``path`` and report its format, sizes, hash and licence. Raises CheckpointError like :func:`load`."""
+    path = Path(path)
+    generator = load(path)
+    arch = generator.architecture
+    digest = sha256(path)
+    return Report(
+        path=str(path),
+        format=generator.provenance.format,
+        resolution=arch.resolution,
+        layers=arch.num_layers,
+        width=arch.w_dim,
+        channels=dict(arch.channels),
+        parameters=sum(p.numel() for p in generator.parameters()),
+        sha256=digest,
+        size=path.stat().st_size,
+        architecture=arch,
+        licence="",
+        notes=generator.provenance.notes,
+    )
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

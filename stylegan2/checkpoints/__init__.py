@@ -1,0 +1,1 @@
+"""Checkpoint files, one small module per format. The public door is :mod:`micromotion.stylegan2.checkpoint`."""

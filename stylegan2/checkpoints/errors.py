@@ -1,0 +1,28 @@
+"""What can be wrong with a file, one class each."""
+
+from ..errors import MicromotionError
+
+SUPPORTED = (
+    "Supported are StyleGAN2 generators: NVIDIA .pkl (stylegan2-ada-pytorch, the stylegan3 repository's StyleGAN2, TensorFlow StyleGAN2),"
+    " rosinality .pt, pSp / e4e / ReStyle .pt, genforce .pth, and micromotion .safetensors"
+)
+
+
+class CheckpointError(MicromotionError):
+    """A file that cannot be used; the message says what was found and what is supported."""
+
+
+class MissingFileError(CheckpointError):
+    """There is no such file."""
+
+
+class DamagedFileError(CheckpointError):
+    """The file is truncated, altered, or declares sizes that it does not hold."""
+
+
+class UnsafeFileError(CheckpointError):
+    """The file asks for something other than plain data. Nothing of it was executed."""
+
+
+class UnsupportedFileError(CheckpointError):
+    """A sound file of another kind, such as StyleGAN3, a discriminator or a diffusion model."""

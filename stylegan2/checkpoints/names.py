@@ -1,0 +1,287 @@
+"""The only names a checkpoint may mention, and the plain values they become. No name is ever imported."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .errors import SUPPORTED, DamagedFileError, UnsafeFileError
+from .values import Array, Blob, Dtype, Global, Instance, Storage, TensorRef
+
+STORAGES: dict[str, torch.dtype | None] = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "UntypedStorage": None,
+}
+TORCH_DTYPES = {str(d).split(".")[1]: d for d in STORAGES.values() if d is not None}
+NUMPY_DTYPES = {
+    "f2": torch.float16,
+    "f4": torch.float32,
+    "f8": torch.float64,
+    "i1": torch.int8,
+    "i2": torch.int16,
+    "i4": torch.int32,
+    "i8": torch.int64,
+    "u1": torch.uint8,
+    "b1": torch.bool,
+}
+# Classes of StyleGAN2 networks that torch.save writes as whole modules; only their attributes are kept.
+_NETWORK_MODULE = re.compile(
+    r"(?:\w+\.)*(?:model|models|op|ops|fused_act|upfirdn2d|stylegan2|stylegan2_model|stylegan2_generator|stylegan2_discriminator|networks|generator)"
+)
+_NETWORK_CLASSES = frozenset(
+    "Generator Discriminator PixelNorm EqualConv2d EqualLinear ScaledLeakyReLU ConstantInput StyledConv ModulatedConv2d"
+    " NoiseInjection ToRGB Blur Upsample Downsample FusedLeakyReLU ConvLayer ResBlock StyleGAN2Generator"
+    " StyleGAN2Discriminator MappingModule TruncationModule SynthesisModule PixelNormLayer NormalizeLayer UpsamplingLayer"
+    " InputBlock ConvBlock ModulateConvBlock DenseBlock".split()
+)
+_TORCH_LAYER = re.compile(r"torch\.nn\.modules\.\w+|torch\.nn\.parallel\.data_parallel")
+
+
+def resolve(module: str, name: str) -> Global:
+    """Return the mark for ``module.name``, or raise UnsafeFileError if it is not on the list."""
+    if (module, name) not in CONSTRUCTORS and not _is_storage(module, name) and not _is_dtype(module, name) and not _is_layer(module, name):
+        raise UnsafeFileError(
+            f"The file asks Python for {_printable(f'{module}.{name}')}, which is not part of any supported checkpoint."
+            f" Nothing of it was executed. {SUPPORTED}."
+        )
+    return Global(module, name)
+
+
+def apply(machine: Any, function: Global, args: tuple) -> Any:
+    """Return the plain value that the call ``function(*args)`` stands for."""
+    constructor = CONSTRUCTORS.get((function.module, function.name))
+    if constructor is None and _is_layer(function.module, function.name):
+        return Instance(function.module, function.name, args)
+    if constructor is None:
+        raise UnsafeFileError(f"The file calls {_printable(str(function))}, which holds data only. Nothing of it was executed.")
+    return constructor(machine, *args)
+
+
+def build(target: Any, state: Any) -> None:
+    """Give ``target`` the attributes that the file keeps for it."""
+    if type(target) is Instance and type(state) is dict:
+        target.state.update(state)
+    elif type(target) is Instance and type(state) is tuple and len(state) == 2:
+        target.state.update(state[0] or {})
+    elif type(target) is Array:
+        target.ref = _array(*state[1:])
+    elif type(target) is Dtype:
+        target.order = state[1]
+    elif type(target) is not dict:
+        raise TypeError
+
+
+def storage_type(mark: Any) -> torch.dtype | None:
+    """The element type that a storage mark stands for; None is untyped bytes."""
+    if type(mark) is not Global or not _is_storage(mark.module, mark.name):
+        raise TypeError
+    return STORAGES[mark.name]
+
+
+def _printable(name: str) -> str:
+    return ascii(name)[1:-1][:120]
+
+
+def _is_storage(module: str, name: str) -> bool:
+    return name in STORAGES and module in ("torch", "torch.storage", "torch.cuda")
+
+
+def _is_dtype(module: str, name: str) -> bool:
+    return module == "torch" and name in TORCH_DTYPES
+
+
+def _is_layer(module: str, name: str) -> bool:
+    if _TORCH_LAYER.fullmatch(module):
+        return name.isidentifier() and name[0].isupper()
+    return name in _NETWORK_CLASSES and _NETWORK_MODULE.fullmatch(module) is not None
+
+
+def _dictionary(machine: Any, items: Any = ()) -> dict:
+    if type(items) is dict:
+        return dict(items)
+    if not all(type(item) in (list, tuple) and len(item) == 2 and type(item[0]) in (str, int) for item in items):
+        raise TypeError
+    return dict(items)
+
+
+def _default_dictionary(machine: Any, factory: Any = None) -> dict:
+    return {}
+
+
+def _set(machine: Any, items: Any = ()) -> set:
+    if not all(type(item) in (str, int, float, bool) for item in items):
+        raise TypeError
+    return set(items)
+
+
+def _namespace(machine: Any, *args: Any) -> Instance:
+    return Instance("argparse", "Namespace")
+
+
+def _path(machine: Any, *parts: str) -> str:
+    return "/".join(parts)
+
+
+def _encode(machine: Any, text: Any, encoding: str = "latin1") -> Blob:
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError
+    if type(text) is Blob:
+        return text
+    return Blob(memoryview(text.encode("latin-1")))
+
+
+def _byte_run(machine: Any, content: Any = b"", encoding: str = "latin1") -> Blob:
+    if type(content) is Blob:
+        return content
+    if content in (b"", ()):
+        return Blob(memoryview(b""))
+    return _encode(machine, content, encoding)
+
+
+def _persistent_object(machine: Any, meta: dict) -> Instance:
+    if meta.get("type") != "class" or type(meta["class_name"]) is not str or type(meta["state"]) is not dict:
+        raise TypeError
+    return Instance("torch_utils.persistence", meta["class_name"], (), meta["state"])
+
+
+def _legacy_network(machine: Any, *args: Any) -> Instance:
+    return Instance("dnnlib.tflib.network", "Network")
+
+
+def _nested_storage(machine: Any, content: Blob) -> Storage:
+    if machine.unwrap is None:
+        raise UnsafeFileError("The file nests one file in another more than once, which no checkpoint does. Nothing of it was executed.")
+    return machine.unwrap(content)
+
+
+def _typed_storage(machine: Any, *args: Any) -> Storage:
+    storage = next(a for a in args if type(a) is Storage)
+    return storage
+
+
+def _tensor(machine: Any, storage: Storage, offset: int, shape: tuple, stride: tuple, *rest: Any) -> TensorRef:
+    if type(storage) is not Storage or storage.dtype is None:
+        raise TypeError
+    return TensorRef(storage, storage.dtype, tuple(shape), tuple(stride), offset)
+
+
+def _tensor_with_type(
+    machine: Any, storage: Storage, offset: int, shape: tuple, stride: tuple, grad: Any, hooks: Any, kind: Any, *_: Any
+) -> TensorRef:
+    if type(storage) is not Storage:
+        raise TypeError
+    return TensorRef(storage, TORCH_DTYPES[str(kind).removeprefix("torch.")], tuple(shape), tuple(stride), offset)
+
+
+def _parameter(machine: Any, data: Any, *rest: Any) -> TensorRef:
+    if type(data) is not TensorRef:
+        raise TypeError
+    return data
+
+
+def _tensor_with_attributes(machine: Any, function: Global, kind: Any, args: tuple, state: Any) -> Any:
+    return apply(machine, function, args)
+
+
+def _text(machine: Any, value: str, *rest: Any) -> str:
+    return ":".join(str(v) for v in (value, *rest))
+
+
+def _size(machine: Any, sizes: Any = ()) -> tuple:
+    return tuple(sizes)
+
+
+def _dtype(machine: Any, code: str, *rest: Any) -> Dtype:
+    order = code[0] if code[0] in "<>=|" else "<"
+    code = code.lstrip("<>=|")
+    if code not in NUMPY_DTYPES:
+        raise UnsafeFileError(
+            f"The file holds a numpy array of type {_printable(code)}; only plain numbers are read. Nothing of it was executed."
+        )
+    return Dtype(code, order)
+
+
+def _empty_array(machine: Any, *args: Any) -> Array:
+    return Array()
+
+
+def _array(shape: tuple, dtype: Dtype, fortran: bool, content: Any) -> TensorRef:
+    if type(dtype) is not Dtype:
+        raise TypeError
+    blob = content if type(content) is Blob else Blob(memoryview(content.encode("latin-1")))
+    kind = NUMPY_DTYPES[dtype.code]
+    shape = tuple(shape)
+    storage = Storage(kind, math.prod(shape), blob)
+    if not blob.text and len(blob) != storage.count * kind.itemsize:
+        raise DamagedFileError("The file describes a numpy array but does not hold its numbers; it is damaged.")
+    return TensorRef(storage, kind, shape, _strides(shape, fortran), swap=dtype.order == ">")
+
+
+def _strides(shape: tuple[int, ...], fortran: bool) -> tuple[int, ...]:
+    if fortran:
+        return tuple(math.prod(shape[:i]) for i in range(len(shape)))
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def _buffer_array(machine: Any, content: Blob, dtype: Dtype, shape: tuple, order: str = "C") -> Array:
+    return Array(_array(shape, dtype, order == "F", content))
+
+
+def _scalar(machine: Any, dtype: Dtype, content: Any) -> Any:
+    value = _array((1,), dtype, False, content).load()[0].item()
+    return value
+
+
+CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent_object,
+    ("dnnlib.tflib.network", "Network"): _legacy_network,
+    ("dnnlib.util", "EasyDict"): _dictionary,
+    ("easydict", "EasyDict"): _dictionary,
+    ("collections", "OrderedDict"): _dictionary,
+    ("collections", "Counter"): _dictionary,
+    ("collections", "defaultdict"): _default_dictionary,
+    ("__builtin__", "dict"): _dictionary,
+    ("builtins", "dict"): _dictionary,
+    ("__builtin__", "set"): _set,
+    ("builtins", "set"): _set,
+    ("builtins", "frozenset"): _set,
+    ("__builtin__", "bytearray"): _byte_run,
+    ("builtins", "bytearray"): _byte_run,
+    ("__builtin__", "bytes"): _byte_run,
+    ("builtins", "bytes"): _byte_run,
+    ("_codecs", "encode"): _encode,
+    ("argparse", "Namespace"): _namespace,
+    ("pathlib", "PosixPath"): _path,
+    ("pathlib", "WindowsPath"): _path,
+    ("pathlib", "PurePosixPath"): _path,
+    ("torch", "Size"): _size,
+    ("torch", "device"): _text,
+    ("torch", "Tensor"): _parameter,
+    ("torch.nn.parameter", "Parameter"): _parameter,
+    ("torch.storage", "_load_from_bytes"): _nested_storage,
+    ("torch.storage", "TypedStorage"): _typed_storage,
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _tensor_with_type,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _tensor_with_attributes,
+    ("numpy", "dtype"): _dtype,
+    ("numpy", "ndarray"): _empty_array,
+    **{(f"{root}.multiarray", "scalar"): _scalar for root in ("numpy.core", "numpy._core")},
+    **{(f"{root}.multiarray", "_reconstruct"): _empty_array for root in ("numpy.core", "numpy._core")},
+    **{(f"{root}.numeric", "_frombuffer"): _buffer_array for root in ("numpy.core", "numpy._core")},
+}

@@ -1,0 +1,94 @@
+"""The native format: safetensors with canonical names, and the architecture as JSON under the metadata key ``micromotion``."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from ..generator import Generator
+from .containers import parse_json
+from .errors import CheckpointError, DamagedFileError, UnsupportedFileError
+
+KEY = "micromotion"
+FORMAT = "micromotion safetensors"
+VERSION = 1
+WIDE = (torch.float32, torch.float64)
+HINTS = ("architecture", "conv_clamp", "resample_filter", "lr_multiplier", "activation")
+
+
+def save(generator: Generator, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
+    """Write ``generator`` to ``path`` (``.safetensors``), atomically; ``dtype`` float16 or bfloat16 halves the file.
+
+    In the 16-bit forms only tensors of two or more dimensions are narrowed, and none whose values would overflow.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path.name} should end in .safetensors, the one format that generators are written in.")
+    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise CheckpointError(f"Generators are stored as float32, float16 or bfloat16, not {dtype}.")
+    tensors = {k: _narrow(v.detach().to("cpu", torch.float32), dtype) for k, v in generator.state_dict().items()}
+    write(path, tensors, {KEY: json.dumps(_description(generator), sort_keys=True)})
+    return path
+
+
+def write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file beside ``path`` and rename it into place, so that no half-written file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    os.close(handle)
+    try:
+        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _narrow(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    if tensor.ndim < 2 or tensor.abs().max() > torch.finfo(dtype).max:
+        return tensor
+    return tensor.to(dtype)
+
+
+def _description(generator: Generator) -> dict[str, Any]:
+    source = generator.provenance
+    return {
+        "kind": "generator",
+        "version": VERSION,
+        "architecture": asdict(generator.architecture),
+        "source": {"format": source.format.removeprefix(FORMAT).removeprefix(", from "), "notes": list(source.notes)},
+    }
+
+
+def description(metadata: dict[str, str]) -> dict[str, Any] | None:
+    """The parsed metadata of a native generator file; None where the file is not one of ours."""
+    if KEY not in metadata:
+        return None
+    found = parse_json(metadata[KEY])
+    if not isinstance(found, dict) or not isinstance(found.get("architecture"), dict):
+        kind = found.get("kind") if isinstance(found, dict) else None
+        raise UnsupportedFileError(
+            f"This micromotion file holds {str(kind or 'something other than a generator')[:40]!r}, not a generator."
+        )
+    if found.get("version") != VERSION:
+        raise UnsupportedFileError("This generator was written by a newer micromotion; update micromotion to load it.")
+    return found
+
+
+def hints(found: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k in HINTS if (v := found["architecture"].get(k)) is not None}
+
+
+def source(found: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The format and notes of the file that this one was converted from."""
+    origin = found.get("source", {})
+    notes = origin.get("notes", []) if isinstance(origin, dict) else None
+    if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes) or not isinstance(origin.get("format", ""), str):
+        raise DamagedFileError("The file's metadata are of the wrong type; it is damaged.")
+    return origin.get("format", ""), tuple(notes)
