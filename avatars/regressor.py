@@ -1,0 +1,97 @@
+"""The measuring instrument: reads the renderer's parameters off a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..stylegan2 import MicromotionError
+from .render import FACTORS, PARAMETERS
+
+SIZE = 64
+WEIGHTS = Path(__file__).parent / "weights" / "regressor.safetensors"
+
+
+class Member(nn.Module):
+    """One residual network: images ``[N, 3, 64, 64]`` -> parameters ``[N, P]``."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 192)):
+        super().__init__()
+        self.stem = nn.Conv2d(3, widths[0], 5, stride=2, padding=2)
+        self.blocks = nn.ModuleList(_Residual(a, b) for a, b in zip((widths[0], *widths), widths))
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(widths[-1] * 16, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, len(PARAMETERS))
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.stem(images)
+        for i, block in enumerate(self.blocks):
+            x = block(x if i == 0 else F.max_pool2d(x, 2))
+        return self.head(x) + 0.5
+
+
+class _Residual(nn.Module):
+    def __init__(self, n_in: int, n_out: int):
+        super().__init__()
+        self.norm0, self.norm1 = nn.BatchNorm2d(n_in), nn.BatchNorm2d(n_out)
+        self.conv0 = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.skip = nn.Conv2d(n_in, n_out, 1, bias=False) if n_in != n_out else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu(self.norm0(x))
+        return self.skip(x) + self.conv1(F.relu(self.norm1(self.conv0(y))))
+
+
+class Regressor(nn.Module):
+    """The mean of several members trained apart. Frozen once trained; never used as an objective."""
+
+    def __init__(self, members: int = 2):
+        super().__init__()
+        self.members = nn.ModuleList(Member() for _ in range(members))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Read parameters ``[N, P]`` (about 0..1, columns of ``PARAMETERS``) off images ``[N, 3, H, W]`` in -1..1, H = W >= 64."""
+        if images.shape[-1] != SIZE:
+            images = F.adaptive_avg_pool2d(images, SIZE)
+        images = images.clamp(-1, 1)
+        return torch.stack([member(images) for member in self.members]).mean(0)
+
+    @torch.no_grad()
+    def factors(self, images: torch.Tensor) -> torch.Tensor:
+        """The five motion factors ``[N, 5]``, columns of ``FACTORS``."""
+        return self(images)[:, : len(FACTORS)]
+
+    @torch.no_grad()
+    def identity(self, images: torch.Tensor) -> torch.Tensor:
+        """The identity parameters ``[N, P - 5]``, centred on 0, to be compared by their cosine."""
+        return self(images)[:, len(FACTORS) :] - 0.5
+
+
+def load_regressor(path: Path = WEIGHTS) -> Regressor:
+    """Load a regressor written by ``save_regressor``."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    if not Path(path).is_file():
+        raise MicromotionError(f"There is no factor regressor at {path}; it ships in avatars/weights.")
+    with safe_open(path, "pt") as f:
+        metadata = json.loads((f.metadata() or {}).get("micromotion", "{}"))
+    if metadata.get("kind") != "regressor":
+        raise MicromotionError(f"{Path(path).name} is not a factor regressor.")
+    regressor = Regressor(metadata["members"])
+    regressor.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    return regressor.eval().requires_grad_(False)
+
+
+def save_regressor(regressor: Regressor, path: Path) -> None:
+    """Write the regressor in 16 bit."""
+    from safetensors.torch import save_file
+
+    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in regressor.state_dict().items()}
+    metadata = {"kind": "regressor", "members": len(regressor.members), "parameters": PARAMETERS}
+    save_file(tensors, path, metadata={"micromotion": json.dumps(metadata)})
