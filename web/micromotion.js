@@ -1,0 +1,32 @@
+// When a workflow is opened that names an example picture of this pack, ask the server to put it where Load Image looks.
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+
+const LOADERS = { LoadImage: "image", LoadVideo: "file" };
+const EXAMPLE = /^micromotion_[\w-]+\.(png|jpg|mp4)$/;
+
+function allNodes(graph) {
+  const inner = (graph.definitions?.subgraphs ?? []).flatMap((subgraph) => subgraph.nodes ?? []);
+  return [...(graph.nodes ?? []), ...inner];
+}
+
+function named(graph) {
+  const values = allNodes(graph).filter((node) => node.type in LOADERS).map((node) => [node.type, node.widgets_values?.[0]]);
+  return values.filter(([, value]) => EXAMPLE.test(value ?? ""));
+}
+
+function list(type, name) {
+  const choices = LiteGraph.registered_node_types[type]?.nodeData?.input?.required?.[LOADERS[type]];
+  const options = Array.isArray(choices?.[0]) ? choices[0] : choices?.[1]?.options;
+  if (options && !options.includes(name)) options.push(name);
+}
+
+app.registerExtension({
+  name: "micromotion.examples",
+  async beforeConfigureGraph(graph) {
+    const wanted = named(graph);
+    if (!wanted.length) return;
+    await api.fetchApi("/micromotion/examples", { method: "POST", body: JSON.stringify(wanted.map(([, name]) => name)) });
+    wanted.forEach(([type, name]) => list(type, name));
+  },
+});
