@@ -1,0 +1,104 @@
+"""Sentences about renders, each with the parameter values it claims.
+
+``MOTIONS`` holds the five templates whose ``{degree}`` the text anchors fill; the scorer learns them beside freer captions.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from .render import PARAMETERS
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A template, the parameter it moves, and the parameter's value at degree 0 and at degree 1."""
+
+    name: str
+    template: str
+    parameter: str
+    low: float
+    high: float
+
+    def value(self, degree: float) -> float:
+        """The parameter's value at ``degree`` (0..1)."""
+        return self.low + (self.high - self.low) * degree
+
+
+MOTIONS = (
+    Motion("smile", "a person with {degree} smile", "smile", 0.0, 1.0),
+    Motion("eyes", "a person with eyes {degree} closed", "eyes", 1.0, 0.0),
+    Motion("anger", "a person {degree} angry", "anger", 0.0, 1.0),
+    Motion("turn", "a person with the head {degree} turned right", "yaw", 0.5, 1.0),
+    Motion("age", "a {degree} old person with gray hair", "age", 0.0, 1.0),
+)
+LEFT = Motion("left", "a person with the head {degree} turned left", "yaw", 0.5, 0.0)
+VARIANTS = {
+    "smile": ("{degree} smile", "a face with {degree} smile", "a person {degree} smiling", "a {degree} happy person"),
+    "eyes": ("eyes {degree} closed", "a face with eyes {degree} closed", "a person with {degree} closed eyes"),
+    "anger": ("{degree} angry", "a face {degree} angry", "an {degree} angry person", "a person with {degree} anger"),
+    "turn": ("head {degree} turned right", "a face {degree} turned to the right", "a person looking {degree} right"),
+    "left": ("head {degree} turned left", "a face {degree} turned to the left", "a person looking {degree} left"),
+    "age": ("{degree} old", "a {degree} old person", "a person {degree} aged", "a face {degree} old with wrinkles"),
+}
+DEGREES = ("no", *(f"{d}%" for d in range(10, 101, 10)))
+WORDS = {
+    "no": 0.0, "not": 0.0, "barely": 0.1, "slightly": 0.25, "slight": 0.25, "a little": 0.25, "half": 0.5, "medium": 0.5,
+    "quite": 0.7, "very": 0.9, "big": 0.9, "fully": 1.0, "full": 1.0, "completely": 1.0, "": 0.85,
+}  # fmt: skip
+TRAITS = {
+    "glasses": (("with glasses", 1.0), ("without glasses", 0.3)),
+    "beard": (("with a beard", 1.0), ("without a beard", 0.3)),
+    "hair_length": (("with long hair", 0.9), ("with short hair", 0.1)),
+    "hair_light": (("with blond hair", 0.95), ("with black hair", 0.05), ("with brown hair", 0.5)),
+    "skin": (("with light skin", 0.1), ("with dark skin", 0.9)),
+    "eye_colour": (("with brown eyes", 0.05), ("with blue eyes", 0.95), ("with green eyes", 0.66)),
+}
+STYLE_WORDS = {
+    "photo": ("a photo of ", "a picture of ", ""),
+    "stone": ("a statue of ", "a stone statue of "),
+    "sketch": ("a sketch of ", "a pencil drawing of "),
+    "cartoon": ("a cartoon of ", "a comic of "),
+}
+
+
+def degree_value(text: str) -> float:
+    """The number that a degree word stands for, 0..1."""
+    return int(text[:-1]) / 100 if text.endswith("%") else WORDS[text]
+
+
+def random_degree(rng: random.Random) -> str:
+    if rng.random() < 0.7:
+        return rng.choice(DEGREES) if rng.random() < 0.6 else f"{rng.randint(1, 100)}%"
+    return rng.choice(tuple(WORDS))
+
+
+def random_caption(rng: random.Random) -> tuple[str, dict[str, float]]:
+    """One sentence with one to three claims, and the claimed values by parameter name."""
+    claims: dict[str, float] = {}
+    phrases = []
+    for motion in rng.sample((*MOTIONS, LEFT), rng.choice((1, 1, 1, 2, 2, 3))):
+        if motion.parameter in claims:
+            continue
+        degree = random_degree(rng)
+        template = rng.choice((motion.template, *VARIANTS[motion.name]))
+        claims[motion.parameter] = motion.value(degree_value(degree))
+        phrases.append(fill(template, degree))
+    if rng.random() < 0.35:
+        parameter = rng.choice(tuple(TRAITS))
+        phrase, claims[parameter] = rng.choice(TRAITS[parameter])
+        phrases.append(phrase)
+    return " and ".join(phrases), claims
+
+
+def fill(template: str, degree: str) -> str:
+    """Put the degree in and close the gap that an empty one leaves."""
+    return " ".join(template.replace("{degree}", degree).split())
+
+
+def claim_arrays(claims: list[dict[str, float]]) -> tuple[list[list[float]], list[list[float]]]:
+    """Values and masks ``[T, P]`` (nested lists) of claims."""
+    values = [[c.get(name, 0.0) for name in PARAMETERS] for c in claims]
+    masks = [[float(name in c) for name in PARAMETERS] for c in claims]
+    return values, masks
