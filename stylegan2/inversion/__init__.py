@@ -1,0 +1,31 @@
+"""Images -> codes: encoders, optimisation in W and W+, pivotal tuning."""
+
+from .errors import InversionError
+from .files import load_inverter, save_inverter
+from .identity import Identity, load_identity
+from .inverter import EncoderInverter, Inverter, InverterCard
+from .optimize import OptimizingInverter, Weights, optimize
+from .perceptual import load_perceptual
+from .report import ReconstructionReport, out_of_domain, reconstruction_report
+from .tuning import load_tuning, save_tuning, tune
+
+__all__ = [
+    "EncoderInverter",
+    "Identity",
+    "InversionError",
+    "Inverter",
+    "InverterCard",
+    "OptimizingInverter",
+    "ReconstructionReport",
+    "Weights",
+    "load_identity",
+    "load_inverter",
+    "load_perceptual",
+    "load_tuning",
+    "optimize",
+    "out_of_domain",
+    "reconstruction_report",
+    "save_inverter",
+    "save_tuning",
+    "tune",
+]

@@ -1,0 +1,9 @@
+"""Errors of the inversion room."""
+
+from __future__ import annotations
+
+from ..errors import MicromotionError
+
+
+class InversionError(MicromotionError):
+    """A sentence for the user about an inverter file, an image, or codes that do not fit."""

@@ -1,0 +1,216 @@
+"""Inverter files: the published ``.pt`` checkpoints (pSp, e4e, ReStyle) and our own ``.safetensors``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+
+from ..checkpoint import read_file
+from .encoders import ENCODER_TYPES, EncoderConfig, StyleEncoder, read_config
+from .errors import InversionError
+from .inverter import RESTYLE_PASSES, EncoderInverter, InverterCard, generator_mark
+from .native import read_native, write_native
+
+KIND = "inverter"
+SUPPORTED = (
+    "Supported are pSp, e4e, ReStyle-pSp and ReStyle-e4e checkpoints (.pt with encoder.* tensors) and .safetensors inverters of this pack"
+)
+
+
+def load_inverter(path: str | Path, *, encoder_type: str | None = None) -> EncoderInverter:
+    """Load an inverter, frozen, float32, on the CPU, executing nothing from the file.
+
+    ``encoder_type`` overrides the one written in a ``.pt`` file; old files that lack it are read as non-progressive (pSp) and
+    say so in ``card.notes``. Raises InversionError if the file holds no inverter, CheckpointError if it cannot be read.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return _load_native(path)
+    return inverter_from_checkpoint(read_file(path), str(path), encoder_type=encoder_type)
+
+
+def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file that is one flat state dict; raises InversionError otherwise."""
+    data = read_file(path)
+    if not isinstance(data, Mapping) or not data or not all(isinstance(v, torch.Tensor) for v in data.values()):
+        raise InversionError(f"{path} is not a plain file of tensors.")
+    return dict(data)
+
+
+def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str | None = None) -> EncoderInverter:
+    """Build the inverter from a decoded checkpoint ``{state_dict, opts, latent_avg}`` (or its flat state dict)."""
+    state, opts, latent_avg = _unpack(data, path)
+    encoder = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+    if not encoder:
+        raise InversionError(f"{path} holds {_found(state)}, no encoder. {SUPPORTED}.")
+    named, notes = _encoder_type(opts, encoder, encoder_type)
+    network = build_encoder(encoder, named, path, _layers(state, latent_avg))
+    config = network.config
+    passes = int(opts.get("n_iters_per_batch") or RESTYLE_PASSES) if config.body.channels_in == 6 else 1
+    const = state.get("decoder.input.input")
+    card = InverterCard(
+        encoder_type=named,
+        format=_family(config),
+        path=path,
+        domain="FFHQ photos" if "ffhq" in str(opts.get("dataset_type", "")) else "",
+        generator_mark="" if const is None else generator_mark(const[0]),
+        notes=notes,
+    )
+    return EncoderInverter(
+        network,
+        input_size=config.input_size,
+        channels_in=config.body.channels_in,
+        start=_start(opts, latent_avg),
+        passes=passes,
+        card=card,
+    )
+
+
+def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path: str = "", num_layers: int | None = None) -> StyleEncoder:
+    """A StyleEncoder of the sizes found in ``state`` (no prefix), holding its tensors as float32 without a second copy."""
+    try:
+        config = read_config(state, encoder_type, num_layers)
+        with torch.device("meta"):
+            network = StyleEncoder(config)
+        tracked = {k: torch.zeros([], dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
+        tensors = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        network.load_state_dict({**tracked, **tensors}, assign=True)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        if isinstance(error, InversionError):
+            raise
+        raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}.") from None
+    return network
+
+
+def save_inverter(inverter: EncoderInverter, path: str | Path, *, dtype: torch.dtype = torch.float32, **card) -> None:
+    """Write a native ``.safetensors`` inverter.
+
+    ``dtype`` float16 halves the file. ``card`` replaces fields of the inverter's card: ``domain``, ``typical_psnr``,
+    ``generator`` (a fingerprint), ``notes``, ``extra`` (free JSON).
+    """
+    known = {f.name for f in fields(InverterCard)}
+    if unknown := set(card) - known:
+        raise InversionError(f"An inverter file has no field {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}.")
+    config = inverter.encoder.config
+    style = isinstance(config, EncoderConfig)
+    header = {
+        "encoder": "style" if style else "compact",
+        "config": {"encoder_type": config.encoder_type, "num_layers": config.num_layers} if style else config,
+        "input_size": inverter.input_size,
+        "channels_in": inverter.channels_in,
+        "start": inverter.start,
+        "passes": inverter.passes,
+        "card": {**asdict(inverter.card), "path": "", **card},
+    }
+    tensors = {f"encoder.{k}": v for k, v in inverter.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
+    if inverter.w_avg is not None:
+        tensors["w_avg"] = inverter.w_avg
+    stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+    write_native(path, KIND, header, stored)
+
+
+def _load_native(path: Path) -> EncoderInverter:
+    header, tensors = read_native(path, KIND, f"{SUPPORTED}.")
+    encoder = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
+    try:
+        network = _native_encoder(header, encoder, str(path))
+        card = InverterCard(**{**header["card"], "path": str(path), "notes": tuple(header["card"].get("notes", ()))})
+        return EncoderInverter(
+            network,
+            input_size=int(header["input_size"]),
+            channels_in=int(header["channels_in"]),
+            start=tensors["w_avg"].float() if header["start"] == "file" else str(header["start"]),
+            passes=int(header["passes"]),
+            card=card,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, InversionError):
+            raise
+        raise InversionError(f"The inverter file {path} is damaged: {_short(error)}. Load or download it again.") from None
+
+
+def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> torch.nn.Module:
+    config = header["config"]
+    if header["encoder"] == "compact":
+        from .compact import CompactEncoder
+
+        network = CompactEncoder(config)
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
+        return network
+    if config["encoder_type"] in ENCODER_TYPES:
+        return build_encoder(state, config["encoder_type"], path, int(config["num_layers"]))
+    raise InversionError(f"{path} holds an encoder of type {config['encoder_type']!r}; known types: {', '.join(ENCODER_TYPES)}.")
+
+
+def _unpack(data: object, path: str) -> tuple[dict[str, torch.Tensor], dict, torch.Tensor | None]:
+    if not isinstance(data, Mapping):
+        raise InversionError(f"{path} holds a {type(data).__name__}, no checkpoint. {SUPPORTED}.")
+    state = data.get("state_dict", data)
+    opts = data.get("opts") or {}
+    opts = dict(opts) if isinstance(opts, Mapping) else dict(getattr(opts, "__dict__", {}))
+    if not isinstance(state, Mapping):
+        raise InversionError(f"{path} has no state_dict of tensors. {SUPPORTED}.")
+    tensors = {k: v for k, v in state.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
+    latent_avg = data.get("latent_avg")
+    return tensors, opts, latent_avg if isinstance(latent_avg, torch.Tensor) else None
+
+
+def _encoder_type(opts: dict, encoder: dict, asked: str | None) -> tuple[str, tuple[str, ...]]:
+    """The encoder type, and a note where it had to be guessed: no tensor tells e4e from pSp."""
+    named = asked or opts.get("encoder_type")
+    if named is None:
+        guess = _guess_type(opts, encoder)
+        return guess, (f"The file does not name its encoder; read as {guess}. If faces come out wrong, give encoder_type.",)
+    if named not in ENCODER_TYPES:
+        raise InversionError(f"This file's encoder is of type {named!r}; known types: {', '.join(ENCODER_TYPES)}.")
+    return named, ()
+
+
+def _guess_type(opts: dict, encoder: dict) -> str:
+    resnet = "ResNet" if "conv1.weight" in encoder else ""
+    progressive = any(k in opts for k in ("stylegan_size", "progressive_start", "delta_norm_lambda"))
+    if "latlayer1.weight" in encoder:
+        return "Encoder4Editing" if progressive and not resnet else f"{resnet}GradualStyleEncoder"
+    if "linear.weight" in encoder:
+        return "BackboneEncoderUsingLastLayerIntoW"
+    return f"{resnet}{'Progressive' if progressive else ''}BackboneEncoder"
+
+
+def _start(opts: dict, latent_avg: torch.Tensor | None) -> torch.Tensor | str:
+    """What the offsets are added to; ``start_from_latent_avg`` is True in every published file."""
+    if not opts.get("start_from_latent_avg", True) and not opts.get("learn_in_w", False):
+        return "zero"
+    if latent_avg is None:
+        return "generator" if opts.get("start_from_latent_avg") else "zero"
+    return latent_avg.reshape(-1, latent_avg.shape[-1])
+
+
+def _layers(state: dict[str, torch.Tensor], latent_avg: torch.Tensor | None) -> int | None:
+    """Code rows by the decoder in the file: one per rosinality convolution, one more for the last toRGB."""
+    convs = {k.split(".")[2] for k in state if k.startswith("decoder.convs.")}
+    if convs:
+        return len(convs) + 2
+    return len(latent_avg) if latent_avg is not None and latent_avg.ndim == 2 and len(latent_avg) > 1 else None
+
+
+def _family(config: EncoderConfig) -> str:
+    progressive = config.encoder_type and ENCODER_TYPES.get(config.encoder_type, ("", False))[1]
+    name = "e4e" if progressive or config.encoder_type == "SingleStyleCodeEncoder" else "pSp"
+    return f"ReStyle-{name}" if config.body.channels_in == 6 else name
+
+
+def _found(state: dict) -> str:
+    if not state:
+        return "no tensors"
+    if any(k.startswith(("convs.", "decoder.convs.", "synthesis.")) for k in state):
+        return "a generator"
+    if any(k.startswith("output_layer.3") for k in state):
+        return "an identity network (ArcFace)"
+    return f"tensors named {next(iter(state))!r} and so on"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,83 @@
+"""ArcFace identity (model_ir_se50): the cosine between two faces' unit vectors (Deng et al. 2019, arXiv 1801.07698)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .backbones import Body, BodySpec, read_spec
+from .errors import InversionError
+from .resample import area_resize
+
+POOLED, FACE = 256, 112
+ROWS, COLUMNS = slice(35, 223), slice(32, 220)  # the face inside an aligned 256 px square
+
+
+class Identity(Body):
+    """Aligned face squares -> unit identity vectors.
+
+    Any module with ``embed(images [N, 3, H, W] in -1..1) -> [N, E]`` unit vectors can stand in its place.
+    """
+
+    def __init__(self, spec: BodySpec, face: int = FACE, width: int = 512):
+        super().__init__(spec)
+        last = spec.widths[-1]
+        cells = (face // 16) ** 2
+        self.face = face
+        self.output_layer = nn.Sequential(
+            nn.BatchNorm2d(last), nn.Dropout(), nn.Flatten(), nn.Linear(last * cells, width), nn.BatchNorm1d(width)
+        )
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        """Tight face crops ``[N, 3, 112, 112]`` in -1..1 -> unit vectors ``[N, 512]``."""
+        return F.normalize(self.output_layer(self.features(faces)[-1]))
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Aligned squares ``[N, 3, H, W]`` in -1..1 -> unit vectors ``[N, 512]``; differentiable."""
+        return self(crop_face(images, self.face))
+
+    def similarity(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        """Cosine ``[N]`` between the identities of two batches of aligned squares."""
+        return (self.embed(images) * self.embed(others)).sum(1)
+
+
+def crop_face(images: torch.Tensor, size: int = FACE) -> torch.Tensor:
+    """Cut the face out of aligned squares ``[N, 3, H, W]`` -> ``[N, 3, size, size]``: pool to 256, crop 188, pool."""
+    if images.shape[-2] != POOLED or images.shape[-1] != POOLED:
+        images = area_resize(images, POOLED)
+    return area_resize(images[..., ROWS, COLUMNS], size)
+
+
+def load_identity(path: str | Path) -> Identity:
+    """Load ``model_ir_se50.pth`` (or the facexlib copy of it), frozen, float32, on the CPU.
+
+    Raises InversionError when the file holds something else.
+    """
+    from .files import read_tensors
+
+    return identity_from_state(read_tensors(path), str(path))
+
+
+def identity_from_state(state: dict[str, torch.Tensor], name: str = "This file") -> Identity:
+    """Build the network from a bare state dict of 397 tensors; sizes are read from them."""
+    try:
+        spec = read_spec({k: tuple(v.shape) for k, v in state.items()})
+        width, cells = state["output_layer.3.weight"].shape
+    except (KeyError, ValueError) as error:
+        raise InversionError(
+            f"{name} is not an ArcFace IR-SE50 identity network (tensor {error} is missing). Give model_ir_se50.pth."
+        ) from None
+    face = 16 * round((cells / spec.widths[-1]) ** 0.5)
+    network = Identity(spec, face, width)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InversionError(f"{name} is not a complete ArcFace IR-SE50 identity network: {_first_line(error)}") from None
+    return network.eval().requires_grad_(False)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

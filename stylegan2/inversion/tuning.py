@@ -1,0 +1,168 @@
+"""Pivotal tuning: bend the generator a little so that fixed codes show their pictures exactly (Roich et al. 2021, arXiv 2106.05744)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..generator import Generator
+from .errors import InversionError
+from .inverter import Progress, check_images, report_steps
+from .native import read_native, write_native
+from .optimize import Objective, Target, Weights, code_scale, default_batch, psnr, starting_codes
+from .perceptual import Perceptual
+from .scope import frozen, gradients, plain, thawed
+
+KIND = "tuning"
+STEPS = 150
+LEARNING_RATE = 3e-4
+TUNING_WEIGHTS = Weights(pixel=1.0, perceptual=1.0, prior=0.0)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    lr: float
+    locality: float
+    seed: int
+    target_psnr: float | None
+
+
+def tune(
+    generator: Generator,
+    images: torch.Tensor,
+    codes: torch.Tensor,
+    *,
+    steps: int = STEPS,
+    lr: float = LEARNING_RATE,
+    locality: float = 0.1,
+    weights: Weights = TUNING_WEIGHTS,
+    perceptual: str | Perceptual = "auto",
+    identity: nn.Module | None = None,
+    target_psnr: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Generator:
+    """A copy of ``generator`` whose synthesis shows ``images [N, 3, H, W]`` at ``codes [N, L, D]``; the given one is not changed.
+
+    ``locality``: weight of keeping the pictures of random codes near the pivots as they were. ``lr`` is Adam's, in the
+    generator's own weight units. Mapping, mean code and noise pictures stay. Ends early when every image reached
+    ``target_psnr`` dB. Same seed, same device: same bits. ``progress`` as in ``optimize``. Raises InversionError.
+    """
+    images = check_images(images)
+    codes = starting_codes(generator, codes, len(images))
+    if steps < 1 or not lr > 0:
+        raise InversionError(f"A tuning of {steps} steps at learning rate {lr} does nothing; both must be positive.")
+    device = generator.w_avg.device
+    with gradients(device):
+        tuned = thawed(generator)
+        run = _Tuning(frozen(generator), tuned, _Plan(lr, locality, seed, target_psnr))
+        run.aim(Objective(tuned, weights, perceptual, identity), plain(images, device), plain(codes, device))
+        run(steps, progress)
+    tuned.requires_grad_(False)
+    tuned.provenance = replace(generator.provenance, notes=(*generator.provenance.notes, f"tuned to {len(images)} picture(s)"))
+    return tuned
+
+
+class _Tuning:
+    def __init__(self, base: Generator, tuned: Generator, plan: _Plan):
+        self.base, self.tuned, self.plan = base, tuned, plan
+        self.weights = [p.requires_grad_(True) for p in tuned.synthesis.parameters()]
+        self.adam = torch.optim.Adam(self.weights, lr=plan.lr)
+        self.random = torch.Generator().manual_seed(plan.seed)
+        self.scale = code_scale(base)
+
+    def aim(self, objective: Objective, images: torch.Tensor, codes: torch.Tensor) -> None:
+        self.objective, self.codes = objective, codes
+        batch = default_batch(self.base)
+        self.chunks = [(Target(x, objective), w) for x, w in zip(images.split(batch), codes.split(batch))]
+
+    def __call__(self, steps: int, progress: Progress | None) -> None:
+        total = steps * len(self.chunks)
+        for step in range(steps):
+            self.adam.zero_grad(set_to_none=True)
+            worst = float("inf")
+            for i, (target, codes) in enumerate(self.chunks):
+                images = self._backward(target, codes)
+                worst = min(worst, float(psnr(target.view(images), target.images).min()))
+                report_steps(progress, step * len(self.chunks) + i + 1, total, images)
+            if self.plan.target_psnr is not None and worst >= self.plan.target_psnr:
+                return
+            self._hold()
+            self.adam.step()
+
+    def _backward(self, target: Target, codes: torch.Tensor) -> torch.Tensor:
+        errors, images = self.objective(codes, target)
+        if not errors.isfinite().all():
+            raise InversionError("The tuning diverged (NaN). Lower the learning rate.")
+        (errors.sum() / len(self.codes)).backward()
+        return images.detach()
+
+    def _hold(self) -> None:
+        """Add the gradient of the locality term: one random code near a pivot must look as it did."""
+        if not self.plan.locality:
+            return
+        pivot = self.codes[torch.randint(len(self.codes), (1,), generator=self.random)]
+        step = torch.randn(1, 1, self.codes.shape[-1], generator=self.random).to(pivot) * self.scale
+        with torch.no_grad():
+            before = self.base.synthesize(pivot + step)
+        difference = self.tuned.synthesize(pivot + step) - before
+        (self.plan.locality * difference.square().mean()).backward()
+
+
+def save_tuning(tuned: Generator, base: Generator, path: str | Path, *, half: bool = False) -> None:
+    """Write what ``tune`` changed, as differences to ``base``; ``half`` stores them in 16 bits (half the size, not bit-exact).
+
+    Raises InversionError if the two are not of one architecture.
+    """
+    ours, theirs = tuned.state_dict(), base.state_dict()
+    if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in theirs.items()}:
+        raise InversionError("The tuned generator is not of the same architecture as its base, so no difference can be stored.")
+    changed = {k: (v.detach().cpu(), theirs[k].detach().cpu()) for k, v in ours.items() if not torch.equal(v.cpu(), theirs[k].cpu())}
+    header = {"base": base.fingerprint, "tuned": tuned.fingerprint, "half": half}
+    tensors = {}
+    for name, (new, old) in changed.items():
+        tensors[name] = _halved(new - old) if half else new.clone().contiguous()
+        if half:
+            tensors[f"{name}.scale"] = (new - old).abs().max().reshape(1).float()
+    write_native(path, KIND, header, tensors)
+
+
+def _halved(difference: torch.Tensor) -> torch.Tensor:
+    """Scaled to -1..1, so that small differences keep their digits in float16."""
+    return (difference / difference.abs().max().clamp(min=1e-30)).half().contiguous()
+
+
+def load_tuning(path: str | Path, base: Generator) -> Generator:
+    """The tuned generator stored in ``path``, on its base (which is not changed). Raises InversionError if the base is another one."""
+    header, tensors = read_native(Path(path), KIND, "Give a .safetensors file that Save Tuning wrote.")
+    if header.get("base") != base.fingerprint:
+        raise InversionError(
+            f"This tuning was made on generator {header.get('base')}; generator {base.fingerprint} is loaded."
+            " Load the generator it was made on."
+        )
+    tuned = thawed(base)
+    state = tuned.state_dict()
+    for name, tensor in tensors.items():
+        if name.removesuffix(".scale") not in state:
+            raise InversionError(f"The tuning file {path} is damaged: it names {name!r}, which the generator does not have.")
+        if name in state:
+            state[name] = _restored(state[name], tensor, tensors.get(f"{name}.scale"))
+    _put(tuned, state, path)
+    tuned.requires_grad_(False)
+    tuned.provenance = replace(base.provenance, notes=(*base.provenance.notes, f"tuned by {Path(path).name}"))
+    return tuned
+
+
+def _restored(old: torch.Tensor, stored: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+    stored = stored.to(old.device)
+    return stored if scale is None else old + stored.float() * scale.to(old.device)
+
+
+def _put(tuned: Generator, state: dict, path: str | Path) -> None:
+    try:
+        tuned.load_state_dict(state)
+    except RuntimeError as error:
+        raise InversionError(f"The tuning file {path} does not fit its generator: {' '.join(str(error).split())[:200]}") from None

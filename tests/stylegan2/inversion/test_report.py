@@ -1,0 +1,97 @@
+"""Reports of reconstructions, and the sentence for pictures out of the domain."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from micromotion.stylegan2.inversion import InversionError, InverterCard, ReconstructionReport, out_of_domain, reconstruction_report
+
+
+@pytest.fixture
+def truth(generator):
+    z = torch.randn(2, generator.width, generator=torch.Generator().manual_seed(5))
+    return generator.map(z, 0.7)
+
+
+def test_true_codes_are_perfect(generator, truth):
+    images = generator.synthesize(truth)
+    report = reconstruction_report(generator, truth, images)
+    assert (report.psnr > 60).all() and (report.pyramid < 1e-6).all()
+    assert report.identity is None
+    torch.testing.assert_close(report.spread, torch.zeros(2), atol=1e-5, rtol=0)
+    assert ((report.distance > 0.3) & (report.distance < 1.5)).all()
+
+
+def test_rows_that_disagree_have_spread(generator, truth):
+    images = generator.synthesize(truth)
+    mixed = torch.cat([truth[:, :3], truth.flip(0)[:, 3:]], 1)
+    report = reconstruction_report(generator, mixed, images)
+    assert (report.spread > 0.1).all() and (report.psnr < 40).all()
+
+
+def test_known_error(generator, truth):
+    images = generator.synthesize(truth).clamp(-0.7, 0.7)
+    flat = images.clamp(-0.1, 0.1)
+    expected = 10 * torch.log10(4 / (generator.synthesize(truth).clamp(-1, 1) - flat).square().mean((1, 2, 3)))
+    torch.testing.assert_close(reconstruction_report(generator, truth, flat).psnr, expected)
+
+
+def test_sizes_may_differ(generator, truth):
+    images = generator.synthesize(truth).clamp(-1, 1)
+    small = torch.nn.functional.avg_pool2d(images, 2)
+    assert (reconstruction_report(generator, truth, small).psnr > 60).all()
+    large = images.repeat_interleave(4, -1).repeat_interleave(4, -2)
+    assert (reconstruction_report(generator, truth, large).psnr > 25).all()
+
+
+def test_identity_is_reported(generator, truth):
+    class Mean(torch.nn.Module):
+        def embed(self, images):
+            return torch.nn.functional.normalize(images.mean((2, 3)))
+
+    images = generator.synthesize(truth)
+    report = reconstruction_report(generator, truth, images, identity=Mean())
+    torch.testing.assert_close(report.identity, torch.ones(2))
+    assert "identity 1.000" in str(report)
+    assert reconstruction_report(generator, truth, -images, identity=Mean()).identity.max() < 0
+
+
+def test_text_names_the_figures(generator, truth):
+    text = str(reconstruction_report(generator, truth, -generator.synthesize(truth)))
+    assert text.startswith("PSNR ") and "dB" in text and "spreads of W" in text
+
+
+def test_one_code_serves_many_images(generator, truth):
+    images = generator.synthesize(truth)
+    report = reconstruction_report(generator, truth[:1], images)
+    assert report.psnr[0] > 60 > report.psnr[1]
+
+
+def test_wrong_codes_are_refused(generator, truth):
+    with pytest.raises(InversionError, match=r"need \[2, 6, 32\]"):
+        reconstruction_report(generator, truth[:, :4], generator.synthesize(truth))
+
+
+def made(psnr: float) -> ReconstructionReport:
+    return ReconstructionReport(torch.tensor([40.0, psnr]), torch.zeros(2), None, torch.zeros(2), torch.zeros(2))
+
+
+def test_photo_in_an_avatar_inverter_gets_its_sentence():
+    card = InverterCard(domain="rendered avatars", typical_psnr=27.0)
+    sentence = out_of_domain(card, made(14.2))
+    assert sentence.startswith("This face is reproduced at 14.2 dB, where this inverter reaches 27.0 dB")
+    assert "rendered avatars" in sentence
+    assert "ffhq.pkl" in sentence and "restyle_psp_ffhq_encode.pt" in sentence
+    assert sentence.count(". ") == 1
+
+
+def test_good_pictures_and_silent_cards_get_none():
+    card = InverterCard(domain="rendered avatars", typical_psnr=27.0)
+    assert out_of_domain(card, made(22.0)) is None
+    assert out_of_domain(card, made(22.0), margin=3.0) is not None
+    assert out_of_domain(InverterCard(), made(3.0)) is None
+
+
+def test_photo_inverters_do_not_send_to_photo_inverters():
+    sentence = out_of_domain(InverterCard(domain="FFHQ photos", typical_psnr=20.0), made(10.0))
+    assert "Align the face" in sentence and "ffhq.pkl" not in sentence
