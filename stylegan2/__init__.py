@@ -5,4 +5,4 @@ from .errors import MicromotionError
 from .generator import Architecture, Generator
 from .inversion import load_inverter
 
-__all__ = ["Architecture", "CheckpointError", "Generator", "MicromotionError", "convert", "inspect", "load", "save"]
+__all__ = ["Architecture", "CheckpointError", "Generator", "MicromotionError", "convert", "inspect", "load", "load_inverter", "save"]
