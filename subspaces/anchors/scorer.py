@@ -11,20 +11,17 @@ from __future__ import annotations
 import copy
 import gzip
 import io
-import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
+from .. import files
 from ..errors import SubspaceError
 
-METADATA_KEY = "micromotion"
-FILE_VERSION = 1
+KIND = "scorer"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 Tokenize = Callable[[list[str]], torch.Tensor]
@@ -119,8 +116,7 @@ def build_model(config: dict) -> nn.Module:
 def save_scorer(model: nn.Module, config: dict, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
     """Write a native scorer file; tensors are stored as ``dtype`` and widened when loaded."""
     tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
-    header = {"kind": "scorer", "version": FILE_VERSION, "config": config}
-    save_file(tensors, str(path), metadata={METADATA_KEY: json.dumps(header)})
+    files.write(path, KIND, {"config": config}, tensors)
 
 
 def load_scorer(path_or_name: str | Path) -> Scorer:
@@ -133,26 +129,16 @@ def load_scorer(path_or_name: str | Path) -> Scorer:
 
 def load_native(path: Path) -> Scorer:
     """Read a file of ``save_scorer``."""
-    header, tensors = _read(path)
-    config = header["config"]
+    header, tensors = files.read(path, KIND)
     try:
+        config = header["config"]
         model = build_model(config)
         model.load_state_dict({k: v.to(torch.float32) for k, v in tensors.items()})
         tokenize = tokenizer(config["merges"], config["text_cfg"]["context_length"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise SubspaceError(f"{path.name} is damaged: its tensors do not fit its own configuration. Load another copy.") from error
+        raise files.damaged(path, "its tensors do not fit its own configuration") from error
     size = config["vision_cfg"]["image_size"]
     return Scorer(model, tokenize, size, normalize=bool(config.get("normalize")), name=path.stem)
-
-
-def read_header(path: Path) -> dict | None:
-    """The micromotion header of a ``.safetensors`` file, None where it has none, or a sentence where it cannot be read."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-        return None if text is None else dict(json.loads(text))
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise SubspaceError(f"{path.name} is not a readable .safetensors file; it may be cut short. Download or copy it again.") from error
 
 
 def import_open_clip():
@@ -162,19 +148,6 @@ def import_open_clip():
     except ImportError as error:
         raise SubspaceError("Text scorers need open_clip, which is not installed: run `pip install open_clip_torch`.") from error
     return open_clip
-
-
-def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
-    header = read_header(path)
-    if header is None or header.get("kind") != "scorer":
-        kind = "no micromotion file" if header is None else f"a {header.get('kind')}"
-        raise SubspaceError(f"{path.name} is {kind}; a text scorer is needed here.")
-    if header.get("version") != FILE_VERSION:
-        raise SubspaceError(
-            f"{path.name} is a scorer of version {header.get('version')}; version {FILE_VERSION} is known here. Update micromotion."
-        )
-    with torch.inference_mode(False), safe_open(str(path), framework="pt") as file:
-        return header, {k: file.get_tensor(k) for k in file.keys()}
 
 
 @lru_cache(maxsize=1)

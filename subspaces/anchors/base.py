@@ -1,0 +1,117 @@
+"""Anchors: codes known to show degrees of one motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from ..errors import SubspaceError
+from ..files import plain
+
+
+@dataclass(frozen=True, eq=False)
+class Anchors:
+    """Codes ``[A, L, D]`` of one motion, from one or several faces.
+
+    ``degrees [A]`` says how far along each is (0 to 1, below 0 for the opposite motion; None: unknown, in the order of time);
+    ``group [A]`` counts from 0 which face, seed or clip each belongs to; ``start [G, L, D]`` is the code each group was
+    optimised from; ``labels`` are the words or frames; ``used [A]`` is False for anchors to leave out; ``notes`` are sentences
+    for the user. Errors: shapes that disagree, and numbers that are not finite.
+    """
+
+    codes: torch.Tensor
+    degrees: torch.Tensor | None = None
+    group: torch.Tensor | None = None
+    start: torch.Tensor | None = None
+    template: str = ""
+    fingerprint: str = ""
+    source: str = "codes"
+    labels: tuple[str, ...] = ()
+    used: torch.Tensor | None = None
+    notes: tuple[str, ...] = ()
+    parameters: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        codes = plain(self.codes)
+        if codes.ndim != 3 or not codes.numel():
+            raise SubspaceError(f"Anchors are codes [A, layers, width]; these have shape {tuple(codes.shape)}.")
+        group = torch.zeros(len(codes), dtype=torch.long) if self.group is None else torch.as_tensor(self.group).cpu().long()
+        used = torch.ones(len(codes), dtype=torch.bool) if self.used is None else torch.as_tensor(self.used).cpu().bool()
+        degrees = None if self.degrees is None else plain(torch.as_tensor(self.degrees))
+        start = None if self.start is None else plain(self.start)
+        for name, value in {"codes": codes, "group": group, "used": used, "degrees": degrees, "start": start}.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        count = len(self.codes)
+        per_anchor = {"degrees": self.degrees, "group": self.group, "used": self.used, "labels": self.labels or None}
+        for name, values in per_anchor.items():
+            if values is not None and len(values) != count:
+                raise SubspaceError(f"There are {count} anchors but {len(values)} {name}; give one for each anchor.")
+        for name, values in {"codes": self.codes, "degrees": self.degrees, "start codes": self.start}.items():
+            if values is not None and not torch.isfinite(values).all():
+                raise SubspaceError(f"The anchors' {name} hold numbers that are not finite (NaN or infinity); make those anchors again.")
+        if self.start is not None and (self.start.shape[1:] != self.codes.shape[1:] or len(self.start) <= int(self.group.max())):
+            raise SubspaceError(
+                f"Start codes have shape {tuple(self.start.shape)}; {self.num_groups} of {tuple(self.codes.shape[1:])} are needed."
+            )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def num_groups(self) -> int:
+        return int(self.group.max()) + 1
+
+    @property
+    def num_layers(self) -> int:
+        return self.codes.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.codes.shape[2]
+
+    def kept(self) -> Anchors:
+        """The anchors that are to be used, without the others."""
+        keep, labels = self.used, self.labels
+        return replace(
+            self,
+            codes=self.codes[keep],
+            degrees=None if self.degrees is None else self.degrees[keep],
+            group=self.group[keep],
+            used=self.used[keep],
+            labels=tuple(label for label, ok in zip(labels, keep.tolist()) if ok),
+        )
+
+
+def pool(parts: Sequence[Anchors]) -> Anchors:
+    """All anchors of several faces, seeds or clips as one set; their groups stay apart.
+
+    Errors: none given, another shape, another generator, or degrees known for some only.
+    """
+    if not parts:
+        raise SubspaceError("There are no anchors to pool; give at least one set.")
+    first = parts[0]
+    if any(p.codes.shape[1:] != first.codes.shape[1:] for p in parts):
+        raise SubspaceError("These sets of anchors have codes of different shapes; pool anchors of one generator only.")
+    if len({p.fingerprint for p in parts if p.fingerprint}) > 1:
+        raise SubspaceError("These sets of anchors were made with different generators; pool anchors of one generator only.")
+    if len({p.degrees is None for p in parts}) > 1:
+        raise SubspaceError("Some of these anchors have degrees and some have none; pool text with text and video with video.")
+    offsets = [sum(p.num_groups for p in parts[:i]) for i in range(len(parts))]
+    starts = None if any(p.start is None for p in parts) else torch.cat([p.start[: p.num_groups] for p in parts])
+    return replace(
+        first,
+        codes=torch.cat([p.codes for p in parts]),
+        degrees=None if first.degrees is None else torch.cat([p.degrees for p in parts]),
+        group=torch.cat([p.group + offset for p, offset in zip(parts, offsets)]),
+        start=starts,
+        template=first.template if len({p.template for p in parts}) == 1 else " | ".join(dict.fromkeys(p.template for p in parts)),
+        fingerprint=next((p.fingerprint for p in parts if p.fingerprint), ""),
+        labels=sum((p.labels or ("",) * len(p) for p in parts), ()) if any(p.labels for p in parts) else (),
+        used=torch.cat([p.used for p in parts]),
+        notes=sum((p.notes for p in parts), ()),
+    )

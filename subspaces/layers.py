@@ -1,0 +1,48 @@
+"""Layer masks: which rows of a W+ code a motion may touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from .errors import SubspaceError
+
+BANDS = {"all": (0, None), "coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
+
+
+def parse_layers(layers: str | Iterable[int] | None, num_layers: int) -> tuple[int, ...]:
+    """Rows of a code, counted from 0, sorted.
+
+    ``layers`` is None or ``"all"``, a band (``"coarse"``: 4 and 8 px, rows 0 to 3; ``"middle"``: 16 and 32 px, rows 4 to 7; ``"fine"``:
+    the rest), numbers and ranges (``"0-3, 7"``), several of these with commas, or a sequence of numbers.
+    """
+    if layers is None:
+        return tuple(range(num_layers))
+    chosen = _parse_text(layers, num_layers) if isinstance(layers, str) else {int(i) for i in layers}
+    if not chosen or min(chosen) < 0 or max(chosen) >= num_layers:
+        raise SubspaceError(
+            f"The layers {layers!r} are not among the {num_layers} of this generator; they count from 0 to {num_layers - 1}."
+        )
+    return tuple(sorted(chosen))
+
+
+def layer_mask(layers: Iterable[int], num_layers: int) -> torch.Tensor:
+    """``[L, 1]`` of ones at ``layers`` and zeros elsewhere."""
+    mask = torch.zeros(num_layers, 1)
+    mask[list(layers)] = 1
+    return mask
+
+
+def _parse_text(text: str, num_layers: int) -> set[int]:
+    chosen: set[int] = set()
+    for part in filter(None, (p.strip().lower() for p in text.split(","))):
+        if part in BANDS:
+            first, last = BANDS[part]
+            chosen.update(range(num_layers)[first:last])
+            continue
+        first, _, last = part.partition("-")
+        if not first.strip().isdigit() or (last and not last.strip().isdigit()):
+            raise SubspaceError(f"{part!r} names no layers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.")
+        chosen.update(range(int(first), int(last or first) + 1))
+    return chosen

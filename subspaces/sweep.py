@@ -1,0 +1,122 @@
+"""Sweeps: coefficients over frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .errors import SubspaceError
+
+EASINGS: dict[str, Callable[[float], float]] = {
+    "linear": lambda t: t,
+    "ease": lambda t: t * t * (3 - 2 * t),
+    "ease_in": lambda t: t * t,
+    "ease_out": lambda t: t * (2 - t),
+    "smoother": lambda t: t * t * t * (t * (6 * t - 15) + 10),
+    "sine": lambda t: 0.5 - 0.5 * math.cos(math.pi * t),
+}
+
+
+def sweep(
+    frames: int = 48,
+    start: float = 0.0,
+    stop: float = 1.0,
+    *,
+    easing: str = "linear",
+    ping_pong: bool = False,
+    hold_start: int = 0,
+    hold: int = 0,
+    cycles: int = 1,
+) -> torch.Tensor:
+    """Coefficients ``[frames]`` from ``start`` to ``stop``.
+
+    ``easing``: one of ``EASINGS``. ``ping_pong`` returns to ``start`` and ends one frame before it, so that the clip loops exactly with
+    no frame doubled. ``hold_start`` and ``hold`` keep the first and the last value for that many frames more; ``cycles`` repeats the
+    whole. All of them count inside ``frames``.
+    """
+    frames, cycles = _count(frames, "frames"), _count(cycles, "cycles")
+    if frames < cycles:
+        raise SubspaceError(f"{frames} frames cannot hold {cycles} cycles; ask for more frames or fewer cycles.")
+    bounds = [frames * k // cycles for k in range(cycles + 1)]
+    parts = [_fractions(b - a, ping_pong, hold_start, hold) for a, b in zip(bounds, bounds[1:])]
+    return torch.tensor([_between(start, stop, _easing(easing)(t)) for part in parts for t in part])
+
+
+def keyframes(points: Sequence[tuple[float, float]], frames: int, *, easing: str = "linear") -> torch.Tensor:
+    """Coefficients ``[frames]`` through ``points``: pairs of frame number (from 0, in any order) and value, eased between neighbours.
+
+    Before the first and after the last point its value holds.
+    """
+    frames, ease = _count(frames, "frames"), _easing(easing)
+    points = sorted((_finite(f, "keyframe"), _finite(v, "keyframe")) for f, v in points)
+    if not points:
+        raise SubspaceError("There are no keyframes; give at least one pair of frame and value.")
+    return torch.tensor([_at(points, f, ease) for f in range(frames)])
+
+
+def from_samples(samples: Sequence[float] | torch.Tensor, frames: int, start: float = 0.0, stop: float = 1.0) -> torch.Tensor:
+    """Coefficients ``[frames]`` from a curve given by evenly spaced ``samples``, of which 0 means ``start`` and 1 means ``stop``."""
+    values = [_finite(v, "curve sample") for v in torch.as_tensor(samples, dtype=torch.float64).flatten().tolist()]
+    if not values:
+        raise SubspaceError("The curve has no samples; give at least one.")
+    frames = _count(frames, "frames")
+    step = (len(values) - 1) / max(1, frames - 1)
+    points = list(enumerate(values))
+    return torch.tensor([_between(start, stop, _at(points, f * step, EASINGS["linear"])) for f in range(frames)])
+
+
+def unique_coefficients(coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The different rows of ``coefficients [F]`` or ``[F, K]``, and for every frame ``[F]`` which one it is.
+
+    ``unique[index]`` equals the input: render each code once, then pick. Works for codes ``[F, L, D]`` too.
+    """
+    unique, index = torch.unique(coefficients, dim=0, return_inverse=True)
+    return unique, index
+
+
+def _fractions(frames: int, ping_pong: bool, hold_start: int, hold: int) -> list[float]:
+    """How far along each frame of a cycle is, 0 to 1, before easing."""
+    moving = frames - hold_start - hold
+    if hold_start < 0 or hold < 0 or moving < 1:
+        raise SubspaceError(
+            f"{frames} frames cannot hold {hold_start + hold} still ones and a motion; ask for more frames or shorter holds."
+        )
+    if not ping_pong:
+        return [0.0] * hold_start + [i / max(1, moving - 1) for i in range(moving)] + [1.0] * hold
+    up = moving // 2
+    down = moving - up
+    if not up:
+        return [0.0] * frames
+    return [0.0] * hold_start + [i / up for i in range(up)] + [1.0] * hold + [(down - i) / down for i in range(down)]
+
+
+def _at(points: Sequence[tuple[float, float]], x: float, ease: Callable[[float], float]) -> float:
+    for (x0, y0), (x1, y1) in zip(points, points[1:]):
+        if x0 <= x < x1:
+            return _between(y0, y1, ease((x - x0) / (x1 - x0)))
+    return points[0][1] if x < points[0][0] else points[-1][1]
+
+
+def _between(a: float, b: float, t: float) -> float:
+    """a at 0 and b at 1, both exactly."""
+    return a * (1 - t) + b * t
+
+
+def _easing(name: str) -> Callable[[float], float]:
+    if name not in EASINGS:
+        raise SubspaceError(f"There is no easing {name!r}; choose one of {', '.join(EASINGS)}.")
+    return EASINGS[name]
+
+
+def _count(value: int, what: str) -> int:
+    if int(value) != value or value < 1:
+        raise SubspaceError(f"The number of {what} is {value}; it must be a whole number of at least 1.")
+    return int(value)
+
+
+def _finite(value: float, what: str) -> float:
+    if not math.isfinite(value):
+        raise SubspaceError(f"A {what} is not a finite number (NaN or infinity); correct it.")
+    return float(value)

@@ -1,0 +1,86 @@
+"""Sweeps: ends, loops, holds, keyframes, curves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from micromotion.subspaces import EASINGS, SubspaceError, from_samples, keyframes, sweep, unique_coefficients
+
+
+@pytest.mark.parametrize("easing", EASINGS)
+def test_a_sweep_reaches_both_ends_exactly_and_never_turns_back(easing):
+    c = sweep(21, -0.3, 1.7, easing=easing)
+    assert c[0] == torch.tensor(-0.3)
+    assert c[-1] == torch.tensor(1.7)
+    assert (c.diff() >= 0).all()
+
+
+def test_easings_differ_from_linear_where_they_should():
+    assert sweep(5).tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert sweep(5, easing="ease")[1] < 0.25 < sweep(5, easing="ease_out")[1]
+
+
+def test_ping_pong_doubles_no_frame_and_loops_exactly():
+    assert sweep(8, ping_pong=True).tolist() == [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25]
+
+
+@given(frames=st.integers(2, 60), easing=st.sampled_from(sorted(EASINGS)))
+def test_a_ping_pong_of_any_length_touches_both_ends_once(frames, easing):
+    c = sweep(frames, 0.0, 2.0, ping_pong=True, easing=easing)
+    assert len(c) == frames
+    assert (c == 0).sum() == 1
+    assert (c == 2).sum() == 1
+
+
+def test_holds_and_cycles_count_inside_the_frames():
+    c = sweep(10, 0, 1, hold_start=2, hold=3)
+    assert c[:3].tolist() == [0, 0, 0]
+    assert c[-4:].tolist() == [1, 1, 1, 1]
+    twice = sweep(16, 0, 1, ping_pong=True, hold=2, cycles=2)
+    assert torch.equal(twice[:8], twice[8:])
+    assert (twice == 1).sum() == 6
+
+
+def test_one_frame_stays_at_the_start():
+    assert sweep(1, 0.4, 1).tolist() == pytest.approx([0.4])
+
+
+def test_keyframes_pass_through_their_points_and_hold_outside():
+    c = keyframes([(8, -1.0), (2, 1.0), (4, 0.5)], 12)
+    assert c[[0, 2, 3, 4, 8, 11]].tolist() == pytest.approx([1, 1, 0.75, 0.5, -1, -1])
+    assert keyframes([(0, 0.0), (4, 1.0)], 5, easing="ease")[1] < 0.25
+
+
+def test_samples_are_stretched_over_the_frames():
+    assert from_samples([0, 1, 0], 5, 0, 2).tolist() == pytest.approx([0, 1, 2, 1, 0])
+    assert from_samples([0.5], 3, -1, 1).tolist() == pytest.approx([0, 0, 0])
+    assert from_samples([0, 1, 0.25], 1).tolist() == pytest.approx([0])
+
+
+def test_a_ping_pong_renders_half_of_its_frames_and_gives_them_all_back():
+    c = torch.stack([sweep(48, ping_pong=True, easing="ease"), sweep(48, ping_pong=True)], 1)
+    unique, index = unique_coefficients(c)
+    assert len(unique) == 25
+    assert torch.equal(unique[index], c)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: sweep(0), "number of frames is 0"),
+        (lambda: sweep(2.5), "whole number"),
+        (lambda: sweep(10, easing="bounce"), "choose one of linear"),
+        (lambda: sweep(4, hold=4), "shorter holds"),
+        (lambda: sweep(4, hold=-1), "shorter holds"),
+        (lambda: sweep(3, cycles=4), "fewer cycles"),
+        (lambda: keyframes([], 5), "no keyframes"),
+        (lambda: keyframes([(0, float("nan"))], 5), "not a finite number"),
+        (lambda: from_samples([], 5), "no samples"),
+        (lambda: from_samples([float("inf")], 5), "not a finite number"),
+    ],
+)
+def test_bad_sweeps_get_one_sentence(call, words):
+    with pytest.raises(SubspaceError, match=words):
+        call()
