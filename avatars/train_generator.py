@@ -165,11 +165,11 @@ def stage_at(seen: int) -> tuple[int, int, int]:
 
 @torch.no_grad()
 def write_sheets(generator: Generator, out: Path, resolution: int) -> None:
-    """Random faces beside their renders, and one sweep per factor, as ``samples.png`` and ``sweeps.png``."""
+    """Random faces beside their renders, and one sweep per factor, as ``pairs.png`` and ``sweeps.png``."""
     device = generator.w_avg.device
     z, target, _ = batch_of(16, 7, resolution, 64)
     image = partial_image(generator, generator.map(z.to(device)), resolution)
-    save_sheet(torch.cat([target[:8], image[:8].cpu(), target[8:], image[8:].cpu()]), 8, out / "samples.png")
+    save_sheet(torch.cat([target[:8], image[:8].cpu(), target[8:], image[8:].cpu()]), 8, out / "pairs.png")
     face = rendering.sample_parameters(len(rendering.FACTORS), 7).repeat_interleave(8, 0)
     face[:, : len(rendering.FACTORS)] = torch.tensor([0.05, 0.9, 0.05, 0.5, 0.1])
     for i in range(len(rendering.FACTORS)):

@@ -1,0 +1,66 @@
+"""Anchors: from rendered clips whose factor moves, with exact or inverted codes, and from text, with the scorer."""
+
+from __future__ import annotations
+
+import torch
+
+from ...subspaces import Anchors, pool
+from .. import captions
+from ..captions import Motion
+from .cache import Cache
+from .world import World, factor_of
+
+ENDS = (0.05, 0.95)
+
+
+def clip(parameters: torch.Tensor, motion: Motion, frames: int) -> torch.Tensor:
+    """Parameters ``[F, P]`` of one face whose factor moves evenly through its range, and nothing else does."""
+    parameters = parameters.repeat(frames, 1)
+    parameters[:, factor_of(motion)] = torch.tensor([motion.value(float(t)) for t in torch.linspace(*ENDS, frames)])
+    return parameters
+
+
+def video(world: World, motion: Motion, which: int, frames: int | None = None, inverted: bool = False) -> Anchors:
+    """Anchors of a clip of anchor identity ``which``: the codes that draw its frames, or what the inverter reads from the renders."""
+    parameters = clip(world.anchor_parameters()[which : which + 1], motion, frames or world.sizes.frames)
+    codes = world.invert(world.draw(parameters)) if inverted else world.faces(parameters).codes
+    return Anchors(codes, source="video", fingerprint=world.generator.fingerprint)
+
+
+def text(world: World, cache: Cache, motion: Motion, which: int, count: int | None = None) -> Anchors:
+    """Anchors optimised against the scorer from the neutral code of anchor identity ``which``."""
+    count = count or world.sizes.degrees
+    made = cache.tensors(f"text-{motion.name}-{which}-{count}", lambda: _optimise(world, motion, which, words(count)))
+    return Anchors(
+        made["codes"],
+        degrees=torch.linspace(0, 1, count),
+        start=made["start"],
+        template=motion.template,
+        source="text",
+        fingerprint=world.generator.fingerprint,
+    )
+
+
+def words(count: int) -> list[str]:
+    """``count`` degrees from "no" to "100%"."""
+    return ["no", *(f"{round(100 * d)}%" for d in torch.linspace(0, 1, count).tolist()[1:])]
+
+
+def _optimise(world: World, motion: Motion, which: int, degrees: list[str]) -> dict[str, torch.Tensor]:
+    from ...subspaces.anchors import text_anchors
+
+    start = world.faces(world.anchor_parameters()[which : which + 1]).codes
+    steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
+    anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, start=start, **steps)
+    return {"codes": anchors.codes, "start": start}
+
+
+def prompt_only(world: World, cache: Cache, motion: Motion, which: int) -> torch.Tensor:
+    """The displacement ``[L, D]`` of a single optimisation toward the template at 100 % (as StyleCLIP's optimiser does)."""
+    full = captions.DEGREES[-1]
+    made = cache.tensors(f"prompt-{motion.name}-{which}", lambda: _optimise(world, motion, which, [full]))
+    return made["codes"][-1] - made["start"][0]
+
+
+def pooled(parts: list[Anchors]) -> Anchors:
+    return pool(parts)

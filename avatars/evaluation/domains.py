@@ -1,0 +1,54 @@
+"""M8: motions made from photos, on statues, drawings, cartoons, and on a style that no network was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import render as rendering
+from . import metrics
+from .measure import sweep
+from .rows import Metric, section, spread
+from .study import Study
+from .world import STEP, UNSEEN_STYLE, Faces
+
+STYLE_SUCCESS = Metric("domain_success", "Transfer success", ">=")
+STYLE_GAIN = Metric("domain_gain", "Change over what was asked")
+STYLE_LEAK = Metric("domain_leakage", "Leakage")
+STYLE_SAME = Metric("domain_identity", "Identity cosine", "", None, 3)
+
+
+def domains(study: Study) -> dict:
+    """M8: directions from photos on faces of other styles, through the inverter and, where the generator has them, its own codes."""
+    world, rows = study.world, []
+    for style, how, faces, target in _styled(study):
+        for group in study.ours:
+            for motion in study.motions:
+                step = STEP[motion.name]
+                readings = sweep(world, faces.codes, study.directions(group, motion), [0.0, step])
+                name = f"{style}, {how} | {group}"
+                rows.append(spread(STYLE_SUCCESS, name, motion.name, readings.success(motion, step), metrics.mean, target=target))
+                rows.append(spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step))
+                rows.append(spread(STYLE_LEAK, name, motion.name, readings.leakage(motion, 1)))
+                rows.append(spread(STYLE_SAME, name, motion.name, readings.same(1)))
+    text = (
+        f"Directions made from photos only. Own code: the generator's own face in that style. Inverted: a render in that style through"
+        f" the inverter. {UNSEEN_STYLE.capitalize()} was never shown to the generator or to the inverter."
+    )
+    return section("M8. Domains", [STYLE_SUCCESS, STYLE_GAIN, STYLE_LEAK, STYLE_SAME], rows, text)
+
+
+def _styled(study: Study) -> Iterator[tuple[str, str, Faces, float]]:
+    """Yield style, how its codes were made, the faces, and the success that is asked for."""
+    world = study.world
+    for style in rendering.STYLES:
+        seen = style != UNSEEN_STYLE
+        if seen and style != "photo":
+            yield style, "own code", world.tests(study.sizes.domains, style), 0.90
+        if world.inverter is not None:
+            yield style, "inverted", _inverted(study, style), 0.90 if seen else 0.70
+
+
+def _inverted(study: Study, style: str) -> Faces:
+    parameters = study.world.tests(study.sizes.domains).parameters
+    made = study.cache.tensors(f"domain-{style}", lambda: {"codes": study.world.invert(study.world.draw(parameters, style))})
+    return Faces(parameters, made["codes"], style)

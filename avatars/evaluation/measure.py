@@ -1,0 +1,103 @@
+"""Directions applied to faces and read by the instrument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..captions import Motion
+from . import metrics
+from .world import BATCH, REACH, STEP, World, factor_of, sign_of
+
+ROUNDS = 3
+LONGEST = 3.0
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the instrument reads along a sweep: ``coefficients [F]``, ``factors [N, F, 5]``, ``identity [N, F, Q]``, ``luma [N, F]``."""
+
+    coefficients: torch.Tensor
+    factors: torch.Tensor
+    identity: torch.Tensor
+    luma: torch.Tensor
+
+    def at(self, coefficient: float) -> int:
+        """The frame of this coefficient."""
+        return int((self.coefficients - coefficient).abs().argmin())
+
+    def response(self, motion: Motion) -> torch.Tensor:
+        """Change of the intended factor along the motion, from the first frame, ``[N, F]``."""
+        factor = self.factors[:, :, factor_of(motion)]
+        return sign_of(motion) * (factor - factor[:, :1])
+
+    def same(self, frame: int) -> torch.Tensor:
+        """Cosine of the identity with that of the first frame, ``[N]``."""
+        return metrics.cosine(self.identity[:, 0], self.identity[:, frame])
+
+    def leakage(self, motion: Motion, frame: int) -> torch.Tensor:
+        return metrics.leakage(self.factors[:, 0], self.factors[:, frame], factor_of(motion))
+
+    def leaks(self, motion: Motion, frame: int) -> torch.Tensor:
+        return metrics.leaks(self.factors[:, 0], self.factors[:, frame], factor_of(motion))
+
+    def success(self, motion: Motion, coefficient: float) -> torch.Tensor:
+        """Whether each face got what was asked at this coefficient, ``[N]``."""
+        frame = self.at(coefficient)
+        gain = self.response(motion)[:, frame] / coefficient
+        return metrics.success(gain, self.leakage(motion, frame), self.same(frame))
+
+
+def edited(codes: torch.Tensor, directions: torch.Tensor, coefficient: float) -> torch.Tensor:
+    """Codes ``[N, L, D]`` moved along ``directions [S, L, D]``; face i takes direction i modulo S."""
+    own = directions[torch.arange(len(codes)) % len(directions)]
+    return codes + coefficient * own
+
+
+def sweep(world: World, codes: torch.Tensor, directions: torch.Tensor, coefficients) -> Readings:
+    """Read every face at every coefficient."""
+    coefficients = torch.as_tensor(coefficients, dtype=torch.float32)
+    frames = torch.stack([edited(codes, directions, float(c)) for c in coefficients], 1)  # [N, F, L, D]
+    n, f = frames.shape[:2]
+    parts = [_read(world, world.show(chunk)) for chunk in frames.flatten(0, 1).split(BATCH)]
+    factors, identity, luma = (torch.cat(p).unflatten(0, (n, f)) for p in zip(*parts))
+    return Readings(coefficients, factors, identity, luma)
+
+
+def _read(world: World, images: torch.Tensor):
+    return world.regressor.factors(images), world.regressor.identity(images), metrics.luminance(images)
+
+
+def typical_length(world: World) -> float:
+    """Root mean square distance of faces' codes from their mean: the length that one large edit may have."""
+    codes = world.calibration().codes
+    return float((codes - codes.mean(0)).flatten(1).norm(dim=1).square().mean().sqrt())
+
+
+def calibrate(world: World, direction: torch.Tensor, motion: Motion) -> torch.Tensor:
+    """Scale ``direction [L, D]`` so that one unit moves its factor by one unit, on faces that are not tested.
+
+    A direction with too little effect is stopped at ``LONGEST`` times the spread of codes; the table then shows its small response.
+    The sign is kept: a direction that works backwards has found the wrong end.
+    """
+    limit = LONGEST * typical_length(world)
+    length = direction.flatten().norm().clamp(min=1e-12)
+    faces, step = world.calibration(), [0.0, 0.5 * STEP[motion.name], STEP[motion.name]]
+    scale = typical_length(world) / length
+    for _ in range(ROUNDS):
+        readings = sweep(world, faces.codes, direction[None] * scale, step)
+        slope = metrics.slopes(readings.coefficients, readings.response(motion)).mean()
+        scale = (scale / slope.clamp(min=0.25, max=4.0)).clamp(max=limit / length).float()
+    return direction * scale
+
+
+def calibrated(world: World, directions: torch.Tensor, motion: Motion) -> torch.Tensor:
+    """``calibrate`` each of ``directions [S, L, D]``."""
+    return torch.stack([calibrate(world, d, motion) for d in directions])
+
+
+def grid(world: World, motion: Motion) -> torch.Tensor:
+    """The sweep's coefficients, then one sigma, then the transfer's step."""
+    steps = torch.linspace(0, REACH[motion.name], world.sizes.coefficients)
+    return torch.cat([steps, torch.tensor([metrics.SIGMA, STEP[motion.name]])])

@@ -1,0 +1,96 @@
+"""The motions under study: which anchors, which directions, made once and kept."""
+
+from __future__ import annotations
+
+import torch
+
+from ...subspaces import Anchors, Subspace, fit
+from .. import captions
+from .. import render as rendering
+from ..captions import MOTIONS, Motion
+from . import anchors
+from .cache import Cache
+from .measure import calibrated
+from .world import LABELS, World, factor_of, sign_of
+
+VIDEO, INVERTED, TEXT = "video", "video, inverted", "text"
+ONE, POOLED = "one face", "pooled"
+ORACLE = "labels (oracle)"
+RIDGE = 1e-3
+
+
+class Study:
+    """A world with its anchors and calibrated directions; groups are named by source and number of faces."""
+
+    def __init__(self, world: World, cache: Cache, motions: tuple[Motion, ...] = MOTIONS):
+        self.world, self.cache, self.motions = world, cache, motions
+        self.sizes = world.sizes
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources whose networks are there."""
+        found = {VIDEO: True, INVERTED: self.world.inverter is not None, TEXT: self.world.scorer is not None}
+        return [name for name, there in found.items() if there]
+
+    @property
+    def groups(self) -> list[str]:
+        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED)] + [ORACLE]
+
+    @property
+    def ours(self) -> list[str]:
+        """The pooled directions: what a user would make and keep."""
+        return [g for g in self.groups if g.endswith(POOLED)]
+
+    def anchors(self, source: str, motion: Motion, which: int, count: int | None = None) -> Anchors:
+        if source == TEXT:
+            return anchors.text(self.world, self.cache, motion, which, count)
+        if source == VIDEO:
+            return anchors.video(self.world, motion, which, count)
+        name = f"inverted-{motion.name}-{which}-{count or self.sizes.frames}"
+        made = self.cache.tensors(name, lambda: {"codes": anchors.video(self.world, motion, which, count, inverted=True).codes})
+        return Anchors(made["codes"], source="video", fingerprint=self.world.generator.fingerprint)
+
+    def fit(self, source: str, motion: Motion, members: range, **options) -> Subspace:
+        """Our estimator on the anchors of these identities."""
+        return fit(anchors.pooled([self.anchors(source, motion, i) for i in members]), **options)
+
+    def singles(self, source: str, motion: Motion, count: int) -> torch.Tensor:
+        """One uncalibrated direction for each of the first anchor identities, ``[S, L, D]``."""
+        return torch.stack([self.fit(source, motion, range(i, i + 1)).direction for i in range(count)])
+
+    def pools(self, source: str, motion: Motion) -> torch.Tensor:
+        """Uncalibrated directions of the two disjoint pools, ``[2, L, D]``."""
+        n = self.sizes.pool
+        return torch.stack([self.fit(source, motion, range(0, n)).direction, self.fit(source, motion, range(n, 2 * n)).direction])
+
+    def directions(self, group: str, motion: Motion) -> torch.Tensor:
+        """Calibrated directions ``[S, L, D]`` of a group: one unit is one unit of the factor."""
+        name = f"direction-{group}-{motion.name}".replace(", ", "-").replace(" ", "_")
+        return self.cache.tensors(name, lambda: {"d": calibrated(self.world, self._raw(group, motion), motion)})["d"]
+
+    def _raw(self, group: str, motion: Motion) -> torch.Tensor:
+        if group == ORACLE:
+            return self.oracle(motion)[None]
+        source, _, how = group.rpartition(", ")
+        if how == ONE:
+            return self.singles(source, motion, self.sizes.pool)
+        return self.fit(source, motion, range(self.sizes.pool)).direction[None]
+
+    def labelled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes ``[N, D]`` in W of random photos with all their parameters ``[N, P]``: what only a renderer can know."""
+        g = torch.Generator().manual_seed(10_000 * (self.world.seed + 1) + LABELS)
+        parameters = torch.rand(count or self.sizes.labels, len(rendering.PARAMETERS), generator=g)
+        faces = self.world.faces(parameters)
+        return faces.codes[:, 0], faces.parameters
+
+    def oracle(self, motion: Motion) -> torch.Tensor:
+        """The displacement ``[L, D]`` per unit of the factor, by ridge regression of codes on every label."""
+        codes, labels = self.labelled()
+        x, y = (labels - labels.mean(0)).double(), (codes - codes.mean(0)).double()
+        gram = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
+        weights = torch.linalg.solve(gram, x.T @ y)  # [P, D]
+        direction = sign_of(motion) * weights[factor_of(motion)].float()
+        return direction.expand(self.world.generator.num_layers, -1).clone()
+
+    def motion(self, name: str) -> Motion:
+        return next(m for m in captions.MOTIONS if m.name == name)
