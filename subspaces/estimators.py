@@ -64,14 +64,14 @@ def theil_sen(p: Problem) -> Motion:
     residual = center(p.codes - p.degrees[:, None, None] * slope, p.group)
     sigma = 1.4826 * residual.abs().median(0).values + 1e-6 * residual.abs().max()
     share = (residual.abs() > OUTLIER_SIGMAS * sigma).double().mean().item()
-    return Motion(complete(slope, residual, p.rank, p.group), spectrum(center(p.codes, p.group)), None, share)
+    return Motion(complete(slope, residual, p.rank, p.group), spectrum(p.codes, p.group), None, share)
 
 
 def least_squares(p: Problem) -> Motion:
     """The least-squares slope of each coordinate on the degree; needs degrees. A baseline: one spike moves it."""
     slope = mean_slope(p.codes, p.degrees, p.group)
     centred = center(p.codes, p.group, torch.mean)
-    return Motion(complete(slope, residual_of(centred, slope, p.degrees, p.group), p.rank, p.group), spectrum(centred))
+    return Motion(complete(slope, residual_of(centred, slope, p.degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
 
 
 def rpca(p: Problem) -> Motion:
@@ -86,7 +86,7 @@ def rpca(p: Problem) -> Motion:
     if degrees is None:
         degrees, keep = motion_scores(low, p)
     slope = pair_slopes(low[keep], degrees[keep], p.group[keep])
-    values = spectrum(low[keep])
+    values = spectrum(low[keep], p.group[keep])
     basis = complete(slope, residual_of(low, slope, degrees, p.group)[keep], p.rank, p.group[keep])
     share = (sparse.abs() > 1e-6 * p.codes.abs().max()).double().mean().item()
     return Motion(basis, values, numerical_rank(values), share, tuple((~keep).nonzero()[:, 0].tolist()))
@@ -100,7 +100,7 @@ def pca(p: Problem) -> Motion:
     V = torch.linalg.svd(blocks.transpose(0, 1), full_matrices=False).Vh[:, :1]  # [B, 1, P]
     scores = (blocks * V[:, 0]).sum(-1)  # [A, B]
     slope = (mean_slope(scores[..., None], degrees, p.group) * V[:, 0]).reshape(centred.shape[1:])
-    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred))
+    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
 
 
 def secant(p: Problem) -> Motion:
@@ -116,7 +116,7 @@ def secant(p: Problem) -> Motion:
     centred = center(p.codes, p.group, torch.mean)
     degrees = order_in_group(p) if p.degrees is None else p.degrees
     slope = torch.stack(slopes).mean(0)
-    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred))
+    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
 
 
 def published_direction(p: Problem) -> Motion:
@@ -131,9 +131,9 @@ def published_direction(p: Problem) -> Motion:
         low, sparse = published(codes.transpose(0, 1))  # [L, A, D]
         low = truncate(low, PUBLISHED_RANK).transpose(0, 1)
         directions.append(low[-2] - low[0])
-        parts.append(low - low.mean(0))
+        parts.append(low)
         spikes.append(sparse.flatten())
-    values = spectrum(torch.cat(parts))
+    values = spectrum(torch.cat(parts), torch.arange(len(parts)).repeat_interleave(torch.tensor([len(x) for x in parts])))
     share = (torch.cat(spikes) != 0).double().mean().item()
     return Motion(torch.stack(directions).mean(0)[None], values, numerical_rank(values), share)
 
@@ -242,9 +242,9 @@ def complete(slope: torch.Tensor, residual: torch.Tensor, rank: int, group: torc
     return torch.cat([slope[None], rest.reshape(-1, *slope.shape)])
 
 
-def spectrum(x: torch.Tensor) -> torch.Tensor:
-    """The largest singular values of ``x [A, L, D]`` as one matrix ``[A, L * D]``."""
-    return torch.linalg.svdvals(x.flatten(1))[:SPECTRUM_LENGTH]
+def spectrum(x: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+    """The largest singular values of ``x [A, L, D]``, centred in its groups, as one matrix ``[A, L * D]``."""
+    return torch.linalg.svdvals(center(x, group, torch.mean).flatten(1))[:SPECTRUM_LENGTH]
 
 
 def numerical_rank(values: torch.Tensor, tolerance: float = 1e-3) -> int:

@@ -45,8 +45,8 @@ class Subspace:
     ``outlier_share`` and ``recovered_rank``: what the estimator reports (None: it does not look); ``preview``: PNG bytes.
     """
 
-    basis: torch.Tensor
-    spectrum: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    basis: torch.Tensor = field(repr=False)
+    spectrum: torch.Tensor = field(default_factory=lambda: torch.zeros(0), repr=False)
     name: str = ""
     fingerprint: str = ""
     layers: tuple[int, ...] = ()
@@ -59,7 +59,7 @@ class Subspace:
     recovered_rank: int | None = None
     outlier_share: float | None = None
     calibration: Calibration = Calibration()
-    preview: bytes = b""
+    preview: bytes = field(default=b"", repr=False)
     licence: str = ""
     notes: tuple[str, ...] = ()
 

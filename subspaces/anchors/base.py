@@ -21,15 +21,15 @@ class Anchors:
     for the user. Errors: shapes that disagree, and numbers that are not finite.
     """
 
-    codes: torch.Tensor
+    codes: torch.Tensor = field(repr=False)
     degrees: torch.Tensor | None = None
-    group: torch.Tensor | None = None
-    start: torch.Tensor | None = None
+    group: torch.Tensor | None = field(default=None, repr=False)
+    start: torch.Tensor | None = field(default=None, repr=False)
     template: str = ""
     fingerprint: str = ""
     source: str = "codes"
     labels: tuple[str, ...] = ()
-    used: torch.Tensor | None = None
+    used: torch.Tensor | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     parameters: dict = field(default_factory=dict)
 

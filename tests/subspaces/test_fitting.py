@@ -103,7 +103,7 @@ def test_rank_two_finds_both_motions_of_a_clip(estimator, known):
     plane = torch.linalg.qr(s.basis.flatten(1).T.double()).Q
     for d in (first, second):
         unit = d.flatten() / d.norm()
-        assert (plane.T @ unit).norm() > 0.98
+        assert (plane.T @ unit).norm() > 0.95
     assert s.direction.shape == first.shape
     assert s.apply(codes[:1], torch.zeros(3, 2)).shape == (3, *first.shape)
 
