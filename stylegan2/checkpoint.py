@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import Any
 
 import torch
 
+from . import catalogue
 from .checkpoints import native
 from .checkpoints.architecture import infer_architecture
 from .checkpoints.containers import plain, read_contents, read_metadata
 from .checkpoints.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError
 from .checkpoints.recognise import Found, find_generator
+from .download import hash_file
 from .generator import Architecture, Generator, Provenance
 from .ops import fir_kernel
 
@@ -43,6 +44,7 @@ def load(path: str | Path) -> Generator:
     Raises CheckpointError: MissingFileError, DamagedFileError, UnsafeFileError or UnsupportedFileError.
     """
     path = Path(path)
+    _require(path)
     with torch.inference_mode(False), torch.no_grad():
         contents = read_contents(path)
         found = find_generator(contents, path.name)
@@ -70,6 +72,17 @@ def convert(source: str | Path, target: str | Path, dtype: torch.dtype = torch.f
     generator = load(source)
     save(generator, target, dtype)
     return generator
+
+
+def _require(path: Path) -> None:
+    """Say where a missing file comes from."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise MissingFileError(f"{path} is a folder; name a file in it. {catalogue.advice()}")
+    known = next((e for e in catalogue.ENTRIES if e.file == path.name), None)
+    where = f"It is a public file: {known}. `micromotion download {known.name}` fetches it." if known else catalogue.advice()
+    raise MissingFileError(f"There is no file {path}. {where}")
 
 
 def _build(found: Found, path: str, mapped: bool, size: int) -> Generator:
@@ -173,7 +186,7 @@ def inspect(path: str | Path) -> Report:
     path = Path(path)
     generator = load(path)
     arch = generator.architecture
-    digest = sha256(path)
+    digest = hash_file(path)
     return Report(
         path=str(path),
         format=generator.provenance.format,
@@ -185,15 +198,18 @@ def inspect(path: str | Path) -> Report:
         sha256=digest,
         size=path.stat().st_size,
         architecture=arch,
-        licence="",
+        licence=_licence(generator.provenance.format, digest),
         notes=generator.provenance.notes,
     )
 
 
-def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _licence(form: str, digest: str) -> str:
+    """The licence of a known file, else what its format suggests."""
+    known = catalogue.by_hash(digest)
+    if known:
+        return f"{known.licence} (this is {known.name} of the catalogue)"
+    if "NVIDIA" in form:
+        return f"unknown file; weights published by NVIDIA are under the {catalogue.NVIDIA}"
+    if any(word in form for word in ("rosinality", "pSp", "genforce")):
+        return "unknown file; if it was converted or tuned from NVIDIA's weights, their terms apply: research and evaluation only"
+    return "unknown file; its maker decides"

@@ -10,7 +10,7 @@ from ..generator import Architecture
 from .errors import DamagedFileError, UnsupportedFileError
 
 MAX_RESOLUTION = 4096
-ACTIVATIONS = ("lrelu", "linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
+ACTIVATIONS = ("lrelu", "linear")
 
 
 def infer_architecture(state: Mapping[str, Any], hints: Mapping[str, Any]) -> Architecture:
@@ -108,6 +108,8 @@ def _taps_in(state: Mapping[str, Any]) -> tuple[float, ...] | None:
     if kernel is None or len(kernel.shape) != 2 or not 1 <= kernel.shape[0] == kernel.shape[1] <= 64:
         return None
     rows = kernel.double().sum(1)
+    if not 1e-6 < rows.sum().abs() < 1e6:
+        return None
     whole = rows / rows.abs().min().clamp(min=1e-12)
     nice = (whole - whole.round()).abs().max() < 1e-4
     return tuple(int(v) for v in whole.round().tolist()) if nice else tuple(rows.tolist())

@@ -166,6 +166,12 @@ def _unwrap(content: Blob) -> Storage:
     """The storage inside ``torch.storage._load_from_bytes(content)``: read by the same rules, one level deep."""
     if type(content) is not Blob:
         raise DamagedFileError("The file nests a file that is none; it is damaged.")
+    if content.unwrapped is None:
+        content.unwrapped = _unwrapped(content)
+    return content.unwrapped
+
+
+def _unwrapped(content: Blob) -> Storage:
     view = content.view()
     first = Machine(view)
     if first.read() != TORCH_MAGIC:
@@ -184,15 +190,15 @@ def _read_zip(view: memoryview) -> Any:
         raise UnsupportedFileError(f"The file is a zip archive without PyTorch data ({_describe(records)}). {SUPPORTED}.")
     if any(name.startswith("code/") for name in records):
         raise UnsupportedFileError(f"The file is a TorchScript program, not a checkpoint of numbers. {SUPPORTED}.")
-    if bytes(records.get("byteorder", b"little")) != b"little":
+    if "byteorder" in records and bytes(records["byteorder"].view()[:8]) != b"little":
         raise UnsupportedFileError("The file was written on a big-endian machine; save it again on an ordinary one.")
     storages: dict[str, Storage] = {}
-    tree = Machine(records["data.pkl"], persistent=lambda key: _remember(key, storages), unwrap=_unwrap).read()
+    tree = Machine(records["data.pkl"].view(), persistent=lambda key: _remember(key, storages), unwrap=_unwrap).read()
     for key, storage in storages.items():
         record = records.get(f"data/{key}")
         if record is None or len(record) < storage.count * storage.itemsize:
             raise DamagedFileError("The file does not hold all of its numbers; it is truncated or damaged.")
-        storage.blob = Blob(record)
+        storage.blob = record
     return tree
 
 
@@ -200,17 +206,19 @@ def _describe(names: dict[str, Any]) -> str:
     return ", ".join(list(names)[:3]) or "empty"
 
 
-def _zip_records(view: memoryview) -> dict[str, memoryview]:
+def _zip_records(view: memoryview) -> dict[str, Blob]:
     """Record name, without the archive's own folder -> its bytes in the file. PyTorch never compresses."""
     try:
         with zipfile.ZipFile(_Window(view)) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, struct.error, OverflowError, ValueError, OSError, EOFError, IndexError) as e:
         raise DamagedFileError("The file's end, where its table of contents belongs, is missing or damaged; download it again.") from e
+    if sum(info.compress_size for info in infos) > len(view):
+        raise DamagedFileError("The file's table of contents lists more than the file holds; it is refused.")
     return {info.filename.partition("/")[2] or info.filename: _record(view, info) for info in infos}
 
 
-def _record(view: memoryview, info: zipfile.ZipInfo) -> memoryview:
+def _record(view: memoryview, info: zipfile.ZipInfo) -> Blob:
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
         raise UnsupportedFileError(
             f"The file is a compressed archive (it declares {info.file_size:,} bytes for {info.compress_size:,} stored);"
@@ -222,7 +230,7 @@ def _record(view: memoryview, info: zipfile.ZipInfo) -> memoryview:
     start = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:30]))
     if start + info.file_size > len(view):
         raise DamagedFileError("The file's table of contents points outside of it; it is damaged.")
-    return view[start : start + info.file_size]
+    return Blob(view[start : start + info.file_size], crc=info.CRC)
 
 
 class _Window(BytesIO):
@@ -279,23 +287,33 @@ def _children(node: Any) -> list:
     return list(node)
 
 
-def plain(node: Any) -> Any:
-    """Replace the inert values by ordinary ones: tensors by torch.Tensor, objects by dicts of their attributes."""
+def plain(node: Any, seen: dict[int, Any] | None = None) -> Any:
+    """Replace the inert values by ordinary ones: tensors by torch.Tensor, objects by dicts of their attributes.
+
+    What the file shares stays shared, so that the result is no larger than the file.
+    """
+    seen = {} if seen is None else seen
+    if id(node) not in seen:
+        seen[id(node)] = _plain(node, seen)
+    return seen[id(node)]
+
+
+def _plain(node: Any, seen: dict[int, Any]) -> Any:
     if isinstance(node, dict):
-        return {key: plain(value) for key, value in node.items()}
+        return {key: plain(value, seen) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
-        return type(node)(plain(value) for value in node)
+        return type(node)([plain(value, seen) for value in node])
     if isinstance(node, (set, frozenset)):
         return sorted(node, key=str)
     if isinstance(node, Instance):
-        return plain(node.state)
+        return plain(node.state, seen)
     if isinstance(node, Array):
-        node = node.ref
+        return plain(node.ref, seen)
     if isinstance(node, TensorRef):
         return node.load()
     if isinstance(node, Blob):
-        return str(node.view(), "utf-8", "replace") if node.text else bytes(node.view())
-    return str(node) if not isinstance(node, (type(None), bool, int, float, str, torch.Tensor)) else node
+        return node.string() if node.text else bytes(node.view())
+    return node if isinstance(node, (type(None), bool, int, float, str, torch.Tensor)) else str(node)
 
 
 def parse_json(text: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -224,10 +225,10 @@ def _array(shape: tuple, dtype: Dtype, fortran: bool, content: Any) -> TensorRef
     blob = content if type(content) is Blob else Blob(memoryview(content.encode("latin-1")))
     kind = NUMPY_DTYPES[dtype.code]
     shape = tuple(shape)
-    storage = Storage(kind, math.prod(shape), blob)
+    storage = Storage(kind, math.prod(shape), blob, swap=dtype.order == ">")
     if not blob.text and len(blob) != storage.count * kind.itemsize:
         raise DamagedFileError("The file describes a numpy array but does not hold its numbers; it is damaged.")
-    return TensorRef(storage, kind, shape, _strides(shape, fortran), swap=dtype.order == ">")
+    return TensorRef(storage, kind, shape, _strides(shape, fortran))
 
 
 def _strides(shape: tuple[int, ...], fortran: bool) -> tuple[int, ...]:
@@ -236,8 +237,13 @@ def _strides(shape: tuple[int, ...], fortran: bool) -> tuple[int, ...]:
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def _buffer_array(machine: Any, content: Blob, dtype: Dtype, shape: tuple, order: str = "C") -> Array:
-    return Array(_array(shape, dtype, order == "F", content))
+def _buffer_array(machine: Any, content: Blob, dtype: Dtype, shape: tuple, order: str = "C", axes: tuple | None = None) -> Array:
+    ref = _array(shape, dtype, order == "F", content)
+    if order == "K" and axes is not None:
+        if sorted(axes) != list(range(len(shape))):
+            raise ValueError
+        ref = replace(ref, shape=tuple(shape[a] for a in axes), stride=tuple(ref.stride[a] for a in axes))
+    return Array(ref)
 
 
 def _scalar(machine: Any, dtype: Dtype, content: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,29 +13,40 @@ import torch
 from .errors import DamagedFileError
 
 MAX_DIMENSIONS = 8
+EXPANDED = 1 << 16  # numbers that a tensor may repeat without storing them
 
 
 class Blob:
     """Bytes that stay in the mapped file until they are asked for.
 
     Protocol 2 writes bytes as text; such a run is kept as the UTF-8 it is stored in and re-encoded as latin-1 on demand.
+    ``crc`` is the checksum that a zip archive keeps for them; 0 where there is none.
     """
 
-    __slots__ = ("_view", "text")
+    __slots__ = ("_crc", "_run", "text", "unwrapped")
 
-    def __init__(self, view: memoryview, text: bool = False):
-        self._view, self.text = view, text
+    def __init__(self, run: memoryview, text: bool = False, crc: int = 0):
+        self._run, self.text, self._crc = run, text, crc
+        self.unwrapped: Any = None
 
     def view(self) -> memoryview:
+        """The bytes; raises DamagedFileError where they do not fit their checksum."""
+        if self._crc and zlib.crc32(self._run) != self._crc:
+            raise DamagedFileError("A part of the file does not fit its checksum; the file is damaged. Download it again.")
+        self._crc = 0
         if not self.text:
-            return self._view
+            return self._run
         try:
-            return memoryview(str(self._view, "utf-8", "surrogatepass").encode("latin-1"))
+            return memoryview(str(self._run, "utf-8", "surrogatepass").encode("latin-1"))
         except UnicodeError as e:
             raise DamagedFileError("The file holds bytes that are not in the encoding it declares; it is damaged.") from e
 
+    def string(self) -> str:
+        """The text, where it is text."""
+        return str(self._run, "utf-8", "replace")
+
     def __len__(self) -> int:
-        return len(self._view)
+        return len(self._run)
 
 
 @dataclass(eq=False)
@@ -45,10 +57,28 @@ class Storage:
     count: int
     blob: Blob | None = None
     start: int = 0
+    swap: bool = False
+    _bytes: np.ndarray | None = None
 
     @property
     def itemsize(self) -> int:
         return 1 if self.dtype is None else self.dtype.itemsize
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """The numbers' bytes, aligned and in this machine's order: the mapped file itself where possible, else one copy."""
+        if self._bytes is None:
+            self._bytes = self._read()
+        return self._bytes
+
+    def _read(self) -> np.ndarray:
+        size = self.count * self.itemsize
+        run = np.frombuffer(self.blob.view(), np.uint8)[self.start : self.start + size] if self.blob else ()
+        if len(run) < size:
+            raise DamagedFileError("The file ends before the numbers of one of its tensors; it is truncated. Download it again.")
+        if self.swap:
+            return run.reshape(-1, self.itemsize)[:, ::-1].reshape(-1)
+        return run if run.flags.writeable and run.ctypes.data % 8 == 0 else run.copy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +90,12 @@ class TensorRef:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     offset: int = 0
-    swap: bool = False
 
     def __post_init__(self):
         sizes = (*self.shape, *self.stride, self.offset)
         if len(self.shape) != len(self.stride) or len(self.shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in sizes):
             raise DamagedFileError("The file describes a tensor whose shape makes no sense; it is damaged.")
-        if self.numel > max(self.capacity, 1 << 20) or self.offset + self._extent() > self.capacity:
+        if self.numel > max(self.capacity, EXPANDED) or self.offset + self._extent() > self.capacity:
             raise DamagedFileError(
                 f"The file describes a tensor of shape {list(self.shape)[:8]} but does not hold its numbers; it is damaged."
             )
@@ -86,17 +115,8 @@ class TensorRef:
         """Return the tensor: a view of the mapped file where alignment allows, else a copy. Never write to it."""
         if not self.numel:
             return torch.empty(self.shape, dtype=self.dtype)
-        if self.storage.blob is None:
-            raise DamagedFileError("The file ends before the numbers of one of its tensors; it is truncated.")
         size = self.dtype.itemsize
-        first = self.storage.start + self.offset * size
-        run = np.frombuffer(self.storage.blob.view(), np.uint8)[first : first + self._extent() * size]
-        if len(run) < self._extent() * size:
-            raise DamagedFileError("The file ends before the numbers of one of its tensors; it is truncated.")
-        if self.swap:
-            run = run.reshape(-1, size)[:, ::-1].reshape(-1)
-        if run.ctypes.data % size or not run.flags.writeable:
-            run = run.copy()
+        run = self.storage.bytes[self.offset * size : (self.offset + self._extent()) * size]
         return torch.from_numpy(run).view(self.dtype).as_strided(self.shape, self.stride)
 
 

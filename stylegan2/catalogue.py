@@ -1,0 +1,284 @@
+"""The known public files: where they are, what they weigh, whose they are, and where they belong. Nothing here is fetched unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .download import DownloadError, fetch
+
+# Folders under ComfyUI's models folder (or any folder of one's own).
+GENERATORS = "stylegan2"
+INVERTERS = "stylegan2_inverters"
+IDENTITY = "stylegan2_identity"
+SCORERS = "micromotion_scorers"
+MOTIONS = "micromotion"
+LANDMARKS = "dlib"
+
+NVIDIA = "NVIDIA Source Code License: research and evaluation only, not commercial"
+NVIDIA_INSIDE = "code MIT; the weights derive from NVIDIA's generator: research and evaluation only"
+IBUG = "dlib's model repository is CC0, but the training data (iBUG 300-W) exclude commercial use"
+ARCFACE = "code MIT; trained on a public face data set of unclear terms"
+MIT = "MIT"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One public file. ``size`` (bytes) and ``sha256`` are None where nobody publishes them.
+
+    ``packed_sha256`` is that of the download where it arrives as bzip2 and is unpacked; ``page`` is where to fetch it by hand.
+    """
+
+    name: str
+    file: str
+    folder: str
+    url: str
+    licence: str
+    about: str
+    size: int | None = None
+    sha256: str | None = None
+    packed_sha256: str | None = None
+    page: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Folder and file name under the models folder."""
+        return f"{self.folder}/{self.file}"
+
+    def __str__(self) -> str:
+        size = f", {self.size:,} bytes" if self.size else ""
+        return f"{self.name}: {self.about}{size} ({self.licence}), {self.page or self.url} -> models/{self.target}"
+
+
+def _drive(name: str, file: str, identifier: str, folder: str, licence: str, about: str, **known: Any) -> Entry:
+    url = f"https://drive.usercontent.google.com/download?id={identifier}&export=download&confirm=t"
+    return Entry(name, file, folder, url, licence, about, page=f"https://drive.google.com/file/d/{identifier}/view", **known)
+
+
+_ADA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
+_SG3 = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files/"
+_TF = "https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks/"
+_TF_ADA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada/pretrained/"
+_AUTHORS = "https://raw.githubusercontent.com/wuqiuche/micromotion-styleGAN/d4ff949b0d08814f49603850bb50a98346905a7b/pregen_latents/"
+
+_GENERATORS = (
+    Entry(
+        "ffhq",
+        "ffhq.pkl",
+        GENERATORS,
+        _ADA + "ffhq.pkl",
+        NVIDIA,
+        "StyleGAN2 of photos of faces, 1024 px",
+        381_624_121,
+        "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c",
+    ),
+    _drive(
+        "ffhq-rosinality",
+        "stylegan2-ffhq-config-f.pt",
+        "1EM87UquaoQmk17Q8d5kYIAHqu0dkYqdT",
+        GENERATORS,
+        "converted NVIDIA weights: research and evaluation only",
+        "the same network as the inversion repositories use it, 1024 px",
+        size=381_462_551,
+        sha256="bae494ef77e32a9cd1792a81a3c167692a0e64f6bcd8b06592ff42917e2ed46e",
+    ),
+    *(
+        Entry(f"ada-{name}", f"{name}.pkl", GENERATORS, f"{_ADA}{name}.pkl", NVIDIA, f"StyleGAN2-ADA of {name}")
+        for name in ("metfaces", "afhqcat", "afhqdog", "afhqwild", "cifar10", "brecahad")
+    ),
+    *(
+        Entry(f"sg3-{name}", f"stylegan2-{name}.pkl", GENERATORS, f"{_SG3}stylegan2-{name}.pkl", NVIDIA, f"StyleGAN2 of {name}")
+        for name in (
+            *("ffhq-1024x1024", "ffhq-512x512", "ffhq-256x256", "ffhqu-1024x1024", "ffhqu-256x256"),
+            *("metfaces-1024x1024", "metfacesu-1024x1024", "afhqv2-512x512", "afhqcat-512x512", "afhqdog-512x512"),
+            *("afhqwild-512x512", "celebahq-256x256", "lsundog-256x256", "brecahad-512x512", "cifar10-32x32"),
+        )
+    ),
+    Entry(
+        "tf-ffhq",
+        "stylegan2-ffhq-config-f.pkl",
+        GENERATORS,
+        _TF + "stylegan2-ffhq-config-f.pkl",
+        NVIDIA,
+        "the original TensorFlow StyleGAN2 of faces, 1024 px",
+    ),
+    Entry("tf-ada-ffhq", "tf-ada-ffhq.pkl", GENERATORS, _TF_ADA + "ffhq.pkl", NVIDIA, "TensorFlow StyleGAN2-ADA of faces, 1024 px"),
+)
+
+_INVERTERS = (
+    _drive(
+        "restyle-psp",
+        "restyle_psp_ffhq_encode.pt",
+        "1sw6I2lRIB0MpuJkpc8F5BJiSZrc0hjfE",
+        INVERTERS,
+        NVIDIA_INSIDE,
+        "ReStyle-pSp of faces, the inverter of the published method",
+    ),
+    _drive(
+        "restyle-e4e",
+        "restyle_e4e_ffhq_encode.pt",
+        "1e2oXVeBPXMQoUoC_4TNwAWpOPpSEhE_e",
+        INVERTERS,
+        NVIDIA_INSIDE,
+        "ReStyle-e4e of faces",
+    ),
+    _drive("psp", "psp_ffhq_encode.pt", "1bMTNWkh5LArlaWSc_wa8VKyq2V42T2z0", INVERTERS, NVIDIA_INSIDE, "pSp of faces"),
+    _drive(
+        "e4e",
+        "e4e_ffhq_encode.pt",
+        "1cUv_reLE6k3604or78EranS7XzuVMWeO",
+        INVERTERS,
+        NVIDIA_INSIDE,
+        "e4e of faces",
+        size=1_201_649_680,
+        sha256="2ace1d9a8c05c10a399bcd500b8dda118f759ff1aac89dbdab7435f2136a0999",
+    ),
+)
+
+_OTHERS = (
+    Entry(
+        "arcface",
+        "model_ir_se50.pth",
+        IDENTITY,
+        "https://github.com/xinntao/facexlib/releases/download/v0.1.0/recognition_arcface_ir_se50.pth",
+        ARCFACE,
+        "ArcFace IR-SE50, the identity term",
+        175_367_323,
+        "a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
+    ),
+    Entry(
+        "clip-vit-b-32",
+        "clip_vit_b_32.safetensors",
+        SCORERS,
+        "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors",
+        MIT,
+        "OpenAI's CLIP ViT-B/32 as an open_clip file, the text scorer of the published method",
+    ),
+    Entry(
+        "clip-vit-b-32-openai",
+        "ViT-B-32.pt",
+        SCORERS,
+        "https://openaipublic.azureedge.net/clip/models/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+        MIT,
+        "the same as OpenAI published it: a TorchScript program for open_clip, which the loaders here do not run",
+        sha256="40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+    ),
+    Entry(
+        "landmarks",
+        "shape_predictor_68_face_landmarks.dat",
+        LANDMARKS,
+        "https://dlib.net/files/shape_predictor_68_face_landmarks.dat.bz2",
+        IBUG,
+        "dlib's 68 face landmarks",
+        99_693_937,
+        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+        packed_sha256="7d6637b8f34ddb0c1363e09a4628acb34314019ec3566fd66b80c04dda6980f5",
+    ),
+)
+
+_DIRECTIONS = tuple(
+    Entry(f"direction-{name}", f"{file}.pt", MOTIONS, _AUTHORS + path, MIT, f"{about} (FFHQ 1024 px)", size, sha256)
+    for name, file, path, about, size, sha256 in (
+        (
+            "smile",
+            "smile",
+            "smile/d_latent",
+            "the authors' smile",
+            37_624,
+            "f91b21a9c9bf17b49799e873c1864118d9e72510769c112e8e553aca1d6a3fd4",
+        ),
+        (
+            "angry",
+            "angry",
+            "angry/d_latent",
+            "the authors' anger",
+            37_624,
+            "5132218d645ef613a9148958c5286cb8b879f60c6a3145a753639f304a38f9ff",
+        ),
+        (
+            "aging",
+            "aging",
+            "aging/d_latent",
+            "the authors' aging",
+            37_624,
+            "b00d9bb8ab03da8d63c1b0bea89bf7e2da7c36d0a049ba10c56c7432e865fdaf",
+        ),
+        (
+            "aging-baseline",
+            "aging_baseline",
+            "aging/d_latent_baseline",
+            "the authors' aging, baseline",
+            37_624,
+            "cef76db8e3551d7e7cf143dee25023cb6f49dfe6f25c3eb68f83ad92dd9f7891",
+        ),
+        (
+            "aging-gray-hair",
+            "aging_oldGrayHair",
+            "aging/d_latent_oldGrayHair",
+            "the authors' aging with gray hair",
+            37_611,
+            "2220c64c95c2a4dfc863909cf606b9ea65655314661a17683120c736caea1f03",
+        ),
+        (
+            "eyes-close",
+            "eyesClose",
+            "eyesClose/d_latent",
+            "the authors' closing eyes",
+            37_624,
+            "8d73d5175eb69fd1797fc1e6fb632d2dd51689877b0dd0241f8be2f92b6aa0fd",
+        ),
+        (
+            "heads-turn",
+            "headsTurn",
+            "headsTurn/d_latent",
+            "the authors' head turn",
+            37_624,
+            "00452120b2d87dd79ac05557238970abcbdf6157819283c260944912e5e80c61",
+        ),
+    )
+)
+
+ENTRIES: tuple[Entry, ...] = (*_GENERATORS, *_INVERTERS, *_OTHERS, *_DIRECTIONS)
+
+
+def find(name: str) -> Entry:
+    """The entry of that name or file name; raises DownloadError with the known names."""
+    for entry in ENTRIES:
+        if name in (entry.name, entry.file):
+            return entry
+    raise DownloadError(f"There is no {name!r} in the catalogue. Known: {', '.join(e.name for e in ENTRIES)}.")
+
+
+def by_hash(sha256: str) -> Entry | None:
+    """The entry whose file has this SHA-256."""
+    return next((e for e in ENTRIES if e.sha256 == sha256), None)
+
+
+def advice(folder: str = GENERATORS, limit: int = 2) -> str:
+    """What to put into an empty ``folder``: names, sizes, licences, sources, and the command that fetches them."""
+    known = [e for e in ENTRIES if e.folder == folder]
+    if not known:
+        return f"Put files into models/{folder}."
+    listed = "; ".join(str(e) for e in known[:limit])
+    more = f"; and {len(known) - limit} more" if len(known) > limit else ""
+    return f"Known public files: {listed}{more}. `micromotion download {known[0].name}` fetches one."
+
+
+def download(name: str, folder: str | Path, progress: Callable[[int, int, Any], None] | None = None) -> Path:
+    """Fetch the catalogue's ``name`` into ``folder`` and return its path; an existing file that verifies is kept.
+
+    Resumes what an earlier attempt left, compares size and SHA-256, and renames into place only what is right.
+    ``progress(done, total, None)`` counts bytes; total is 0 where unknown; it may raise to cancel. Raises DownloadError.
+    """
+    entry = find(name)
+    return fetch(
+        entry.url,
+        Path(folder) / entry.file,
+        size=entry.size,
+        sha256=entry.sha256,
+        packed_sha256=entry.packed_sha256,
+        page=entry.page,
+        progress=progress,
+    )

@@ -1,0 +1,222 @@
+"""Fetch one file: resumable, verified, renamed into place only when it is right."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import html
+import http.client
+import logging
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .errors import MicromotionError
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+TIMEOUT = 30
+CHUNK = 1 << 18
+MAX_PAGE = 1 << 20
+USER_AGENT = "micromotion"
+Progress = Callable[[int, int, Any], None]
+
+
+class DownloadError(MicromotionError):
+    """A file that could not be fetched, or is not the one that was asked for."""
+
+
+def fetch(
+    url: str,
+    target: str | Path,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    packed_sha256: str | None = None,
+    page: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Fetch ``url`` to ``target`` and return it.
+
+    ``size`` and ``sha256`` are those of the final file. A ``.bz2`` is unpacked, ``packed_sha256`` is then the download's own. ``page``
+    is named where the file must be fetched by hand. Raises DownloadError; whatever ``progress`` raises passes through, and the part
+    fetched so far is kept for the next attempt.
+    """
+    target = Path(target)
+    if target.is_file():
+        _verify(target, size, sha256, f"{target} exists already, but")
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    packed = url.endswith(".bz2")
+    part = target.with_name(target.name + (".bz2.part" if packed else ".part"))
+    transfer = _Transfer(url, part, None if packed else size, page or url, target, progress)
+    transfer.run(resume=bool(packed_sha256 if packed else sha256))
+    _verify_part(part, None if packed else size, packed_sha256 if packed else sha256, url)
+    if packed:
+        part = _unpack(part, target, size)
+        _verify_part(part, size, sha256, url)
+    part.replace(target)
+    return target
+
+
+class _Transfer:
+    """One file on its way into ``part``, over as many connections as it takes."""
+
+    def __init__(self, url: str, part: Path, size: int | None, page: str, target: Path, progress: Progress | None):
+        self.url, self.part, self.size, self.page, self.target, self.progress = url, part, size, page, target, progress
+        self.total = size
+        self.validator: str | None = None
+
+    def run(self, resume: bool) -> None:
+        """Fetch until complete. A part of an earlier call is used only where a hash will tell whether it fits."""
+        if not resume:
+            self.part.unlink(missing_ok=True)
+        failures = 0
+        while not self._complete():
+            before = self._have()
+            try:
+                self._connect()
+            except (OSError, http.client.HTTPException) as e:
+                failures = 1 if self._have() > before else failures + 1
+                self._give_up_if(e, failures)
+                log.info("The connection to %s broke after %d bytes (%s); trying again.", self.url, self._have(), e)
+
+    def _have(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _complete(self) -> bool:
+        return self.total is not None and self.part.exists() and self._have() >= self.total
+
+    def _give_up_if(self, error: Exception, failures: int) -> None:
+        code = getattr(error, "code", None)
+        if code == 416:
+            self.part.unlink(missing_ok=True)
+        elif code is not None and 400 <= code < 500 and code not in (408, 429):
+            raise DownloadError(f"{self.url} answers {code} {getattr(error, 'reason', '')}. {self._by_hand()}") from error
+        if failures >= ATTEMPTS:
+            raise DownloadError(f"{self.url} could not be reached in {ATTEMPTS} attempts ({error}). {self._by_hand()}") from error
+
+    def _by_hand(self) -> str:
+        return f"Fetch it by hand from {self.page} and put it at {self.target}."
+
+    def _connect(self) -> None:
+        with self._open(self.url) as response:
+            if _is_page(response):
+                response = self._confirm(response)
+            self._receive(response)
+
+    def _open(self, url: str) -> Any:
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        if self._have():
+            headers["Range"] = f"bytes={self._have()}-"
+            if self.validator:
+                headers["If-Range"] = self.validator
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        if url.startswith("https:") and not response.geturl().startswith("https:"):
+            raise DownloadError(f"{url} leads to an unencrypted address; it is refused. {self._by_hand()}")
+        return response
+
+    def _confirm(self, response: Any) -> Any:
+        """Answer Google Drive's question whether to fetch a file that it did not scan; refuse any other page."""
+        form = _form(response.read(MAX_PAGE).decode("utf-8", "replace"), response.geturl())
+        answer = self._open(form) if form else response
+        if form is None or _is_page(answer):
+            raise DownloadError(f"{self.url} answers with a web page instead of the file (a quota, a login?). {self._by_hand()}")
+        return answer
+
+    def _receive(self, response: Any) -> None:
+        start = self._start(response)
+        length = response.headers.get("Content-Length")
+        if self.total is None and length and length.isdigit():
+            self.total = start + int(length)
+        self.validator = response.headers.get("ETag")
+        with open(self.part, "r+b" if start else "wb") as file:
+            file.seek(start)
+            file.truncate()
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                self._report(file.tell())
+        if self.total is None:
+            self.total = self._have()
+        if not self._complete():
+            raise ConnectionError("the connection closed early")
+
+    def _start(self, response: Any) -> int:
+        """Where the answer continues: at what we have if the server says so, else at the beginning."""
+        if response.status != 206:
+            return 0
+        match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not match or int(match[1]) != self._have():
+            self.part.unlink(missing_ok=True)
+            raise ConnectionError("the server continued at the wrong place")
+        return int(match[1])
+
+    def _report(self, done: int) -> None:
+        if self.size is not None and done > self.size:
+            self.part.unlink(missing_ok=True)
+            raise DownloadError(f"{self.url} sends more than the {self.size:,} bytes it should have; it is not the file asked for.")
+        if self.progress:
+            self.progress(done, self.total or 0, None)
+
+
+def _is_page(response: Any) -> bool:
+    return response.headers.get("Content-Type", "").startswith("text/html")
+
+
+def _form(page: str, address: str) -> str | None:
+    """The address that the first form of ``page`` leads to, its hidden fields filled in."""
+    form = re.search(r"<form[^>]*\baction=\"([^\"]+)\"[^>]*>(.*?)</form>", page, re.DOTALL)
+    if not form:
+        return None
+    fields = (dict(re.findall(r"\b(name|value)=\"([^\"]*)\"", tag)) for tag in re.findall(r"<input[^>]*>", form[2]))
+    query = {f["name"]: html.unescape(f.get("value", "")) for f in fields if "name" in f}
+    return urllib.parse.urljoin(address, html.unescape(form[1])) + "?" + urllib.parse.urlencode(query)
+
+
+def _unpack(part: Path, target: Path, size: int | None) -> Path:
+    """Unpack bzip2, stopping at more than the declared size."""
+    unpacked = target.with_name(target.name + ".part")
+    try:
+        with bz2.open(part) as source, open(unpacked, "wb") as file:
+            while chunk := source.read(CHUNK):
+                file.write(chunk)
+                if size is not None and file.tell() > size:
+                    break
+    except (OSError, EOFError) as e:
+        unpacked.unlink(missing_ok=True)
+        raise DownloadError(f"{part.name} is no sound bzip2 archive; it was removed. Try again.") from e
+    finally:
+        part.unlink(missing_ok=True)
+    return unpacked
+
+
+def _verify_part(part: Path, size: int | None, sha256: str | None, url: str) -> None:
+    try:
+        _verify(part, size, sha256, f"What {url} sent was removed:")
+    except DownloadError:
+        part.unlink(missing_ok=True)
+        raise
+    if sha256 is None:
+        log.warning("%s has no published hash; only its completeness was checked.", url)
+
+
+def _verify(path: Path, size: int | None, sha256: str | None, subject: str) -> None:
+    found = path.stat().st_size
+    if size is not None and found != size:
+        raise DownloadError(f"{subject} it has {found:,} bytes instead of {size:,}.")
+    if sha256 is not None and (digest := hash_file(path)) != sha256:
+        raise DownloadError(f"{subject} its SHA-256 is {digest} instead of {sha256}.")
+
+
+def hash_file(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
