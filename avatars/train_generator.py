@@ -3,7 +3,7 @@
 Distillation: a normalised latent z, turned by a fixed random rotation and passed through the Gaussian distribution
 function, *is* a parameter vector of the renderer, so every z has a picture to regress to. The picture grows through the
 partial sums of the skip architecture: 16, 32, then 64 px. Finish: a discriminator that never sees a parameter takes over
-while the regression weight falls to zero. ``python -m micromotion.avatars.train_generator --help``.
+beside the regression, which keeps every latent at its picture. ``python -m micromotion.avatars.train_generator --help``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..stylegan2 import Architecture, Generator
+from ..stylegan2 import Architecture, Generator, save
 from . import render as rendering
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 Z_DIM = len(rendering.PARAMETERS) + 1
 ROTATION_SEED = 20240
-STAGES = ((16, 32_000), (32, 64_000), (64, 288_000))
-FINISH = 32_000
+STAGES = ((16, 32_000), (32, 64_000), (64, 224_000))
+FINISH = 24_000
+ADVERSARIAL = 0.03
 FEATURES = ("eyes", "brows", "mouth")
 
 
@@ -73,14 +74,10 @@ def distillation_loss(image: torch.Tensor, target: torch.Tensor, weight: torch.T
 def batch_of(count: int, seed: int, resolution: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Latents, their renders and loss weights at ``resolution``; a pure function of ``seed``."""
     z = torch.randn(count, Z_DIM, generator=torch.Generator().manual_seed(seed))
-    drawn = rendering.render(*_split(z, size))
+    parameters, styles = parameters_of(z)
+    drawn = rendering.render(parameters, size, styles)
     weight = 0.6 + 2.4 * torch.stack([drawn.masks[name] for name in FEATURES]).amax(0)[:, None]
     return z, F.adaptive_avg_pool2d(drawn.images, resolution), F.adaptive_avg_pool2d(weight, resolution)
-
-
-def _split(z: torch.Tensor, size: int):
-    parameters, styles = parameters_of(z)
-    return parameters, size, styles
 
 
 class Discriminator(nn.Module):
@@ -118,9 +115,7 @@ class Distillation:
         mapping = list(self.generator.mapping.parameters())
         synthesis = [p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n]
         self.optimizer = torch.optim.Adam([dict(params=mapping), dict(params=synthesis)], betas=(0.9, 0.99))
-        self.checkpoint = Checkpoint(
-            out / "distilled.pt", generator=self.generator, average=self.average.module, optimizer=self.optimizer
-        )
+        self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, optimizer=self.optimizer)
 
     def run(self) -> Generator:
         start = self.checkpoint.load()
@@ -181,9 +176,9 @@ def write_sheets(generator: Generator, out: Path, resolution: int) -> None:
 class Finish:
     """Adversarial finish: the discriminator sharpens what regression left soft."""
 
-    def __init__(self, generator: Generator, out: Path, batch: int, device: torch.device):
+    def __init__(self, generator: Generator, out: Path, batch: int, device: torch.device, fast: bool = False):
         torch.manual_seed(1)
-        self.out, self.batch, self.device = out, batch, device
+        self.out, self.batch, self.device, self.fast = out, batch, device, fast
         self.generator = Generator(architecture()).to(device, memory_format=torch.channels_last)
         self.generator.load_state_dict(generator.state_dict())
         self.average = Average(self.generator, 0.9985)
@@ -198,7 +193,7 @@ class Finish:
         start = self.checkpoint.load()
         for seen, bar in steps(start, total, self.batch, "finish"):
             critic = self.step_critic(seen)
-            loss = self.step_generator(seen, total)
+            loss = self.step_generator(seen)
             if seen // self.batch % 20 == 0:
                 bar.set_postfix_str(f"generator {loss:.3f} critic {critic:.3f}")
             if seen // self.batch % 250 == 249:
@@ -211,12 +206,13 @@ class Finish:
     def step_critic(self, seen: int) -> float:
         real = batch_of(self.batch, 3_000_000 + seen, 64, 64)[1].to(self.device)
         z = torch.randn(self.batch, Z_DIM, generator=torch.Generator().manual_seed(4_000_000 + seen)).to(self.device)
-        with torch.no_grad():
-            fake = self.generator.synthesize(self.generator.map(z), noise="random")
         regular = seen // self.batch % 8 == 0
         real.requires_grad_(regular)
-        logits = self.critic(real)
-        loss = F.softplus(self.critic(fake)).mean() + F.softplus(-logits).mean()
+        with torch.no_grad(), autocast(self.device, self.fast):
+            fake = self.generator.synthesize(self.generator.map(z), noise="random")
+        with autocast(self.device, self.fast and not regular):
+            logits, fake_logits = self.critic(real), self.critic(fake)
+        loss = F.softplus(fake_logits.float()).mean() + F.softplus(-logits.float()).mean()
         total = loss
         if regular:
             (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
@@ -226,11 +222,13 @@ class Finish:
         self.critic_optimizer.step()
         return loss.item()
 
-    def step_generator(self, seen: int, total: int) -> float:
+    def step_generator(self, seen: int) -> float:
         z, target, weight = (t.to(self.device) for t in batch_of(self.batch, 5_000_000 + seen, 64, 64))
         codes = self.generator.map(z)
-        image = self.generator.synthesize(codes, noise="random")
-        loss = 0.06 * F.softplus(-self.critic(image)).mean() + distillation_loss(image, target, weight)
+        with autocast(self.device, self.fast):
+            image = self.generator.synthesize(codes, noise="random")
+            logits = self.critic(image)
+        loss = ADVERSARIAL * F.softplus(-logits.float()).mean() + distillation_loss(image, target, weight)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -250,18 +248,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/generator"), help="folder of checkpoints and sheets; resumes from it")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--bfloat16", action="store_true", help="distil in bfloat16 (GPUs, and CPUs with native support)")
+    parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16 (GPUs, and CPUs with native support)")
     parser.add_argument("--finish", type=int, default=FINISH, help="images of the adversarial finish; 0 skips it")
     parser.add_argument("--save", type=Path, help="write the result here as .safetensors (16 bit)")
     args = parser.parse_args(arguments)
     device = torch.device(args.device)
     generator = Distillation(args.out, args.batch, device, args.bfloat16).run()
     if args.finish:
-        generator = Finish(generator, args.out, args.batch, device).run(args.finish)
+        generator = Finish(generator, args.out, args.batch, device, args.bfloat16).run(args.finish)
     set_mean_code(generator)
     if args.save:
-        from ..stylegan2 import save
-
         save(generator.cpu(), args.save, dtype=torch.float16)
 
 

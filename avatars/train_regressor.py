@@ -15,7 +15,7 @@ from . import render as rendering
 from .regressor import Member, Regressor, save_regressor
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 
-IMAGES = 240_000
+CYCLE, CYCLES = 240_000, 2
 BATCH = 64
 TRAIN_SEED, TEST_SEED = 100_000_000, 900_000_000
 
@@ -55,7 +55,7 @@ def train_member(index: int, out: Path, images: int, device: torch.device, fast:
         pictures, truth = batch_of(BATCH, seed)
         pictures = augment(pictures, seed + 3).to(device, memory_format=torch.channels_last)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(seen, images, 2e-3, floor=0.002)
+            group["lr"] = learning_rate(seen % CYCLE, CYCLE, 2e-3 if seen < CYCLE else 1e-3, floor=0.002)
         with autocast(device, fast):
             read = member(pictures)
         weight = torch.ones(len(rendering.PARAMETERS), device=device)
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/regressor"))
     parser.add_argument("--members", type=int, default=2)
-    parser.add_argument("--images", type=int, default=IMAGES, help="per member")
+    parser.add_argument("--images", type=int, default=CYCLE * CYCLES, help=f"per member, in cosine cycles of {CYCLE}")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--save", type=Path)

@@ -20,7 +20,7 @@ from . import render as rendering
 from .train_regressor import augment
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 
-IMAGES = 320_000
+IMAGES = 200_000
 BATCH = 96
 TRAIN_SEED, TEST_SEED = 400_000_000, 910_000_000
 TAU, DEGREE_TAU = 0.10, 0.07

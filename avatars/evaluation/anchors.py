@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
-from ...subspaces import Anchors, pool
+from ...subspaces import Anchors
 from .. import captions
 from ..captions import Motion
 from .cache import Cache
@@ -30,7 +32,7 @@ def video(world: World, motion: Motion, which: int, frames: int | None = None, i
 def text(world: World, cache: Cache, motion: Motion, which: int, count: int | None = None) -> Anchors:
     """Anchors optimised against the scorer from the neutral code of anchor identity ``which``."""
     count = count or world.sizes.degrees
-    made = cache.tensors(f"text-{motion.name}-{which}-{count}", lambda: _optimise(world, motion, which, words(count)))
+    made = _made(world, cache, motion, which, count)
     return Anchors(
         made["codes"],
         degrees=torch.linspace(0, 1, count),
@@ -39,6 +41,15 @@ def text(world: World, cache: Cache, motion: Motion, which: int, count: int | No
         source="text",
         fingerprint=world.generator.fingerprint,
     )
+
+
+def text_seconds(world: World, cache: Cache, motion: Motion, which: int) -> float:
+    """How long the text anchors of one identity took when they were made."""
+    return float(_made(world, cache, motion, which, world.sizes.degrees)["seconds"])
+
+
+def _made(world: World, cache: Cache, motion: Motion, which: int, count: int) -> dict[str, torch.Tensor]:
+    return cache.tensors(f"text-{motion.name}-{which}-{count}", lambda: _optimise(world, motion, which, words(count)))
 
 
 def words(count: int) -> list[str]:
@@ -51,16 +62,13 @@ def _optimise(world: World, motion: Motion, which: int, degrees: list[str]) -> d
 
     start = world.faces(world.anchor_parameters()[which : which + 1]).codes
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
+    begun = time.perf_counter()
     anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, start=start, **steps)
-    return {"codes": anchors.codes, "start": start}
+    return {"codes": anchors.codes, "start": start, "seconds": torch.tensor(time.perf_counter() - begun)}
 
 
-def prompt_only(world: World, cache: Cache, motion: Motion, which: int) -> torch.Tensor:
-    """The displacement ``[L, D]`` of a single optimisation toward the template at 100 % (as StyleCLIP's optimiser does)."""
+def prompt_only(world: World, cache: Cache, motion: Motion, which: int) -> tuple[torch.Tensor, float]:
+    """The displacement ``[L, D]`` of a single optimisation toward the template at 100 % (as StyleCLIP's optimiser), and its seconds."""
     full = captions.DEGREES[-1]
     made = cache.tensors(f"prompt-{motion.name}-{which}", lambda: _optimise(world, motion, which, [full]))
-    return made["codes"][-1] - made["start"][0]
-
-
-def pooled(parts: list[Anchors]) -> Anchors:
-    return pool(parts)
+    return made["codes"][-1] - made["start"][0], float(made["seconds"])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...subspaces import Anchors, Subspace, fit
-from .. import captions
+from ...subspaces import Anchors, Subspace, fit, pool
 from .. import render as rendering
 from ..captions import MOTIONS, Motion
 from . import anchors
@@ -50,9 +49,13 @@ class Study:
         made = self.cache.tensors(name, lambda: {"codes": anchors.video(self.world, motion, which, count, inverted=True).codes})
         return Anchors(made["codes"], source="video", fingerprint=self.world.generator.fingerprint)
 
+    def anchor_seconds(self, source: str, motion: Motion, members: range) -> float:
+        """What the text anchors of these identities took; codes of clips are counted as given."""
+        return sum(anchors.text_seconds(self.world, self.cache, motion, i) for i in members) if source == TEXT else 0.0
+
     def fit(self, source: str, motion: Motion, members: range, **options) -> Subspace:
         """Our estimator on the anchors of these identities."""
-        return fit(anchors.pooled([self.anchors(source, motion, i) for i in members]), **options)
+        return fit(pool([self.anchors(source, motion, i) for i in members]), **options)
 
     def singles(self, source: str, motion: Motion, count: int) -> torch.Tensor:
         """One uncalibrated direction for each of the first anchor identities, ``[S, L, D]``."""
@@ -91,6 +94,3 @@ class Study:
         weights = torch.linalg.solve(gram, x.T @ y)  # [P, D]
         direction = sign_of(motion) * weights[factor_of(motion)].float()
         return direction.expand(self.world.generator.num_layers, -1).clone()
-
-    def motion(self, name: str) -> Motion:
-        return next(m for m in captions.MOTIONS if m.name == name)
