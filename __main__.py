@@ -1,0 +1,223 @@
+"""The command line: ``micromotion animate | inspect | convert | download | fit``, also ``python -m micromotion``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
+ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares")
+DEVICE = "auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
+
+DESCRIPTION = """\
+Make a face move: a micromotion (smile, anger, closing eyes, head turn, ageing, or what a text or a clip
+describes) is a direction in a StyleGAN2's W+ space, and a coefficient says how far to go along it."""
+
+EXAMPLES = """\
+examples:
+  micromotion animate                                     the five ready motions on an embedded avatar
+  micromotion animate --seed 7 --motion smile             one motion on another avatar
+  micromotion animate --text "a person with {degree} smile"
+                                                          a motion decoded from a text, then swept
+  micromotion animate face.png --generator ffhq.pkl --inverter restyle.pt --motion my-smile.safetensors
+                                                          your photo, with your own FFHQ files
+  micromotion fit "a {degree} old person with gray hair" old.safetensors
+                                                          decode a motion once, keep it as a small file
+  micromotion fit clip.mp4 nod.safetensors                the same from a clip of a moving face
+  micromotion inspect ffhq.pkl                            what a file holds, without running anything in it
+  micromotion convert ffhq.pkl ffhq.safetensors           a safe copy that loads faster
+  micromotion download                                    the known public files, their licences and folders
+
+"micromotion COMMAND --help" lists a command's options. The embedded models know rendered avatars only;
+for photos load an FFHQ generator and its inverter."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one sentence."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
+
+
+def whole(text: str) -> int:
+    """A whole number above zero."""
+    return _number(text, int, lambda n: n > 0, "a whole number above 0")
+
+
+def positive(text: str) -> float:
+    """A number above zero."""
+    return _number(text, float, lambda x: 0 < x < float("inf"), "a number above 0")
+
+
+def finite(text: str) -> float:
+    """A number."""
+    return _number(text, float, lambda x: abs(x) < float("inf"), "a number")
+
+
+def seed(text: str) -> int:
+    """A seed that NumPy's and torch's generators take."""
+    return _number(text, int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
+
+
+def _number(text: str, kind, allowed, wanted: str):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not allowed(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
+
+
+def template(text: str) -> str:
+    """A text with a place for the degree."""
+    if "{degree}" not in text:
+        raise argparse.ArgumentTypeError(f'{text!r} has no {{degree}} in it; write for example "a person with {{degree}} smile"')
+    return text
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; nothing of the library is imported for it."""
+    parser = Parser(prog="micromotion", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    for add in (_animate, _fit, _inspect, _convert, _download):
+        add(commands)
+    return parser
+
+
+def _command(commands, name: str, summary: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.add_argument("--verbose", action="store_true", help="say where the time went, and more of what happens")
+    return parser
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    models = parser.add_argument_group("models (the embedded avatars unless given)")
+    models.add_argument("--generator", type=Path, metavar="FILE", help="a StyleGAN2 in any supported format")
+    models.add_argument("--inverter", type=Path, metavar="FILE", help="its inverter, needed for a face picture or a clip")
+    models.add_argument("--scorer", type=Path, metavar="FILE", help="a text scorer (open_clip), needed for a text")
+    models.add_argument("--device", default="auto", help=f"where to compute: {DEVICE}")
+
+
+def _animate(commands) -> None:
+    parser = _command(commands, "animate", "make a face move: writes a video and a contact sheet")
+    parser.add_argument("image", nargs="?", type=Path, help="a picture of a face; without it an avatar is drawn from --seed")
+    parser.add_argument("--seed", type=seed, help="which face of the generator to show when no image is given")
+    parser.add_argument("--truncation", type=finite, default=0.7, help="0: the mean face, 1: the full variety (default 0.7)")
+    parser.add_argument("--invert-steps", type=whole, metavar="N", help="work on finding the image's code (default: the inverter's own)")
+    what = parser.add_argument_group("motions (default: the ready ones, one after another)")
+    what.add_argument("--motion", action="append", default=[], metavar="NAME", help="a ready motion or a file; repeat for several")
+    what.add_argument(
+        "--text", action="append", default=[], type=template, metavar="TEMPLATE", help='such as "a person with {degree} smile"'
+    )
+    what.add_argument("--together", action="store_true", help="apply all motions at once instead of one after another")
+    how = parser.add_argument_group("sweep")
+    how.add_argument(
+        "--range", nargs=2, type=finite, metavar=("LOW", "HIGH"), help="coefficients; 0 changes nothing, 1 is one calibrated unit"
+    )
+    how.add_argument("--frames", type=whole, default=48, help="frames of each motion, there and back (default 48)")
+    how.add_argument("--fps", type=positive, default=24, help="frames per second (default 24)")
+    how.add_argument(
+        "--easing", choices=EASINGS, default="ease", help=f"how the coefficient moves: {', '.join(EASINGS)} (default ease)", metavar="NAME"
+    )
+    where = parser.add_argument_group("output")
+    where.add_argument(
+        "--out", type=Path, default=Path("output/micromotion.mp4"), metavar="FILE", help="the video (default output/micromotion.mp4)"
+    )
+    where.add_argument("--size", type=whole, default=512, help="enlarge smaller pictures to this many pixels (default 512)")
+    _models(parser)
+
+
+def _fit(commands) -> None:
+    parser = _command(commands, "fit", "decode a motion from a text or a clip into a small file")
+    parser.add_argument("source", help='a template such as "a person with {degree} smile", or a video, GIF or folder of pictures')
+    parser.add_argument("out", type=Path, help="the motion file to write (.safetensors)")
+    parser.add_argument(
+        "--estimator", choices=ESTIMATORS, metavar="NAME", help=f"{', '.join(ESTIMATORS)} (default: theil_sen for text, rpca for clips)"
+    )
+    parser.add_argument("--rank", type=whole, default=1, help="how many components to keep (default 1)")
+    parser.add_argument("--seed", type=seed, default=0, help="first of the faces a text is decoded from (default 0)")
+    parser.add_argument("--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
+    parser.add_argument("--steps", type=whole, help="optimisation steps per anchor for a text")
+    _models(parser)
+
+
+def _inspect(commands) -> None:
+    parser = _command(commands, "inspect", "print what a model or motion file holds, executing nothing in it")
+    parser.add_argument("file", type=Path)
+
+
+def _convert(commands) -> None:
+    parser = _command(commands, "convert", "write a generator or a direction as a safe .safetensors file")
+    parser.add_argument("source", type=Path, metavar="IN")
+    parser.add_argument("out", type=Path, metavar="OUT.safetensors")
+
+
+def _download(commands) -> None:
+    parser = _command(commands, "download", "list the known public files, or fetch one")
+    parser.add_argument("name", nargs="?", help="which one; without it they are listed with size, licence and folder")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to put it")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 with a sentence for what a user can mend, 130 when interrupted."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    if args.version:
+        print(f"micromotion {_version()}")
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 0
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s")
+    try:
+        _run(args)
+        return 0
+    except KeyboardInterrupt:
+        return _end("interrupted; nothing was written", 130)
+    except Exception as error:
+        return _explain(error, args.verbose)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from .cli.terminal import Clock, note
+
+    clock = Clock()
+    with clock.stage("start Python's libraries"):
+        command = importlib.import_module(f".cli.{args.command}", __package__)
+    command.run(args, clock)
+    if args.verbose:
+        note(clock.report())
+
+
+def _explain(error: Exception, verbose: bool) -> int:
+    """Say one sentence; errors that no user caused say so, and show their trace with --verbose."""
+    from .cli.terminal import is_users
+
+    if is_users(error):
+        return _end(" ".join(str(error).split()), 2)
+    if verbose:
+        logging.getLogger(__name__).exception("This is the trace of the error:")
+    return _end(f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--verbose shows the trace)", 1)
+
+
+def _end(sentence: str, code: int) -> int:
+    print(f"micromotion: {sentence}", file=sys.stderr)
+    return code
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("micromotion")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""``micromotion animate``: a face and its motions -> a video and a contact sheet."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..stylegan2 import Generator
+from ..stylegan2.frames import synthesize_frames
+from ..subspaces import Subspace, apply_motions, sweep
+from .fit import decode_text
+from .media import CONTAINERS, VideoWriter, check_output, contact_sheet, enlarge, save_picture, to_bytes, whole_file
+from .models import Models, check_files, embedded_motions, find_motion
+from .portrait import Portrait, avatar, portrait_of
+from .terminal import Clock, UsageError, progress_bar, say
+
+FAVOURITE_SEED = 0
+COLUMNS, CELL = 7, 160
+
+
+@dataclass(frozen=True)
+class Take:
+    """One part of the video: a code per frame, and the coefficient that it was moved by."""
+
+    name: str
+    codes: torch.Tensor  # [F, L, D]
+    coefficients: torch.Tensor  # [F]
+
+    def columns(self) -> list[int]:
+        """Frames for the contact sheet: evenly spaced coefficients, each the first frame that comes nearest."""
+        wanted = torch.linspace(float(self.coefficients.min()), float(self.coefficients.max()), COLUMNS)
+        return [int((self.coefficients - c).abs().argmin()) for c in wanted]
+
+
+def run(args: Namespace, clock: Clock) -> None:
+    """Make the video and the sheet that ``args`` ask for, and say where they are."""
+    video = check_output(args.out, tuple(CONTAINERS))
+    sheet = check_output(video.with_suffix(".png"), (".png",))
+    check_files(args.image, args.generator, args.inverter, args.scorer)
+    files = [find_motion(name) for name in _names(args)]
+    models = Models(args.generator, args.inverter, args.scorer, args.device)
+    with clock.stage("load the generator"):
+        generator = models.generator
+    motions = [(file.stem, Subspace.load(file)) for file in files]
+    for _, motion in motions:
+        motion.check(generator)
+    with clock.stage("find the face"):
+        portrait = portrait_of(args.image, models, args.invert_steps) if args.image else avatar(_seed(args), args.truncation, generator)
+    for text in args.text:
+        with clock.stage("decode motions from text"):
+            motions.append((text, decode_text(text, models, range(_seed(args), _seed(args) + 1))))
+    groups = [motions] if args.together else [[motion] for motion in motions]
+    takes = [take(portrait.codes, group, args) for group in groups]
+    rows = film(video, takes, portrait, generator, args, clock)
+    with clock.stage("draw the contact sheet"):
+        save_picture(contact_sheet(rows, CELL), sheet)
+    frames = sum(len(t.codes) for t in takes)
+    say(f"{video}  ({frames} frames, {frames / args.fps:.1f} s)")
+    say(f"{sheet}  (contact sheet: {', '.join(t.name for t in takes)})")
+
+
+def _names(args: Namespace) -> list[str]:
+    if args.motion or args.text:
+        return args.motion
+    if args.generator is not None:
+        raise UsageError(
+            'The ready motions belong to the embedded avatars; with --generator give --motion FILE or --text "... {degree} ...".'
+        )
+    return embedded_motions() or ["smile"]
+
+
+def _seed(args: Namespace) -> int:
+    return FAVOURITE_SEED if args.seed is None else args.seed
+
+
+def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:
+    """Move one code ``[1, L, D]`` there and back along all of ``motions`` at once."""
+    coefficients = there_and_back(args.range or (0.0, 1.0), args.frames, args.easing)
+    moved = apply_motions(codes, [(motion, coefficients) for _, motion in motions])
+    return Take(" + ".join(name for name, _ in motions), moved, coefficients)
+
+
+def there_and_back(span: tuple[float, float], frames: int, easing: str) -> torch.Tensor:
+    """Coefficients ``[F]`` that begin at the end of the span nearest to 0 and return to it; a span around 0 is walked from 0 both ways."""
+    low, high = span
+    if low < 0 < high and frames > 1:
+        return torch.cat([_excursion(n, 0.0, end, easing) for n, end in (((frames + 1) // 2, high), (frames // 2, low))])
+    return _excursion(frames, *sorted(span, key=abs), easing)
+
+
+def _excursion(frames: int, start: float, end: float, easing: str) -> torch.Tensor:
+    """To ``end`` and back, resting there for an eighth of the time."""
+    return sweep(frames, start, end, easing=easing, ping_pong=True, hold=frames // 8)
+
+
+def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generator, args: Namespace, clock: Clock) -> list:
+    """Synthesize all takes into one video, chunk by chunk; returns the rows of the contact sheet."""
+    codes = torch.cat([t.codes for t in takes])
+    sheet = Sheet(takes)
+    with whole_file(video) as part, VideoWriter(part, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
+        for images in clock.each("synthesize", synthesize_frames(generator, codes, progress=progress)):
+            with clock.stage("put the face back"):
+                frames = to_bytes(enlarge(portrait.compose(images), args.size))
+            with clock.stage("encode the video"):
+                writer.write(frames)
+                sheet.keep(frames)
+    return sheet.rows()
+
+
+class Sheet:
+    """Collects the frames that the contact sheet shows while the video passes by."""
+
+    def __init__(self, takes: list[Take]):
+        self.takes = takes
+        self.starts = np.cumsum([0, *(len(t.codes) for t in takes)]).tolist()
+        self.wanted = {start + column for start, t in zip(self.starts, takes) for column in t.columns()}
+        self.kept: dict[int, Image.Image] = {}
+        self.seen = 0
+
+    def keep(self, frames: np.ndarray) -> None:
+        """Look at the next frames of the video, uint8 ``[n, H, W, 3]``."""
+        for i in self.wanted.intersection(range(self.seen, self.seen + len(frames))):
+            picture = Image.fromarray(frames[i - self.seen])
+            picture.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+            self.kept[i] = picture
+        self.seen += len(frames)
+
+    def rows(self) -> list[tuple[str, list[tuple[str, Image.Image]]]]:
+        """Label of each take, and its pictures with their coefficients."""
+        return [
+            (t.name, [(f"{float(t.coefficients[c]):+.2f}", self.kept[start + c]) for c in t.columns()])
+            for start, t in zip(self.starts, self.takes)
+        ]

@@ -1,0 +1,108 @@
+"""Finding and loading what a command works with: the embedded avatars, or the user's own files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from .terminal import UsageError
+
+MOTIONS = ("smile", "eyes", "anger", "turn", "age")
+
+
+def embedded_root() -> Path:
+    """Where the shipped weights are; ``MICROMOTION_WEIGHTS`` names another folder."""
+    return Path(os.environ.get("MICROMOTION_WEIGHTS") or Path(__file__).resolve().parent.parent / "avatars" / "weights")
+
+
+def embedded(name: str) -> Path:
+    """The path of an embedded model, or a sentence where this copy of the pack lacks it."""
+    path = embedded_root() / f"{name}.safetensors"
+    if not path.is_file():
+        raise UsageError(f"The embedded {name} is missing in this copy ({path}); give your own with --{name} FILE.")
+    return path
+
+
+def embedded_motions() -> list[str]:
+    """Names of the ready motions, the paper's five first."""
+    names = sorted(p.stem for p in (embedded_root() / "motions").glob("*.safetensors"))
+    return sorted(names, key=lambda n: MOTIONS.index(n) if n in MOTIONS else len(MOTIONS))
+
+
+def find_motion(name: str) -> Path:
+    """A motion by file or by the name of an embedded one."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    ready = embedded_root() / "motions" / f"{name}.safetensors"
+    if ready.is_file():
+        return ready
+    known = ", ".join(embedded_motions()) or "(none is embedded in this copy)"
+    raise UsageError(f"There is no motion {name!r}: give a file, or one of {known}.")
+
+
+@dataclass(frozen=True)
+class Models:
+    """The networks of one command, each loaded when it is first asked for. None stands for the embedded file."""
+
+    generator_file: Path | None = None
+    inverter_file: Path | None = None
+    scorer_file: Path | None = None
+    device: str = "auto"
+
+    @cached_property
+    def generator(self):
+        from ..stylegan2 import load
+
+        return load(self.generator_file or embedded("generator")).to(self.torch_device).eval().requires_grad_(False)
+
+    @cached_property
+    def inverter(self):
+        from ..stylegan2 import load_inverter
+
+        return load_inverter(self._own(self.inverter_file, "inverter")).to(self.torch_device)
+
+    @cached_property
+    def scorer(self):
+        from ..subspaces.anchors import load_scorer
+
+        return load_scorer(self._own(self.scorer_file, "scorer")).to(self.torch_device)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the generator is the embedded one."""
+        return self.generator_file is None
+
+    def _own(self, file: Path | None, name: str) -> Path:
+        if file is None and not self.is_embedded:
+            raise UsageError(f"The embedded {name} knows the embedded avatars only; with --generator give its own with --{name} FILE.")
+        return file or embedded(name)
+
+    @cached_property
+    def torch_device(self):
+        import torch
+
+        if self.device != "auto":
+            return _checked_device(self.device)
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _checked_device(name: str):
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(f"The device {name!r} is not available here; leave --device out, or say cpu.") from None
+    return torch.device(name)
+
+
+def check_files(*paths: Path | None) -> None:
+    """Refuse missing files before anything slow is done."""
+    for path in paths:
+        if path is not None and not Path(path).is_file():
+            raise UsageError(f"There is no file {path}.")

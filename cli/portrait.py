@@ -1,0 +1,67 @@
+"""The face that is moved: drawn by the generator, or found in a picture and put back there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..stylegan2 import Generator, faces
+from ..stylegan2.inversion import out_of_domain, reconstruction_report
+from .media import read_image
+from .models import Models
+from .terminal import note, progress_bar
+
+SQUARE = 256  # px: what every published inverter looks at
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A code, and the picture it stands for: ``photo`` with the ``crop`` of the face and what the code gives of it."""
+
+    codes: torch.Tensor  # [1, L, D]
+    photo: torch.Tensor | None = None  # [1, 3, H, W]
+    crop: faces.Crop | None = None
+    reconstruction: torch.Tensor | None = None  # [1, 3, R, R]
+
+    def compose(self, images: torch.Tensor) -> torch.Tensor:
+        """Frames of the video from edited squares ``[n, 3, R, R]``; a square that equals the reconstruction gives the photo itself."""
+        if self.photo is None:
+            return images
+        mask = "square" if self.crop.is_whole else "face"
+        return faces.paste(self.photo, images.cpu(), self.crop, reconstruction=self.reconstruction, mask=mask)[0]
+
+
+def avatar(seed: int, truncation: float, generator: Generator) -> Portrait:
+    """The face that the generator draws for a seed; the same on every machine."""
+    z = torch.randn(1, generator.architecture.z_dim, generator=torch.Generator().manual_seed(seed))
+    return Portrait(generator.map(z.to(generator.w_avg.device), truncation))
+
+
+def portrait_of(path: Path, models: Models, steps: int | None) -> Portrait:
+    """Find the face in a picture and its code.
+
+    A picture that the inverter cannot reproduce, because it knows rendered faces only, is said so and shown as the nearest face it knows.
+    """
+    photo = read_image(path)
+    square, crop = frame_face(photo, path)
+    with progress_bar("Invert") as progress:
+        codes = models.inverter.invert(models.generator, square, steps=steps, progress=progress)
+    card = models.inverter.card
+    sentence = out_of_domain(card, reconstruction_report(models.generator, codes, square))
+    if sentence:
+        note(sentence)
+        if "photo" not in card.domain:
+            return Portrait(codes)
+    with torch.no_grad():
+        return Portrait(codes, photo, crop, models.generator.synthesize(codes).cpu())
+
+
+def frame_face(photo: torch.Tensor, where: Path | str) -> tuple[torch.Tensor, faces.Crop]:
+    """The aligned square of a photo ``[1, 3, H, W]``, and its crop: the whole of it when it is square, else its largest face."""
+    height, width = photo.shape[-2:]
+    if height == width:
+        return faces.align(photo, "aligned", width)
+    found = faces.choose(faces.detect(photo)[0], where=str(where))
+    return faces.align(photo, found, SQUARE)

@@ -1,0 +1,75 @@
+"""What a command says: sentences, progress bars, and where the time went."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+
+class UsageError(Exception):
+    """A sentence for the person at the terminal: what is wrong, with which argument, and what would be right."""
+
+
+def is_users(error: Exception) -> bool:
+    """Whether an error is a sentence for the user: ours, the library's (known by name, so that nothing is imported), or a file's."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, OSError) or bool(names & {"UsageError", "MicromotionError", "FaceError"})
+
+
+def say(sentence: str) -> None:
+    """Print a result on standard output."""
+    print(sentence, flush=True)
+
+
+def note(sentence: str) -> None:
+    """Print a remark on standard error, so that results can be piped on."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+class Clock:
+    """Seconds per stage of a command, in the order in which the stages ran."""
+
+    def __init__(self):
+        self.started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the stage ``name``."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - begun
+
+    def each(self, name: str, items: Iterable) -> Iterator:
+        """Yield the items; the time spent making them belongs to the stage ``name``."""
+        items = iter(items)
+        while True:
+            with self.stage(name):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+    def report(self) -> str:
+        """One line per stage, the rest of the command's time, and their sum."""
+        total = time.perf_counter() - self.started
+        rows = [*self.seconds.items(), ("everything else", total - sum(self.seconds.values())), ("in all", total)]
+        return "\n".join(f"{seconds:8.2f} s  {name}" for name, seconds in rows)
+
+
+@contextmanager
+def progress_bar(name: str, unit: str = "step") -> Iterator[Callable]:
+    """Show a bar on a terminal and nothing elsewhere; yields the library's ``progress(done, total, preview)``."""
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+
+        def progress(done: int, total: int, preview=None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress

@@ -1,0 +1,354 @@
+"""The shape of the house: arrows between rooms, packaging, doors, and what must never be written."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTSIDE = {"tests", "benchmarks", "docs", "bootstrap.py"}
+ARROWS = {
+    "__init__": {"nodes"},
+    "__main__": {"cli"},
+    "cli": {"subspaces", "stylegan2", "avatars"},
+    "nodes": {"subspaces", "stylegan2"},
+    "subspaces": {"stylegan2"},
+    "avatars": {"subspaces", "stylegan2"},
+    "stylegan2": set(),
+}
+LAZY = {"dlib", "open_clip", "av", "matplotlib", "lpips", "face_recognition_models", "timm"}
+HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "server", "nodes", "execution", "aiohttp"}
+UNPICKLERS = {"stylegan2"}
+THIRD_PARTY = {"PIL": "pillow", "skimage": "scikit-image", "open_clip": "open-clip-torch", "dlib": "dlib-bin"}
+OPTIONAL = {"lpips", "face_recognition_models", "psutil"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, as absolute dotted parts inside the pack (``ours``) or outside it."""
+
+    file: Path
+    line: int
+    parts: tuple[str, ...]
+    ours: bool
+    top_level: bool
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT).as_posix()}:{self.line} imports {'.'.join(self.parts)}"
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The repository's own files, whether or not git is there to list them."""
+    git = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if git.returncode == 0:
+        files = [ROOT / name for name in git.stdout.split("\0") if name]
+    else:
+        files = [p for p in ROOT.rglob("*") if p.is_file() and not any(part.startswith(".venv") for part in p.parts)]
+    return [p for p in files if p.is_file() and any(p.match(pattern) for pattern in patterns)]
+
+
+def pack_files() -> list[Path]:
+    return [p for p in tracked("*.py") if p.relative_to(ROOT).parts[0] not in OUTSIDE]
+
+
+def room(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def walk(node: ast.AST, top_level: bool = True) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node, and whether it runs when the module is imported."""
+    yield node, top_level
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        top_level = False
+    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        top_level = False
+    for child in ast.iter_child_nodes(node):
+        yield from walk(child, top_level)
+
+
+def imports(file: Path) -> list[Import]:
+    """Every import of a file, relative ones resolved."""
+    nodes = [(n, top) for n, top in walk(parsed(file)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    return [Import(file, n.lineno, parts, ours, top) for n, top in nodes for parts, ours in _targets(n, file)]
+
+
+def _targets(node: ast.AST, file: Path) -> list[tuple[tuple[str, ...], bool]]:
+    if isinstance(node, ast.Import):
+        return [(tuple(a.name.split(".")), False) for a in node.names]
+    named = tuple(node.module.split(".")) if node.module else ()
+    if not node.level:
+        return [(named, False)]
+    package = file.relative_to(ROOT).parts[:-1]
+    base = package[: len(package) - node.level + 1]
+    return [(base + (named or (a.name,)), True) for a in node.names]
+
+
+PACK = pack_files()
+IMPORTS = [i for f in PACK for i in imports(f)]
+
+
+def test_the_walk_sees_the_rooms():
+    assert {"__init__", "__main__", "cli", "nodes", "stylegan2", "subspaces", "avatars"} <= {room(f) for f in PACK}
+    assert len(IMPORTS) > 50
+
+
+def test_arrows_between_rooms():
+    wrong = [str(i) for i in IMPORTS if i.ours and i.parts[0] not in ARROWS[room(i.file)] | {room(i.file)}]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_faces_import_nothing_of_ours():
+    faces = [i for i in IMPORTS if i.file.relative_to(ROOT).parts[:2] == ("stylegan2", "faces") and i.ours]
+    assert not [str(i) for i in faces if i.parts[:2] != ("stylegan2", "faces")]
+
+
+def test_inside_the_pack_imports_are_relative():
+    assert not [str(i) for i in IMPORTS if not i.ours and i.parts[0] in {"micromotion", *ARROWS} - HOST]
+
+
+def test_heavy_and_optional_libraries_are_imported_on_use():
+    assert not [str(i) for i in IMPORTS if i.top_level and not i.ours and i.parts[0] in LAZY]
+
+
+def test_only_nodes_know_the_host():
+    assert not [str(i) for i in IMPORTS if not i.ours and i.parts[0] in HOST and room(i.file) != "nodes"]
+
+
+def test_root_package_imports_nothing_at_the_top():
+    assert not [str(i) for i in imports(ROOT / "__init__.py") if i.top_level]
+    source = (ROOT / "__init__.py").read_text(encoding="utf-8")
+    assert "NODE_CLASS_MAPPINGS" not in source
+
+
+def test_only_the_restricted_reader_unpickles():
+    assert not [
+        str(i) for i in IMPORTS if i.parts[0] in {"pickle", "dill", "cloudpickle", "joblib", "shelve"} and room(i.file) not in UNPICKLERS
+    ]
+
+
+def project() -> dict:
+    """pyproject.toml, read by the parser of the standard library or, on Python 3.10, of pytest's dependency."""
+    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+    return importlib.import_module(name).loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_packages_list_equals_the_disk():
+    folders = {f.parent.relative_to(ROOT) for f in PACK if f.name == "__init__.py"}
+    on_disk = {".".join(("micromotion", *folder.parts)) for folder in folders}
+    assert set(project()["tool"]["setuptools"]["packages"]) == on_disk
+    assert not {f.parent.relative_to(ROOT) for f in PACK} - folders, "a folder with Python files lacks its __init__.py"
+
+
+def test_package_data_covers_what_the_rooms_read():
+    data = project()["tool"]["setuptools"]["package-data"]
+    folders = {
+        "micromotion" + "".join(f".{p}" for p in f.parent.relative_to(ROOT).parts): f.parent for f in PACK if f.name == "__init__.py"
+    }
+    shipped = {p for package, patterns in data.items() for pattern in patterns for p in folders[package].glob(pattern)}
+    rooms = {"workflows", "locales", "web", "subgraphs", "avatars", "stylegan2", "subspaces", "nodes"}
+    read = {p for p in tracked("*") if p.suffix not in {".py", ".md"} and p.relative_to(ROOT).parts[0] in rooms}
+    assert not sorted(str(p.relative_to(ROOT)) for p in read - shipped)
+
+
+def requirement_names(*files: str) -> set[str]:
+    lines = [line.split("#")[0].strip() for f in files for line in (ROOT / f).read_text(encoding="utf-8").splitlines()]
+    return {re.split(r"[\s<>=!~\[;]", line)[0].lower().replace("_", "-") for line in lines if line}
+
+
+def declared() -> set[str]:
+    extras = [r for group in project()["project"]["optional-dependencies"].values() for r in group]
+    names = {re.split(r"[\s<>=!~\[;]", r)[0].lower().replace("_", "-") for r in extras}
+    return names | requirement_names("requirements.txt", "requirements-host.txt")
+
+
+def foreign(found: list[Import]) -> dict[str, str]:
+    """Distribution name -> where it is imported, for what is neither ours, the host's nor the standard library's."""
+    helpers = {p.stem for p in tracked("*.py") if p.relative_to(ROOT).parts[0] in OUTSIDE}
+    skip = sys.stdlib_module_names | HOST | helpers | {"micromotion", "tomli"}
+    outside = [i for i in found if not i.ours and i.parts and i.parts[0] not in skip | OPTIONAL]
+    return {THIRD_PARTY.get(i.parts[0], i.parts[0]).lower().replace("_", "-"): str(i) for i in outside}
+
+
+def test_everything_imported_is_declared():
+    everything = [i for f in tracked("*.py") for i in imports(f)]
+    undeclared = {name: where for name, where in foreign(everything).items() if name not in declared()}
+    assert not undeclared
+
+
+def test_optional_libraries_are_guarded_by_their_users():
+    bare = [i for i in IMPORTS if i.parts[0] in OPTIONAL and i.top_level]
+    assert not [str(i) for i in bare]
+
+
+def test_requirements_leave_the_host_alone():
+    ships = {
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "numpy",
+        "einops",
+        "transformers",
+        "safetensors",
+        "pillow",
+        "scipy",
+        "tqdm",
+        "av",
+        "kornia",
+    }
+    assert not requirement_names("requirements.txt") & ships
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8") + (ROOT / "requirements-host.txt").read_text(encoding="utf-8")
+    assert not re.search(r"<|==|~=", lines), "an upper bound or pin would downgrade the host"
+
+
+@cache
+def all_calls() -> list[tuple[Path, ast.Call, str]]:
+    """Every call in the pack, with its function written out."""
+    nodes = [(f, node) for f in PACK for node in ast.walk(parsed(f)) if isinstance(node, ast.Call)]
+    return [(f, node, ast.unparse(node.func)) for f, node in nodes]
+
+
+def calls(name: str) -> list[tuple[Path, ast.Call]]:
+    """Every call of ``name``, whatever it is an attribute of."""
+    return [(f, node) for f, node, function in all_calls() if function == name or function.endswith(f".{name}")]
+
+
+def where(found: list[tuple[Path, ast.Call]]) -> list[str]:
+    return [f"{f.relative_to(ROOT).as_posix()}:{n.lineno} {ast.unparse(n)[:80]}" for f, n in found]
+
+
+def test_torch_load_is_always_restricted():
+    loads = calls("torch.load")
+    safe = [c for c in loads if any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in c[1].keywords)]
+    assert where(loads) == where(safe)
+
+
+@pytest.mark.parametrize("name", ["eval", "exec", "__import__", "os.system", "pickle.load", "pickle.loads", "cuda", "set_default_dtype"])
+def test_never_called(name):
+    bare = {"eval", "exec", "__import__"}
+    found = [c for c in calls(name) if name not in bare or isinstance(c[1].func, ast.Name)]
+    assert not where(found)
+
+
+def test_no_prints_outside_the_command_line():
+    scripts = {"cli", "__main__", "avatars"}
+    assert not where([c for c in calls("print") if isinstance(c[1].func, ast.Name) and room(c[0]) not in scripts])
+
+
+def test_no_global_torch_flags():
+    flags = re.compile(r"^\s*torch\.(backends\.[\w.]+\s*=|set_(num_threads|float32_matmul_precision|default_device|grad_enabled)\()", re.M)
+    found = [
+        f"{f.relative_to(ROOT)}: {m.group(0).strip()}" for f in PACK if room(f) != "avatars" for m in flags.finditer(f.read_text("utf-8"))
+    ]
+    assert not found
+
+
+def test_text_files_speak_of_the_project_alone():
+    texts = tracked("*.py", "*.md", "*.toml", "*.txt", "*.json", "*.cu", ".ci/run")
+    absolute = re.compile(r"(?<![\w.:/])(/(home|root|work|Users|mnt)/\w|[A-Z]:\\\\?Users)")
+    found = [f"{p.relative_to(ROOT)}: {m.group(0)}" for p in texts if p != Path(__file__) for m in absolute.finditer(p.read_text("utf-8"))]
+    assert not found
+
+
+def public_doors() -> list[tuple[str, object]]:
+    """Everything that a public package exports, and the public methods of exported classes."""
+    doors = []
+    for package in ("stylegan2", "stylegan2.faces", "stylegan2.inversion", "stylegan2.ops", "subspaces", "subspaces.anchors"):
+        module = importlib.import_module(f"micromotion.{package}")
+        doors.append((package, module))
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if inspect.isfunction(value) or inspect.isclass(value):
+                doors.append((f"{package}.{name}", value))
+            if inspect.isclass(value) and not issubclass(value, Exception):
+                doors += [(f"{package}.{name}.{k}", v) for k, v in vars(value).items() if inspect.isfunction(v) and _is_door(k)]
+    return doors
+
+
+def _is_door(name: str) -> bool:
+    return not name.startswith("_") and name != "forward"
+
+
+def test_every_public_door_has_its_sentence():
+    doors = public_doors()
+    assert len(doors) > 20
+    silent = [name for name, value in doors if not (inspect.getdoc(value) or "").strip()]
+    assert not silent
+
+
+def test_python_files_open_with_a_sentence():
+    silent = [str(f.relative_to(ROOT)) for f in PACK if f.read_text("utf-8").strip() and not ast.get_docstring(parsed(f))]
+    assert not silent
+
+
+def test_licence_version_and_names():
+    meta = project()
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+    assert meta["project"]["license"] == "MIT" and meta["project"]["name"] == "micromotion"
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## \[?([\d.]+)", changelog, re.M).group(1) == meta["project"]["version"]
+    assert meta["tool"]["comfy"]["requires-comfyui"] == ">=0.26"
+
+
+def test_links_in_the_pages_lead_somewhere():
+    broken = []
+    for page in tracked("*.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", page.read_text(encoding="utf-8")):
+            link = target[0] or target[1]
+            if not re.match(r"[a-z]+:", link) and not (page.parent / link).exists():
+                broken.append(f"{page.relative_to(ROOT)} -> {link}")
+    assert not broken
+
+
+def test_readme_gives_the_two_commands_and_ci_runs_the_second():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"^python3? bootstrap\.py animate$", readme, re.M)
+    assert re.search(r"^python3? bootstrap\.py test$", readme, re.M)
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().splitlines()
+    assert ci[-1].startswith("python3 bootstrap.py test "), "pytest's closing line must be the last that CI prints"
+
+
+def test_shipped_files_are_small():
+    big = {str(p.relative_to(ROOT)): p.stat().st_size for p in tracked("*") if p.stat().st_size > 12e6}
+    assert not big
+    weights = sum(p.stat().st_size for p in tracked("*.safetensors") if p.is_relative_to(ROOT / "avatars"))
+    assert weights < 30e6
+
+
+def fresh(code: str) -> list[str]:
+    """Run code in a fresh interpreter that knows the pack by name, and return what it prints, as words."""
+    prelude = (
+        "import sys, importlib.util as u\n"
+        f"s = u.spec_from_file_location('micromotion', {str(ROOT / '__init__.py')!r}, submodule_search_locations=[{str(ROOT)!r}])\n"
+        "m = u.module_from_spec(s); sys.modules['micromotion'] = m; s.loader.exec_module(m)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", prelude + code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    return done.stdout.split()
+
+
+def test_importing_the_package_and_the_command_line_costs_nothing():
+    loaded = fresh("import micromotion.__main__\nprint(*sys.modules)")
+    assert "micromotion.__main__" in loaded
+    assert not {"torch", "numpy", "PIL", "av", "open_clip", "matplotlib", "tqdm"} & set(loaded)
+
+
+def test_importing_the_library_needs_no_optional_library():
+    block = f"blocked = {sorted(LAZY)!r}\nfor name in blocked: sys.modules[name] = None\n"
+    loaded = fresh(
+        block + "import micromotion.subspaces.anchors, micromotion.stylegan2.faces, micromotion.stylegan2.inversion\nprint(*sys.modules)"
+    )
+    assert "micromotion.subspaces.anchors" in loaded
