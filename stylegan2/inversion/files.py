@@ -75,13 +75,17 @@ def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path
         config = read_config(state, encoder_type, num_layers)
         with torch.device("meta"):
             network = StyleEncoder(config)
-        tracked = {k: torch.zeros([], dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
-        tensors = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-        network.load_state_dict({**tracked, **tensors}, assign=True)
+        return _filled(network, state)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         if isinstance(error, InversionError):
             raise
         raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}.") from None
+
+
+def _filled(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """``network`` holding the tensors of ``state`` as float32; only counters of batches may be missing."""
+    counters = {k: torch.zeros([], dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
+    network.load_state_dict({**counters, **{k: v.float() if v.is_floating_point() else v for k, v in state.items()}}, assign=True)
     return network
 
 
@@ -137,9 +141,7 @@ def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> 
     if header["encoder"] == "compact":
         from .compact import CompactEncoder
 
-        network = CompactEncoder(config)
-        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
-        return network
+        return _filled(CompactEncoder(config), state)
     if config["encoder_type"] in ENCODER_TYPES:
         return build_encoder(state, config["encoder_type"], path, int(config["num_layers"]))
     raise InversionError(f"{path} holds an encoder of type {config['encoder_type']!r}; known types: {', '.join(ENCODER_TYPES)}.")
