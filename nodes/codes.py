@@ -1,15 +1,19 @@
-"""Nodes between pictures and codes: sample, invert, synthesize."""
+"""Nodes between pictures and codes: sample, invert, refine, keep, synthesize."""
 
 from __future__ import annotations
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..stylegan2.frames import frame_bytes, synthesize_frames
 from ..stylegan2.generator import NOISE_MODES
+from ..stylegan2.inversion import optimize, out_of_domain, reconstruction_report, tune
+from ..stylegan2.inversion.optimize import SPACES
+from ..subspaces import files
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
+NO_FILES = "no saved faces yet"
 
 
 class SampleFaces(io.ComfyNode):
@@ -83,8 +87,129 @@ class InvertFace(io.ComfyNode):
         net, finder = host.ready(generator, inverter)
         with host.gradients():
             images = host.plain(host.square(host.from_image(image)))
-            codes = finder.invert(net, images, steps=steps or None, progress=host.progress())
-        return io.NodeOutput(codes.detach().cpu())
+            codes = finder.invert(net, images, steps=steps or None, progress=host.progress()).detach()
+        if finder.card.typical_psnr is not None:
+            warn_stranger(finder.card, reconstruction_report(net, codes, images))
+        return io.NodeOutput(codes.cpu())
+
+
+def warn_stranger(card, report) -> None:
+    """Say so when a face is not of the kind that the inverter was made for: a photo given to the avatars, for example."""
+    if sentence := out_of_domain(card, report):
+        host.remark(sentence)
+
+
+class RefineFace(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionRefineFace",
+            display_name="Refine Face",
+            category=CATEGORY,
+            description="Make the code draw the face more exactly: optimise it, and if wanted tune the generator to this one face"
+            " (pivotal tuning). Slow, and worth it for photos.",
+            search_aliases=["optimize", "pivotal tuning", "pti", "projector", "fine-tune", "likeness", "improve inversion"],
+            inputs=[
+                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that shall draw the face."),
+                io.Image.Input("image", tooltip="The same square that was inverted."),
+                sockets.Codes.Input("codes", tooltip="Where to begin: the codes of Invert Face, one per picture."),
+                io.Int.Input(
+                    "steps", default=200, min=0, max=5000, tooltip="Steps of optimisation, 0..5000; 0 leaves the codes as they are."
+                ),
+                io.Int.Input(
+                    "tuning_steps",
+                    default=0,
+                    min=0,
+                    max=5000,
+                    tooltip="Steps of tuning the generator itself, 0..5000; 0 leaves it. A tuned generator draws this face best"
+                    " and still knows the motions.",
+                ),
+                io.Combo.Input(
+                    "space",
+                    options=list(SPACES),
+                    default="w+",
+                    advanced=True,
+                    tooltip="w+ moves every layer by itself and comes closer; w keeps one row for all and edits more naturally.",
+                ),
+            ],
+            outputs=[
+                sockets.Codes.Output("refined", display_name="codes", tooltip="The refined codes, [N, L, D]."),
+                sockets.Generator.Output(
+                    "tuned", display_name="generator", tooltip="The tuned generator, or the given one without tuning."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, generator, image, codes, steps, tuning_steps, space) -> io.NodeOutput:
+        net = host.ready(generator)
+        with host.gradients():
+            images, found = host.plain(host.square(host.from_image(image))), host.plain(codes)
+            if steps:
+                found = optimize(net, images, found, space=space, steps=steps, progress=host.progress()).detach()
+            if tuning_steps:
+                tuned = tune(net, images, found, steps=tuning_steps, progress=host.progress())
+                return io.NodeOutput(found.cpu(), host.manage(tuned.cpu()))
+        return io.NodeOutput(found.cpu(), generator)
+
+
+class SaveCodes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionSaveCodes",
+            display_name="Save Face Codes",
+            category=CATEGORY,
+            description="Keep a face as a small file in models/stylegan2_codes, so that it need not be inverted again."
+            " A counter is added to the name; nothing is overwritten.",
+            search_aliases=["save latent", "keep face", "export code"],
+            inputs=[
+                sockets.Codes.Input("codes", tooltip="The codes to keep, [N, L, D]."),
+                io.String.Input("name", default="face", tooltip="File name without extension; a subfolder is allowed."),
+            ],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, codes, name) -> io.NodeOutput:
+        path = host.save_path("codes", name)
+        files.write(path, "codes", {}, {"codes": host.plain(codes)})
+        return io.NodeOutput(ui=ui.PreviewText(f"models/stylegan2_codes/{path.name}"))
+
+
+class LoadCodes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionLoadCodes",
+            display_name="Load Face Codes",
+            category="micromotion/loaders",
+            description="Load a face that Save Face Codes kept. It belongs to the generator that it was made with.",
+            search_aliases=["load latent", "saved face", "import code"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=host.choices("codes") or [NO_FILES],
+                    display_name="codes",
+                    tooltip="Which file of models/stylegan2_codes; Save Face Codes writes them.",
+                )
+            ],
+            outputs=[sockets.Codes.Output("codes", tooltip="The codes, [N, L, D].")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file=None):
+        return host.check_file("codes", file)
+
+    @classmethod
+    def fingerprint_inputs(cls, file):
+        return host.file_fingerprint("codes", file)
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        _, tensors = files.read(host.resolve("codes", file), "codes", {"codes": True})
+        return io.NodeOutput(tensors["codes"].float())
 
 
 class Synthesize(io.ComfyNode):
@@ -117,4 +242,4 @@ class Synthesize(io.ComfyNode):
         return io.NodeOutput(torch.cat([host.to_image(images) for images in chunks]))
 
 
-NODES = [SampleFaces, InvertFace, Synthesize]
+NODES = [SampleFaces, InvertFace, RefineFace, SaveCodes, LoadCodes, Synthesize]

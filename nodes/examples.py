@@ -34,7 +34,7 @@ def before_prompt(data: dict) -> dict:
 
 def register(server) -> None:
     """Hook into the prompt queue, and answer the page that opens a template."""
-    from aiohttp import web
+    from server import web
 
     @server.routes.post("/micromotion/examples")
     async def examples(request):

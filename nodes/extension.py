@@ -1,10 +1,15 @@
-"""The extension: its node list and its model folders."""
+"""The extension: its node list, its model folders, its examples."""
 
 from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import codes, examples, faces, host, loaders, subspaces, sweep
+from . import anchors, codes, examples, faces, host, loaders, subspaces, sweep
+
+
+def groups() -> tuple[list[type[io.ComfyNode]], ...]:
+    """The nodes of every verb group."""
+    return loaders.NODES, faces.NODES, codes.NODES, anchors.NODES, subspaces.NODES, sweep.NODES
 
 
 class Micromotion(ComfyExtension):
@@ -18,4 +23,4 @@ class Micromotion(ComfyExtension):
             examples.register(PromptServer.instance)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [*loaders.NODES, *faces.NODES, *codes.NODES, *subspaces.NODES, *sweep.NODES]
+        return [node for group in groups() for node in group]

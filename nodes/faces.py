@@ -7,12 +7,15 @@ import math
 import torch
 from comfy_api.latest import io
 
-from ..stylegan2.faces import Crop, align, paste
-from . import host, sockets
+from ..stylegan2.faces import Crop, Face, align, choose, faces_from_mediapipe, paste
+from ..stylegan2.faces.detection import detect
+from ..stylegan2.faces.landmarks import ORDERS
+from . import host, pictures, sockets
 
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
-WHOLE = "whole picture"
+ORDER_TIP = "How faces are counted: by size, from left to right, or by how sure the detector is."
+FLOAT_NOISE = 1 / 512  # half an 8-bit step
 
 
 def size_input() -> io.Int.Input:
@@ -51,6 +54,86 @@ def hand_crop(width: int, height: int, x: float, y: float, share: float, tilt: f
     return Crop.from_square(centre, (half * math.cos(turn), half * math.sin(turn)), (width, height), side)
 
 
+def find_faces(image: torch.Tensor, landmarks=None) -> list[list[Face]]:
+    """The faces of every frame: of core's MediaPipe node where its output is given, else found by dlib."""
+    height, width = image.shape[1:3]
+    if landmarks is not None:
+        found = faces_from_mediapipe(landmarks, (width, height))
+        return found * len(image) if len(found) == 1 else found
+    return detect(channels_first(image), folders=host.landmark_folders(), value_range=UNIT)
+
+
+def choose_faces(found: list[list[Face]], order: str, index: int) -> tuple[Face, ...]:
+    """One face per frame; a frame without any takes that of the nearest frame that has one."""
+    seen = [i for i, faces in enumerate(found) if len(faces) > index]
+    if not seen:
+        return (choose(max(found, key=len), order, index=index),)
+    nearest = (min(seen, key=lambda j, i=i: abs(j - i)) for i in range(len(found)))
+    return tuple(choose(found[j], order, index=index) for j in nearest)
+
+
+class PickFace(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionPickFace",
+            display_name="Pick Face",
+            category=CATEGORY,
+            description="Choose one of several faces in a photo. The picture shows which number each has; Align Face takes the chosen one.",
+            search_aliases=["select face", "group photo", "face index", "which face", "detect faces"],
+            inputs=[
+                io.Image.Input("image", tooltip="The photo, or the frames of a clip."),
+                io.Combo.Input("order", options=list(ORDERS), default="largest", tooltip=ORDER_TIP),
+                io.Int.Input("index", default=0, min=0, max=99, tooltip="Which face in that order, 0..99: 0 is the first."),
+                sockets.Landmarks.Input(
+                    "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
+                ),
+            ],
+            outputs=[
+                sockets.Face.Output("face", tooltip="The chosen face, one per frame."),
+                io.Image.Output("numbered", tooltip="The first frame with its faces numbered and the chosen one marked."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, order, index, landmarks=None) -> io.NodeOutput:
+        found = find_faces(image, landmarks)
+        chosen = choose_faces(found, order, index)
+        return io.NodeOutput(chosen, pictures.number_faces(image[:1], ordered(found[0], order), chosen[0]))
+
+
+def ordered(faces: list[Face], order: str) -> list[Face]:
+    """Faces as they are counted in ``order``."""
+    return [choose(faces, order, index=i) for i in range(len(faces))]
+
+
+class AlignFace(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionAlignFace",
+            display_name="Align Face",
+            category=CATEGORY,
+            description="Cut the face out of a photo as FFHQ was made: upright, centred, square. Needs dlib (pip install dlib-bin) and its"
+            " landmark file, or the landmarks of core's MediaPipe node. For avatars, drawings and statues use Frame Face by Hand.",
+            search_aliases=["crop face", "ffhq", "detect face", "landmarks", "dlib", "mediapipe"],
+            inputs=[
+                io.Image.Input("image", tooltip="The photo, or the frames of a clip; a frame without a face takes its neighbour's place."),
+                size_input(),
+                sockets.Face.Input("face", optional=True, tooltip="Which face, of Pick Face; without it the largest."),
+                sockets.Landmarks.Input(
+                    "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
+                ),
+            ],
+            outputs=square_outputs(),
+        )
+
+    @classmethod
+    def execute(cls, image, size, face=None, landmarks=None) -> io.NodeOutput:
+        chosen = face or choose_faces(find_faces(image, landmarks), "largest", 0)
+        return io.NodeOutput(*align_image(image, list(chosen), size))
+
+
 class FrameFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -63,12 +146,23 @@ class FrameFace(io.ComfyNode):
             search_aliases=["crop face", "manual align", "square crop", "avatar", "cut out"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or the frames of a clip; all are cut at the same place."),
-                io.Float.Input("x", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the width: 0 left, 1 right."),
-                io.Float.Input("y", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the height: 0 top, 1 bottom."),
                 io.Float.Input(
-                    "share", default=1.0, min=0.02, max=2.0, step=0.005, tooltip="Side of the square in shares of the picture's shorter side, 0.02..2."
+                    "x", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the width: 0 left, 1 right."
                 ),
-                io.Float.Input("tilt", default=0.0, min=-180.0, max=180.0, step=0.5, tooltip="How far the head is turned clockwise, in degrees."),
+                io.Float.Input(
+                    "y", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the height: 0 top, 1 bottom."
+                ),
+                io.Float.Input(
+                    "share",
+                    default=1.0,
+                    min=0.02,
+                    max=2.0,
+                    step=0.005,
+                    tooltip="Side of the square in shares of the picture's shorter side, 0.02..2.",
+                ),
+                io.Float.Input(
+                    "tilt", default=0.0, min=-180.0, max=180.0, step=0.5, tooltip="How far the head is turned clockwise, in degrees."
+                ),
                 size_input(),
             ],
             outputs=square_outputs(),
@@ -101,15 +195,38 @@ class PasteFace(io.ComfyNode):
                     optional=True,
                     tooltip="The square of the unedited code, synthesized the same way. Without it the square replaces the photo.",
                 ),
-                io.Combo.Input("shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."),
-                io.Float.Input("mask_size", default=1.0, min=0.1, max=3.0, step=0.05, advanced=True, tooltip="Size of the mask, 0.1..3 times the shape."),
+                io.Combo.Input(
+                    "shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."
+                ),
                 io.Float.Input(
-                    "softness", default=0.15, min=0.0, max=1.0, step=0.01, advanced=True, tooltip="Width of the soft edge, 0..1 times the face's height."
+                    "mask_size",
+                    default=1.0,
+                    min=0.1,
+                    max=3.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Size of the mask, 0.1..3 times the shape.",
+                ),
+                io.Float.Input(
+                    "softness",
+                    default=0.15,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Width of the soft edge, 0..1 times the face's height.",
                 ),
                 io.Boolean.Input(
-                    "colour_match", default=False, advanced=True, tooltip="Give the square the photo's mean colour and contrast, the same for all frames."
+                    "colour_match",
+                    default=False,
+                    advanced=True,
+                    tooltip="Give the square the photo's mean colour and contrast, the same for all frames.",
                 ),
-                io.Mask.Input("limit", optional=True, tooltip="Where pasting is allowed, 0..1, as large as the photo: a hand before the face, for example."),
+                io.Mask.Input(
+                    "limit",
+                    optional=True,
+                    tooltip="Where pasting is allowed, 0..1, as large as the photo: a hand before the face, for example.",
+                ),
             ],
             outputs=[
                 io.Image.Output("image", display_name="images", tooltip="The photo with the edited face, one per frame."),
@@ -119,19 +236,22 @@ class PasteFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, photo, faces, crop, shape, mask_size, softness, colour_match, unedited=None, limit=None) -> io.NodeOutput:
-        pictures, mask = paste(
-            channels_first(photo),
-            channels_first(faces),
-            list(crop),
-            reconstruction=None if unedited is None else channels_first(unedited),
-            mask=shape,
-            size=mask_size,
-            softness=softness,
-            limit=limit,
-            colour_match=colour_match,
-            value_range=UNIT,
-        )
-        return io.NodeOutput(host.to_host(pictures.movedim(1, -1)), mask.to(host.management.intermediate_device()))
+        options = {"mask": shape, "size": mask_size, "softness": softness, "limit": limit, "colour_match": colour_match}
+        return io.NodeOutput(*paste_image(photo, faces, crop, unedited, **options))
 
 
-NODES = [FrameFace, PasteFace]
+def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
+    """``faces.paste`` for IMAGEs: the pictures and the MASK."""
+    base = None if unedited is None else channels_first(quiet(squares, unedited))
+    images, mask = paste(channels_first(photo), channels_first(squares), list(crop), reconstruction=base, value_range=UNIT, **options)
+    return host.to_host(images.movedim(1, -1)), mask.to(host.intermediate_device())
+
+
+def quiet(squares: torch.Tensor, unedited: torch.Tensor) -> torch.Tensor:
+    """``unedited``, equal to the squares where both agree but for rounding, which differs with the size of a batch."""
+    if squares.shape[1:] != unedited.shape[1:]:
+        return unedited
+    return torch.where((squares - unedited).abs() < FLOAT_NOISE, squares, unedited)
+
+
+NODES = [PickFace, AlignFace, FrameFace, PasteFace]

@@ -20,6 +20,7 @@ from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import nn
 
+from ..stylegan2 import catalogue
 from ..stylegan2.errors import MicromotionError
 
 log = logging.getLogger("micromotion")
@@ -35,42 +36,25 @@ class HostError(MicromotionError):
 
 @dataclass(frozen=True)
 class Folder:
-    """One kind of file: its models folder, its extensions, the embedded files, and where more come from."""
+    """One kind of file: its models folder, its extensions, and the embedded files by shown name."""
 
     name: str
     extensions: tuple[str, ...]
     embedded: dict[str, str]  # shown name -> path under the embedded weights
-    source: str
 
 
 CHECKPOINTS = (".safetensors", ".pkl", ".pt", ".pth")
-MOTIONS = ("smile", "anger", "eyes", "turn", "age")
+MOTIONS = ("smile", "eyes", "anger", "turn", "age")
 FOLDERS = {
-    "generator": Folder(
-        "stylegan2",
-        CHECKPOINTS,
-        {"avatar": "generator.safetensors"},
-        "NVIDIA's stylegan2-ada-pytorch releases (ffhq.pkl, non-commercial licence) or any StyleGAN2 of your own",
-    ),
-    "inverter": Folder(
-        "stylegan2_inverters",
-        CHECKPOINTS,
-        {"avatar": "inverter.safetensors"},
-        "the pSp, e4e and ReStyle releases (restyle_psp_ffhq_encode.pt, MIT code; trained for the FFHQ generator)",
-    ),
-    "scorer": Folder(
-        "micromotion_scorers",
-        CHECKPOINTS,
-        {"avatar": "scorer.safetensors"},
-        "OpenAI's CLIP ViT-B-32 (MIT) as an open_clip file",
-    ),
-    "motion": Folder(
-        "micromotion",
-        (".safetensors",),
-        {name: f"motions/{name}.safetensors" for name in MOTIONS},
-        "the Save Micromotion node, or a file that somebody shared",
-    ),
-    "codes": Folder("stylegan2_codes", (".safetensors",), {}, "the Save Face Codes node"),
+    "generator": Folder(catalogue.GENERATORS, CHECKPOINTS, {"avatar": "generator.safetensors"}),
+    "inverter": Folder(catalogue.INVERTERS, CHECKPOINTS, {"avatar": "inverter.safetensors"}),
+    "scorer": Folder(catalogue.SCORERS, CHECKPOINTS, {"avatar": "scorer.safetensors"}),
+    "motion": Folder(catalogue.MOTIONS, (".safetensors",), {name: f"motions/{name}.safetensors" for name in MOTIONS}),
+    "codes": Folder("stylegan2_codes", (".safetensors",), {}),
+}
+ADVICE = {
+    "motion": "A motion is made by Fit Micromotion and Save Micromotion, or shared by somebody.",
+    "codes": "Codes are written by Save Face Codes.",
 }
 
 
@@ -80,6 +64,11 @@ def register_folders() -> None:
         folder_paths.add_model_folder_path(folder.name, os.path.join(folder_paths.models_dir, folder.name), is_default=True)
         paths, _ = folder_paths.folder_names_and_paths[folder.name]
         folder_paths.folder_names_and_paths[folder.name] = (paths, set(folder.extensions))
+
+
+def landmark_folders() -> list[str]:
+    """Where dlib's landmark file may lie."""
+    return [os.path.join(folder_paths.models_dir, catalogue.LANDMARKS)]
 
 
 def embedded_root() -> Path:
@@ -105,11 +94,12 @@ def find(kind: str, choice: str) -> Path | None:
 
 
 def missing(kind: str, choice: str) -> str:
-    """What to say of an entry without a file: the folder it belongs into and where it comes from."""
+    """What to say of an entry without a file: the folder it belongs into, and where such files come from."""
     folder = FOLDERS[kind]
     if choice.endswith(EMBEDDED):
-        return f"The embedded file {choice!r} is missing from this installation of micromotion. Install the pack again."
-    return f"There is no {kind} file {choice!r} in models/{folder.name}. Choose another, or put it there; it comes from {folder.source}."
+        return f"The embedded {kind} {choice!r} is missing from this installation of micromotion; install the pack again."
+    where = ADVICE.get(kind) or catalogue.advice(folder.name)
+    return f"There is no {kind} file {choice!r} in models/{folder.name}; choose another, or put it there. {where}"
 
 
 def resolve(kind: str, choice: str) -> Path:
@@ -146,19 +136,21 @@ def save_path(kind: str, name: str) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Managed:
-    """A library object whose weights ComfyUI may move: ``value`` for the library, ``patcher`` for ComfyUI."""
+    """A network whose weights ComfyUI may move: ``value`` for the library, ``patcher`` for ComfyUI."""
 
-    value: Any
+    value: nn.Module
     patcher: Any
 
 
-def manage(value: Any, *modules: nn.Module) -> Managed:
-    """Hand the weights of ``value`` (the modules in it, or itself) to ComfyUI; they stay where they are until ``ready``."""
-    module = modules[0] if len(modules) == 1 else nn.ModuleList(modules) if modules else value
-    module.eval().requires_grad_(False)
-    device = management.get_torch_device()
-    offload = management.unet_offload_device()
-    return Managed(value, comfy.model_patcher.CoreModelPatcher(module, load_device=device, offload_device=offload))
+class Weights(nn.ModuleList):
+    """Holds a network for ComfyUI, which sets attributes (``device``) that a network may have as properties of its own."""
+
+
+def manage(value: nn.Module) -> Managed:
+    """Hand the weights of ``value`` to ComfyUI; they stay where they are until ``ready``."""
+    held = Weights([value.eval().requires_grad_(False)])
+    load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
+    return Managed(value, comfy.model_patcher.CoreModelPatcher(held, load_device=load_device, offload_device=offload_device))
 
 
 def ready(*managed: Managed, memory: int = 0) -> Any:
@@ -229,7 +221,12 @@ def to_image(images: torch.Tensor) -> torch.Tensor:
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
     """A pixel tensor where ComfyUI wants it between nodes."""
-    return tensor.to(management.intermediate_device(), management.intermediate_dtype())
+    return tensor.to(intermediate_device(), management.intermediate_dtype())
+
+
+def intermediate_device() -> torch.device:
+    """Where ComfyUI keeps what travels between nodes."""
+    return management.intermediate_device()
 
 
 def square(images: torch.Tensor) -> torch.Tensor:

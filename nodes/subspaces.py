@@ -5,51 +5,12 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ..subspaces import Subspace, fit
-from ..subspaces.anchors import text_anchors
+from ..subspaces import ESTIMATORS, Subspace, fit, pool
 from . import host, sockets
+from .anchors import layers_input
 
 CATEGORY = "micromotion/motions"
-ESTIMATORS = ("auto", "theil_sen", "rpca", "pca", "secant", "published")
-
-
-class TextAnchors(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionTextAnchors",
-            display_name="Make Anchors from Text",
-            category=CATEGORY,
-            description="Find faces that show a motion in rising degrees, by optimising codes until they fit a sentence."
-            " Fit Micromotion turns them into a motion. Costs steps x seeds x 11 optimisation steps; cancel stops it within one.",
-            search_aliases=["clip", "prompt", "text to motion", "styleclip", "make motion", "new motion"],
-            inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose codes are optimised."),
-                sockets.Scorer.Input("scorer", tooltip="The network that says how well a picture fits the sentence."),
-                io.String.Input(
-                    "template",
-                    default="a person with {degree} smile",
-                    tooltip="A sentence with {degree}, which becomes no, 10%, 20% ... 100%. Other braces stay as they are.",
-                ),
-                io.Int.Input(
-                    "seeds",
-                    default=3,
-                    min=1,
-                    max=20,
-                    tooltip="From how many random faces, 1..20: more cost time in proportion and give a cleaner motion.",
-                ),
-                io.Int.Input("steps", default=40, min=1, max=1000, tooltip="Optimisation steps per degree, 1..1000; 40 as published."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, advanced=True, tooltip="Which random faces, 0..4294967295."),
-            ],
-            outputs=[sockets.Anchors.Output("anchors", tooltip="Codes that show the degrees 0..1 of the motion, for each seed.")],
-        )
-
-    @classmethod
-    def execute(cls, generator, scorer, template, seeds, steps, seed) -> io.NodeOutput:
-        net, judge = host.ready(generator, scorer)
-        with host.gradients():
-            anchors = text_anchors(net, judge, template, seeds=range(seed, seed + seeds), steps=steps, progress=host.progress())
-        return io.NodeOutput(anchors)
+AUTO = "auto"
 
 
 class FitSubspace(io.ComfyNode):
@@ -63,21 +24,33 @@ class FitSubspace(io.ComfyNode):
             search_aliases=["robust pca", "theil-sen", "direction", "subspace", "learn motion", "train"],
             inputs=[
                 sockets.Anchors.Input("anchors", tooltip="Anchors from text or from a clip."),
+                sockets.Anchors.Input(
+                    "more", optional=True, tooltip="Anchors of the same motion from another face or clip, pooled with the first."
+                ),
                 io.Combo.Input(
                     "estimator",
-                    options=list(ESTIMATORS),
-                    default="auto",
+                    options=[AUTO, *ESTIMATORS],
+                    default=AUTO,
                     advanced=True,
                     tooltip="How the motion is decoded. auto: theil_sen where degrees are known (text), rpca where not (clips)."
                     " pca and secant are baselines, published is the original code.",
                 ),
+                io.Int.Input(
+                    "rank", default=1, min=1, max=8, advanced=True, tooltip="How many components, 1..8; sweeps move along the first."
+                ),
+                layers_input(),
             ],
-            outputs=[sockets.Subspace.Output("motion", tooltip="The motion: a direction for one calibrated unit, a basis, and what it was made from.")],
+            outputs=[
+                sockets.Subspace.Output(
+                    "motion", tooltip="The motion: a direction for one calibrated unit, a basis, and what it was made from."
+                )
+            ],
         )
 
     @classmethod
-    def execute(cls, anchors, estimator) -> io.NodeOutput:
-        return io.NodeOutput(fit(anchors, estimator=None if estimator == "auto" else estimator))
+    def execute(cls, anchors, estimator, rank, layers, more=None) -> io.NodeOutput:
+        given = anchors if more is None else pool([anchors, more])
+        return io.NodeOutput(fit(given, estimator=None if estimator == AUTO else estimator, rank=rank, layers=layers))
 
 
 class LoadSubspace(io.ComfyNode):
@@ -139,4 +112,4 @@ class SaveSubspace(io.ComfyNode):
         return io.NodeOutput(ui=ui.PreviewText(f"models/micromotion/{path.name}"))
 
 
-NODES = [TextAnchors, FitSubspace, LoadSubspace, SaveSubspace]
+NODES = [FitSubspace, LoadSubspace, SaveSubspace]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from collections.abc import Iterator
 
+import torch
+from comfy_api.input import CurveInput
+from comfy_api.latest import InputImpl, io
+
+from ..stylegan2.frames import frame_bytes, synthesize_frames
+from ..subspaces import EASINGS, from_samples
 from ..subspaces import sweep as make_sweep
-from . import sockets
+from . import host, sockets, video
+from .faces import paste_image
 
 CATEGORY = "micromotion/animation"
-EASINGS = ("smooth", "linear", "ease_in", "ease_out")
+CURVE_SAMPLES = 1025
+BLOCK = 64  # frames whose codes exist at once
 
 
 class Sweep(io.ComfyNode):
@@ -22,7 +30,9 @@ class Sweep(io.ComfyNode):
             search_aliases=["animate", "keyframes", "timeline", "ease", "ping pong", "interpolate", "schedule"],
             inputs=[
                 io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
-                io.Float.Input("start", default=0.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient of the first frame: 0 is the face as it is."),
+                io.Float.Input(
+                    "start", default=0.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient of the first frame: 0 is the face as it is."
+                ),
                 io.Float.Input(
                     "end",
                     default=1.0,
@@ -31,7 +41,12 @@ class Sweep(io.ComfyNode):
                     step=0.05,
                     tooltip="Coefficient at the far end: 1 is the whole motion, negative values are its opposite.",
                 ),
-                io.Combo.Input("easing", options=list(EASINGS), default="smooth", tooltip="smooth starts and ends gently; linear moves evenly."),
+                io.Combo.Input(
+                    "easing",
+                    options=list(EASINGS),
+                    default="ease",
+                    tooltip="How the frames between are spread: ease starts and ends gently, linear moves evenly.",
+                ),
                 io.Boolean.Input("ping_pong", default=True, tooltip="Go to the end and back within the frames, so that the clip loops."),
             ],
             outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
@@ -40,6 +55,30 @@ class Sweep(io.ComfyNode):
     @classmethod
     def execute(cls, frames, start, end, easing, ping_pong) -> io.NodeOutput:
         return io.NodeOutput(make_sweep(frames, start, end, easing=easing, ping_pong=ping_pong))
+
+
+class SweepFromCurve(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionSweepFromCurve",
+            display_name="Make Sweep from Curve",
+            category=CATEGORY,
+            description="Draw the coefficient over time: left is the first frame, right the last; bottom is low, top is high.",
+            search_aliases=["timeline", "keyframes", "animation curve", "schedule", "graph editor"],
+            inputs=[
+                io.Curve.Input("curve", tooltip="The drawn curve; click to add a point, drag to move it."),
+                io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
+                io.Float.Input("low", default=0.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the bottom of the curve."),
+                io.Float.Input("high", default=1.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the top of the curve."),
+            ],
+            outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
+        )
+
+    @classmethod
+    def execute(cls, curve, frames, low, high) -> io.NodeOutput:
+        samples = CurveInput.from_raw(curve).to_lut(CURVE_SAMPLES)
+        return io.NodeOutput(from_samples(torch.from_numpy(samples), frames, low, high))
 
 
 class ApplySubspace(io.ComfyNode):
@@ -75,4 +114,60 @@ class ApplySubspace(io.ComfyNode):
         return io.NodeOutput(motion.apply(codes, steps * coefficient))
 
 
-NODES = [Sweep, ApplySubspace]
+class SweepToVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionSweepToVideo",
+            display_name="Sweep to Video",
+            category=CATEGORY,
+            description="Apply a motion, synthesize and encode in one go, a few frames at a time: memory stays flat for any length."
+            " With photo and crop connected the face is pasted back.",
+            search_aliases=["long video", "render video", "stream video", "mp4", "high resolution"],
+            inputs=[
+                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that draws."),
+                sockets.Codes.Input("codes", tooltip="One code, or one per frame."),
+                sockets.Subspace.Input("motion", tooltip="The motion to go along."),
+                sockets.Sweep.Input("sweep", tooltip="Coefficients over frames: one frame of video for each."),
+                io.Float.Input("coefficient", default=1.0, min=-5.0, max=5.0, step=0.01, tooltip="Multiplies the sweep, -5..5."),
+                io.Float.Input("fps", default=24.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second, 1..120."),
+                io.Image.Input(
+                    "photo", optional=True, tooltip="The picture that the face was cut from; with crop, the face is pasted back."
+                ),
+                sockets.Crop.Input("crop", optional=True, tooltip="Where in the photo the face is, of Align Face or Frame Face by Hand."),
+                io.Image.Input("unedited", optional=True, tooltip="The square of the unedited code: only the difference to it is pasted."),
+                io.Combo.Input(
+                    "shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."
+                ),
+            ],
+            outputs=[io.Video.Output("video", tooltip="The clip, H.264 in a temporary file; Save Video keeps it.")],
+        )
+
+    @classmethod
+    def execute(cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None) -> io.NodeOutput:
+        net = host.ready(generator, memory=frame_bytes(generator.value))
+        path = video.temporary_video()
+        with video.writer(path, fps) as out:
+            for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress()):
+                out.write(images if photo is None or crop is None else paste_image(photo, images, crop, unedited, mask=shape)[0])
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+
+
+def synthesize_sweep(net, codes: torch.Tensor, motion, coefficients: torch.Tensor, progress) -> Iterator[torch.Tensor]:
+    """IMAGE chunks of a sweep ``[F]`` in order; the codes of a block of frames exist at a time."""
+    total = len(coefficients)
+    if len(codes) not in (1, total):
+        raise host.HostError(f"There are {len(codes)} codes and {total} frames in the sweep; give one code, or one for each frame.")
+    for start in range(0, total, BLOCK):
+        base = codes if len(codes) == 1 else codes[start : start + BLOCK]
+        moved = motion.apply(base, coefficients[start : start + BLOCK])
+        for images in synthesize_frames(net, moved, progress=shifted(progress, start, total)):
+            yield host.to_image(images)
+
+
+def shifted(progress, start: int, total: int):
+    """A part's progress as that of the whole."""
+    return lambda done, _, images: progress(start + done, total, images)
+
+
+NODES = [Sweep, SweepFromCurve, ApplySubspace, SweepToVideo]

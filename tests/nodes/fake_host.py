@@ -8,6 +8,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import torch
 
 
@@ -29,10 +30,10 @@ class Kind:
     def __init__(self, io_type: str):
         self.io_type = io_type
 
-    def Input(self, id, **keywords):
+    def Input(self, id, **keywords):  # noqa: N802
         return Put(self.io_type, id, **keywords)
 
-    def Output(self, id=None, display_name=None, tooltip=None, is_output_list=False):
+    def Output(self, id=None, display_name=None, tooltip=None, is_output_list=False):  # noqa: N802
         return Put(self.io_type, id, display_name, tooltip=tooltip)
 
 
@@ -103,6 +104,21 @@ class Management:
                 raise Interrupted
 
 
+class Curve:
+    """A drawn curve: straight lines between points."""
+
+    def __init__(self, points):
+        self.points = points
+
+    @classmethod
+    def from_raw(cls, raw):
+        return raw if isinstance(raw, cls) else cls(raw["points"] if isinstance(raw, dict) else raw)
+
+    def to_lut(self, size):
+        x, y = zip(*sorted(self.points))
+        return np.interp(np.linspace(0, 1, size), x, y)
+
+
 def folder_paths_module(base: Path) -> types.ModuleType:
     module = types.ModuleType("folder_paths")
     module.base_path = str(base)
@@ -170,7 +186,7 @@ def modules(base: Path) -> dict[str, types.ModuleType]:
     patcher = module("comfy.model_patcher", CoreModelPatcher=ModelPatcher)
     utils = module("comfy.utils", ProgressBar=ProgressBar)
     comfy = module("comfy", model_management=management, model_patcher=patcher, utils=utils)
-    latest = module("comfy_api.latest", io=io_module(), ui=ui, ComfyExtension=object)
+    latest = module("comfy_api.latest", io=io_module(), ui=ui, ComfyExtension=object, InputImpl=types.SimpleNamespace(VideoFromFile=str))
     return {
         "comfy": comfy,
         "comfy.model_management": management,
@@ -178,6 +194,7 @@ def modules(base: Path) -> dict[str, types.ModuleType]:
         "comfy.utils": utils,
         "comfy_api": module("comfy_api", latest=latest),
         "comfy_api.latest": latest,
+        "comfy_api.input": module("comfy_api.input", CurveInput=Curve),
         "comfy_execution": module("comfy_execution"),
         "comfy_execution.utils": module("comfy_execution.utils", get_executing_context=lambda: None),
         "folder_paths": folder_paths_module(base),

@@ -13,8 +13,10 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 180
+START_SECONDS = 600
 RUN_SECONDS = 600
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "CURVE", "COMFY_DYNAMICCOMBO_V3"}
+DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 SEED_CONTROLS = {"fixed", "increment", "decrement", "randomize"}
 
 
@@ -24,7 +26,11 @@ class RunError(Exception):
 
 def find_comfyui() -> Path | None:
     """``COMFYUI_PATH``, then above the pack, then comfy-cli's default workspace."""
-    candidates = [os.environ.get("COMFYUI_PATH"), ROOT.parents[1] if ROOT.parent.name == "custom_nodes" else None, Path.home() / "comfy/ComfyUI"]
+    candidates = [
+        os.environ.get("COMFYUI_PATH"),
+        ROOT.parents[1] if ROOT.parent.name == "custom_nodes" else None,
+        Path.home() / "comfy/ComfyUI",
+    ]
     found = (Path(c) for c in candidates if c)
     return next((path for path in found if (path / "main.py").is_file() and (path / "comfy_api").is_dir()), None)
 
@@ -162,7 +168,7 @@ def to_prompt(workflow: dict, info: dict) -> dict:
     source = {link[0]: (link[1], link[2]) for link in workflow["links"]}
     prompt = {}
     for number, node in active.items():
-        inputs = _widget_values(node)
+        inputs = widget_values(info[node["type"]], node.get("widgets_values") or [])
         for put in node.get("inputs", []):
             if put.get("link") is not None and source[put["link"]][0] in active:
                 origin, slot = source[put["link"]]
@@ -171,16 +177,34 @@ def to_prompt(workflow: dict, info: dict) -> dict:
     return prompt
 
 
-def _widget_values(node: dict) -> dict:
-    """Widget values by name: the order of the inputs that carry a widget, a seed's control skipped."""
-    names = [put["widget"]["name"] for put in node.get("inputs", []) if put.get("widget")]
-    values = node.get("widgets_values") or []
-    if isinstance(values, dict):
-        return {name: values[name] for name in names if name in values}
+def widget_values(definition: dict, values: list) -> dict:
+    """Widget values by name: inputs in order, a seed's control and an upload button skipped, dynamic combos opened."""
     found, rest = {}, list(values)
-    for name in names:
-        if rest:
-            found[name] = rest.pop(0)
-        if name in ("seed", "noise_seed") and rest and rest[0] in SEED_CONTROLS:
-            rest.pop(0)
+    for name, kind, options in _puts(definition["input"]):
+        _take(name, kind, options, rest, found)
     return found
+
+
+def _puts(sections: dict):
+    for section in ("required", "optional"):
+        for name, spec in sections.get(section, {}).items():
+            yield name, spec[0], spec[1] if len(spec) > 1 else {}
+
+
+def _take(name: str, kind, options: dict, rest: list, found: dict) -> None:
+    if not (isinstance(kind, list) or kind in WIDGETS) or options.get("forceInput"):
+        return
+    if kind == DYNAMIC:
+        found[name] = rest.pop(0) if rest else options["options"][0]["key"]
+        chosen = next(option for option in options["options"] if option["key"] == found[name])
+        for inner, inner_kind, inner_options in _puts(chosen["inputs"]):
+            _take(f"{name}.{inner}", inner_kind, inner_options, rest, found)
+        return
+    if rest:
+        found[name] = rest.pop(0)
+    elif "default" in options:
+        found[name] = options["default"]
+    if options.get("control_after_generate") and rest and rest[0] in SEED_CONTROLS:
+        rest.pop(0)
+    if options.get("image_upload") or options.get("video_upload"):
+        del rest[:1]

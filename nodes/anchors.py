@@ -1,0 +1,117 @@
+"""Nodes that find anchors: codes known to show degrees of a motion."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..subspaces.anchors import Weights, text_anchors
+from . import host, sockets
+
+CATEGORY = "micromotion/motions"
+
+
+def layers_input() -> io.String.Input:
+    return io.String.Input(
+        "layers",
+        default="all",
+        advanced=True,
+        tooltip="Which rows of the code may move: all, coarse (shape, pose), middle (features), fine (colour), or numbers such as 0-3, 7.",
+    )
+
+
+class TextAnchors(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionTextAnchors",
+            display_name="Make Anchors from Text",
+            category=CATEGORY,
+            description="Find faces that show a motion in rising degrees, by optimising codes until they fit a sentence."
+            " Fit Micromotion turns them into a motion. Cancel stops it within one step.",
+            search_aliases=["clip", "prompt", "text to motion", "styleclip", "make motion", "new motion"],
+            inputs=[
+                sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose codes are optimised."),
+                sockets.Scorer.Input("scorer", tooltip="The network that says how well a picture fits the sentence."),
+                io.String.Input(
+                    "template",
+                    default="a person with {degree} smile",
+                    tooltip="A sentence with {degree}, which becomes no, 10%, 20% ... 100%. Other braces stay as they are.",
+                ),
+                io.Int.Input(
+                    "seeds",
+                    default=3,
+                    min=1,
+                    max=20,
+                    tooltip="From how many random faces, 1..20: time grows in proportion and the motion gets cleaner.",
+                ),
+                io.Int.Input("steps", default=40, min=1, max=1000, tooltip="Optimisation steps per degree, 1..1000; 40 as published."),
+                sockets.Codes.Input("codes", optional=True, tooltip="Faces to begin from, instead of random ones."),
+                io.String.Input(
+                    "negative",
+                    default="",
+                    advanced=True,
+                    tooltip="A second sentence with {degree} for the opposite motion, such as a person with {degree} frown; or empty.",
+                ),
+                io.String.Input(
+                    "neutral",
+                    default="",
+                    advanced=True,
+                    tooltip="A sentence that fits every face, such as a person: only what the degree adds to it is asked for.",
+                ),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, advanced=True, tooltip="The first random face, 0..4294967295."),
+                io.Float.Input(
+                    "truncation",
+                    default=0.7,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="How typical the random faces are, 0..1: 0 is the mean face.",
+                ),
+                io.Float.Input(
+                    "stay_near",
+                    default=0.008,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    round=0.0001,
+                    advanced=True,
+                    tooltip="How strongly a code is held at its start, 0..1 (weight of the squared distance); 0.008 as published.",
+                ),
+                io.Float.Input(
+                    "stay_natural",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="How strongly a code is held among those the generator draws by itself, 0..10; 0 as published.",
+                ),
+                layers_input(),
+            ],
+            outputs=[sockets.Anchors.Output("anchors", tooltip="Codes that show the degrees 0..1 of the motion, for each face.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, generator, scorer, template, seeds, steps, negative, neutral, seed, truncation, stay_near, stay_natural, layers, codes=None
+    ) -> io.NodeOutput:
+        net, judge = host.ready(generator, scorer)
+        anchors = text_anchors(
+            net,
+            judge,
+            template,
+            seeds=range(seed, seed + seeds),
+            start=codes,
+            negative=negative.strip(),
+            neutral=neutral.strip(),
+            steps=steps,
+            truncation=truncation,
+            weights=Weights(l2=stay_near, prior=stay_natural),
+            layers=layers,
+            progress=host.progress(),
+        )
+        return io.NodeOutput(anchors)
+
+
+NODES = [TextAnchors]

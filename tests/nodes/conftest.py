@@ -1,0 +1,96 @@
+"""The nodes on a stand-in for ComfyUI, and a real ComfyUI where there is one; both on tiny random networks."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+
+def _helper(name: str):
+    spec = importlib.util.spec_from_file_location(f"nodes_{name}", Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    return _helper("tiny")
+
+
+@pytest.fixture(scope="session")
+def hosted():
+    """The harness of a real ComfyUI; skips, saying why, where there is none."""
+    harness = _helper("hosted")
+    if reason := harness.why_not():
+        pytest.skip(reason)
+    return harness
+
+
+@pytest.fixture(scope="session")
+def weights(tiny, tmp_path_factory):
+    """A folder of tiny networks in place of the embedded weights."""
+    return tiny.write(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def pack(weights, tmp_path_factory):
+    """The nodes by name (``pack.InvertFace``), their ``host`` module, and the ``fake`` host that tests steer."""
+    base = tmp_path_factory.mktemp("comfy")
+    (base / "input").mkdir()
+    before = set(sys.modules)
+    fake = _helper("fake_host").install(base)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MICROMOTION_WEIGHTS", str(weights))
+    extension = importlib.import_module("micromotion.nodes.extension")
+    extension.host.register_folders()
+    yield SimpleNamespace(extension=extension, host=extension.host, fake=fake, base=base, nodes=_nodes(extension))
+    patch.undo()
+    for name in set(sys.modules) - before:
+        if name.startswith(("comfy", "folder_paths", "server", "micromotion.nodes")):
+            del sys.modules[name]
+
+
+def _nodes(extension) -> dict[str, type]:
+    groups = extension.groups()
+    return {node.define_schema().node_id.removeprefix("Micromotion"): node for group in groups for node in group}
+
+
+@pytest.fixture
+def run(pack):
+    """Execute a node as ComfyUI does: in inference mode, missing inputs at their defaults; returns its outputs."""
+    pack.fake.management.interrupt_after = None
+    pack.fake.progress.seen.clear()
+
+    def call(node_name: str, /, **inputs):
+        node = pack.nodes[node_name]
+        defaults = {put.id: _default(put) for put in node.define_schema().inputs if not put.optional and put.id not in inputs}
+        with torch.inference_mode():
+            return node.execute(**defaults, **inputs).args
+
+    return call
+
+
+def _default(put):
+    keywords = put.keywords
+    return keywords["default"] if "default" in keywords else (keywords.get("options") or [None])[0]
+
+
+@pytest.fixture(scope="session")
+def face():
+    """An IMAGE of one square picture with structure in it."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 48), indexing="ij")
+    return torch.stack([x, y, (x * y * 9).sin().abs()], -1)[None]
+
+
+@pytest.fixture
+def loaded(run):
+    """Generator, inverter and scorer sockets of the embedded entries."""
+    return SimpleNamespace(generator=run("LoadGenerator")[0], inverter=run("LoadInverter")[0], scorer=run("LoadScorer")[0])

@@ -1,0 +1,185 @@
+"""What each node does, executed as ComfyUI executes it: in inference mode, on tiny networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def test_sampled_faces_repeat_with_the_seed_and_meet_at_no_truncation(run, loaded, tiny):
+    a, b, other = (run("SampleFaces", generator=loaded.generator, seed=s, count=2)[0] for s in (3, 3, 4))
+    assert a.shape == (2, tiny.LAYERS, tiny.WIDTH) and torch.equal(a, b) and not torch.equal(a, other)
+    mean = run("SampleFaces", generator=loaded.generator, truncation=0.0)[0]
+    assert torch.allclose(mean[0], loaded.generator.value.w_avg.expand(tiny.LAYERS, -1), atol=1e-6)
+
+
+def test_inversion_runs_where_comfyui_forbids_gradients(run, loaded, face, tiny):
+    codes = run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=face)[0]
+    assert codes.shape == (1, tiny.LAYERS, tiny.WIDTH) and not codes.is_inference()
+    better = run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=face, steps=6)[0]
+    assert _error(run, loaded, better, face) < _error(run, loaded, codes, face)
+
+
+def _error(run, loaded, codes, face) -> float:
+    made = run("Synthesize", generator=loaded.generator, codes=codes)[0]
+    target = torch.nn.functional.interpolate(face.movedim(-1, 1), made.shape[1:3], mode="area").movedim(1, -1)
+    return float((made - target).square().mean())
+
+
+def test_a_picture_that_is_not_square_is_cut_in_the_middle(run, loaded, face):
+    wide = torch.cat([torch.zeros(1, 48, 10, 3), face, torch.ones(1, 48, 10, 3)], 2)
+    codes = [run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=image)[0] for image in (wide, face)]
+    assert torch.equal(*codes)
+
+
+def test_a_stranger_is_said_to_be_one(run, loaded, face, caplog):
+    with caplog.at_level("INFO", "micromotion"):
+        run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=face)
+    assert "rendered avatars" in caplog.text and "ffhq" in caplog.text
+
+
+def test_refinement_improves_and_tuning_leaves_the_given_generator(run, loaded, face):
+    codes = run("SampleFaces", generator=loaded.generator)[0]
+    before = {k: v.clone() for k, v in loaded.generator.value.state_dict().items()}
+    refined, same = run("RefineFace", generator=loaded.generator, image=face, codes=codes, steps=6)
+    assert _error(run, loaded, refined, face) < _error(run, loaded, codes, face) and same is loaded.generator
+    _, tuned = run("RefineFace", generator=loaded.generator, image=face, codes=codes, steps=0, tuning_steps=2)
+    assert tuned is not loaded.generator
+    after = loaded.generator.value.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_coefficient_zero_is_the_code_itself_and_one_is_one_unit(run, loaded):
+    codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
+    assert torch.equal(run("ApplySubspace", codes=codes, motion=motion, coefficient=0.0)[0], codes)
+    moved = run("ApplySubspace", codes=codes, motion=motion, coefficient=1.0)[0]
+    assert torch.allclose(moved - codes, motion.direction[None], atol=1e-5)
+
+
+def test_a_sweep_gives_one_frame_each_and_chains(run, loaded):
+    codes = run("SampleFaces", generator=loaded.generator)[0]
+    smile, age = (run("LoadSubspace", file=f"{name} (embedded)")[0] for name in ("smile", "age"))
+    sweep = run("Sweep", frames=7, end=2.0, ping_pong=False)[0]
+    both = run(
+        "ApplySubspace", codes=run("ApplySubspace", codes=codes, motion=smile, sweep=sweep)[0], motion=age, coefficient=0.5, sweep=sweep
+    )[0]
+    assert both.shape[0] == 7 and torch.equal(both[0], codes[0])
+    assert torch.allclose(both[-1] - codes[0], 2 * smile.direction + age.direction, atol=1e-4)
+
+
+def test_a_curve_is_sampled_over_the_frames(run):
+    curve = {"points": [[0, 0], [0.5, 1], [1, 0]], "interpolation": "linear"}
+    sweep = run("SweepFromCurve", curve=curve, frames=5, low=-1.0, high=3.0)[0]
+    assert sweep.tolist() == pytest.approx([-1, 1, 3, 1, -1], abs=1e-3)
+
+
+def test_synthesis_gives_an_image_batch_in_range(run, loaded, tiny):
+    codes = run("SampleFaces", generator=loaded.generator, count=9)[0]
+    image = run("Synthesize", generator=loaded.generator, codes=codes)[0]
+    assert image.shape == (9, tiny.RESOLUTION, tiny.RESOLUTION, 3) and image.dtype == torch.float32
+    assert 0 <= image.min() and image.max() <= 1
+
+
+@pytest.mark.parametrize("shape", ["face", "square"])
+def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape):
+    torch.manual_seed(0)
+    photo = torch.rand(1, 90, 120, 3)
+    square, crop = run("FrameFace", image=photo, x=0.4, y=0.55, share=0.6, tilt=20.0, size=64)
+    assert square.shape == (1, 64, 64, 3)
+    codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
+    sweep = run("Sweep", frames=3, end=1.0, ping_pong=False)[0]
+    faces = run("Synthesize", generator=loaded.generator, codes=run("ApplySubspace", codes=codes, motion=motion, sweep=sweep)[0])[0]
+    still = run("Synthesize", generator=loaded.generator, codes=codes)[0]
+    pasted, mask = run("PasteFace", photo=photo, faces=faces, crop=crop, unedited=still, shape=shape)
+    assert torch.equal(pasted[0], photo[0]) and not torch.equal(pasted[2], photo[0])
+    outside = mask[0] == 0
+    assert outside.any() and torch.equal(pasted[2][outside], photo[0][outside])
+
+
+def test_a_square_picture_framed_by_default_is_taken_whole(run, face):
+    square, crop = run("FrameFace", image=face, size=48)
+    assert torch.allclose(square, face, atol=1 / 255) and crop[0].is_whole
+
+
+def test_a_fitted_motion_comes_back_from_its_file(run, pack, loaded):
+    from micromotion.subspaces import Anchors
+
+    torch.manual_seed(0)
+    direction, degrees = torch.randn(8, 32), torch.linspace(0, 1, 11)
+    anchors = Anchors(torch.randn(1, 8, 32) + degrees[:, None, None] * direction, degrees=degrees)
+    motion = run("FitSubspace", anchors=anchors)[0]
+    assert torch.allclose(motion.direction, direction, atol=1e-3)
+    for _ in range(2):
+        run("SaveSubspace", motion=motion, name="group/mine")
+    saved = [c for c in pack.host.choices("motion") if "mine" in c]
+    assert saved == ["group/mine_00001_.safetensors", "group/mine_00002_.safetensors"]
+    assert torch.equal(run("LoadSubspace", file=saved[0])[0].direction, motion.direction)
+
+
+def test_a_kept_face_comes_back(run, pack, loaded):
+    codes = run("SampleFaces", generator=loaded.generator, count=2)[0]
+    run("SaveCodes", codes=codes, name="me")
+    assert torch.equal(run("LoadCodes", file=pack.host.choices("codes")[0])[0], codes)
+
+
+@pytest.mark.parametrize("name", ["../escape", "/etc/x", "a/../../b"])
+def test_a_name_cannot_leave_its_folder(run, pack, loaded, name):
+    codes = run("SampleFaces", generator=loaded.generator)[0]
+    with pytest.raises(pack.host.HostError, match="plain name"):
+        run("SaveCodes", codes=codes, name=name)
+
+
+def test_a_converted_generator_draws_the_same(run, pack, loaded, weights):
+    folder = pack.base / "models" / "stylegan2"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.safetensors").write_bytes((weights / "generator.safetensors").read_bytes())
+    run("ConvertCheckpoint", file="mine.safetensors", precision="float32", name="copy")
+    other = run("LoadGenerator", file="copy_00001_.safetensors")[0]
+    assert other.value.fingerprint == loaded.generator.value.fingerprint
+
+
+def test_a_long_sweep_is_encoded_frame_by_frame(run, pack, loaded, monkeypatch):
+    import av
+
+    pack.fake.folders.get_temp_directory = lambda: str(pack.base / "temp")
+    codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
+    sweep = run("Sweep", frames=70)[0]
+    path = run("SweepToVideo", generator=loaded.generator, codes=codes, motion=motion, sweep=sweep, fps=25.0)[0]
+    with av.open(path) as clip:
+        frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+        assert clip.streams.video[0].average_rate == 25
+    assert len(frames) == 70 and abs(frames[0].astype(float) - frames[35]).mean() > 1
+    assert pack.fake.progress.seen[-1][:2] == (70, 70)
+
+
+def test_a_cancelled_video_leaves_no_file(run, pack, loaded):
+    pack.fake.folders.get_temp_directory = lambda: str(pack.base / "temp")
+    before = set((pack.base / "temp").glob("*"))
+    codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
+    pack.fake.management.interrupt_after = 2
+    with pytest.raises(BaseException) as caught:
+        run("SweepToVideo", generator=loaded.generator, codes=codes, motion=motion, sweep=run("Sweep", frames=100)[0])
+    assert type(caught.value).__name__ == "Interrupted"
+    assert set((pack.base / "temp").glob("*")) == before
+
+
+def test_text_becomes_a_motion_where_comfyui_forbids_gradients(run, loaded, tiny):
+    sockets = {"generator": loaded.generator, "scorer": loaded.scorer}
+    anchors = run("TextAnchors", **sockets, seeds=2, steps=3)[0]
+    assert anchors.codes.shape == (22, tiny.LAYERS, tiny.WIDTH) and anchors.num_groups == 2
+    assert run("FitSubspace", anchors=anchors)[0].template == "a person with {degree} smile"
+    own = run("TextAnchors", **sockets, steps=1, codes=anchors.start[:1])[0]
+    pooled = run("FitSubspace", anchors=anchors, more=own, layers="0-3")[0]
+    assert pooled.parameters["groups"] == 3 and pooled.direction[4:].abs().max() == 0
+
+
+def test_text_anchors_stop_within_one_step(run, pack, loaded):
+    pack.fake.management.interrupt_after = 1
+    with pytest.raises(BaseException) as caught:
+        run("TextAnchors", generator=loaded.generator, scorer=loaded.scorer, seeds=1, steps=50)
+    assert type(caught.value).__name__ == "Interrupted" and len(pack.fake.progress.seen) == 1
+
+
+def test_a_template_without_its_slot_is_refused_with_an_example(run, loaded):
+    with pytest.raises(ValueError, match="a person with {degree} smile"):
+        run("TextAnchors", generator=loaded.generator, scorer=loaded.scorer, template="a smile")
