@@ -8,6 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
+FAVOURITE = 0
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
 ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares")
 DEVICE = "auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
@@ -100,13 +101,18 @@ def _models(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--generator", type=Path, metavar="FILE", help="a StyleGAN2 in any supported format")
     models.add_argument("--inverter", type=Path, metavar="FILE", help="its inverter, needed for a face picture or a clip")
     models.add_argument("--scorer", type=Path, metavar="FILE", help="a text scorer (open_clip), needed for a text")
+    models.add_argument(
+        "--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, needed for pictures that are not aligned squares"
+    )
     models.add_argument("--device", default="auto", help=f"where to compute: {DEVICE}")
 
 
 def _animate(commands) -> None:
     parser = _command(commands, "animate", "make a face move: writes a video and a contact sheet")
     parser.add_argument("image", nargs="?", type=Path, help="a picture of a face; without it an avatar is drawn from --seed")
-    parser.add_argument("--seed", type=seed, help="which face of the generator to show when no image is given")
+    parser.add_argument(
+        "--seed", type=seed, default=FAVOURITE, help=f"which face of the generator to show without an image (default {FAVOURITE})"
+    )
     parser.add_argument("--truncation", type=finite, default=0.7, help="0: the mean face, 1: the full variety (default 0.7)")
     parser.add_argument("--invert-steps", type=whole, metavar="N", help="work on finding the image's code (default: the inverter's own)")
     what = parser.add_argument_group("motions (default: the ready ones, one after another)")

@@ -14,12 +14,11 @@ from ..stylegan2 import Generator
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import Subspace, apply_motions, sweep
 from .fit import decode_text
-from .media import CONTAINERS, VideoWriter, check_output, contact_sheet, enlarge, save_picture, to_bytes, whole_file
-from .models import Models, check_files, embedded_motions, find_motion
+from .media import CONTAINERS, VideoWriter, check_output, contact_sheet, enlarge, to_bytes, whole_file
+from .models import Models, check_files, embedded, embedded_motions, find_motion
 from .portrait import Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, progress_bar, say
 
-FAVOURITE_SEED = 0
 COLUMNS, CELL = 7, 160
 
 
@@ -41,24 +40,23 @@ def run(args: Namespace, clock: Clock) -> None:
     """Make the video and the sheet that ``args`` ask for, and say where they are."""
     video = check_output(args.out, tuple(CONTAINERS))
     sheet = check_output(video.with_suffix(".png"), (".png",))
-    check_files(args.image, args.generator, args.inverter, args.scorer)
+    check_files(args.image, args.generator, args.inverter, args.scorer, args.predictor)
     files = [find_motion(name) for name in _names(args)]
     models = Models(args.generator, args.inverter, args.scorer, args.device)
-    with clock.stage("load the generator"):
+    with clock.stage("load the models"):
         generator = models.generator
-    motions = [(file.stem, Subspace.load(file)) for file in files]
-    for _, motion in motions:
-        motion.check(generator)
+        motions = [(file.stem, _motion_for(generator, file)) for file in files]
     with clock.stage("find the face"):
-        portrait = portrait_of(args.image, models, args.invert_steps) if args.image else avatar(_seed(args), args.truncation, generator)
+        portrait = _portrait(args, models)
     for text in args.text:
         with clock.stage("decode motions from text"):
-            motions.append((text, decode_text(text, models, range(_seed(args), _seed(args) + 1))))
+            motions.append((text, decode_text(text, models, {"start": portrait.codes})))
     groups = [motions] if args.together else [[motion] for motion in motions]
     takes = [take(portrait.codes, group, args) for group in groups]
-    rows = film(video, takes, portrait, generator, args, clock)
-    with clock.stage("draw the contact sheet"):
-        save_picture(contact_sheet(rows, CELL), sheet)
+    with whole_file(video) as video_part, whole_file(sheet) as sheet_part:
+        rows = film(video_part, takes, portrait, generator, args, clock)
+        with clock.stage("draw the contact sheet"):
+            contact_sheet(rows, CELL).save(sheet_part)
     frames = sum(len(t.codes) for t in takes)
     say(f"{video}  ({frames} frames, {frames / args.fps:.1f} s)")
     say(f"{sheet}  (contact sheet: {', '.join(t.name for t in takes)})")
@@ -71,11 +69,20 @@ def _names(args: Namespace) -> list[str]:
         raise UsageError(
             'The ready motions belong to the embedded avatars; with --generator give --motion FILE or --text "... {degree} ...".'
         )
-    return embedded_motions() or ["smile"]
+    embedded("generator")
+    return embedded_motions()
 
 
-def _seed(args: Namespace) -> int:
-    return FAVOURITE_SEED if args.seed is None else args.seed
+def _motion_for(generator: Generator, file: Path) -> Subspace:
+    motion = Subspace.load(file)
+    motion.check(generator)
+    return motion
+
+
+def _portrait(args: Namespace, models: Models) -> Portrait:
+    if args.image is None:
+        return avatar(args.seed, args.truncation, models.generator)
+    return portrait_of(args.image, models, args.predictor, args.invert_steps)
 
 
 def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:
@@ -87,9 +94,10 @@ def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespa
 
 def there_and_back(span: tuple[float, float], frames: int, easing: str) -> torch.Tensor:
     """Coefficients ``[F]`` that begin at the end of the span nearest to 0 and return to it; a span around 0 is walked from 0 both ways."""
-    low, high = span
-    if low < 0 < high and frames > 1:
-        return torch.cat([_excursion(n, 0.0, end, easing) for n, end in (((frames + 1) // 2, high), (frames // 2, low))])
+    low, high = sorted(span)
+    if low < 0 < high:
+        parts = ((frames + 1) // 2, high), (frames // 2, low)
+        return torch.cat([_excursion(n, 0.0, end, easing) for n, end in parts if n])
     return _excursion(frames, *sorted(span, key=abs), easing)
 
 
@@ -102,7 +110,7 @@ def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generato
     """Synthesize all takes into one video, chunk by chunk; returns the rows of the contact sheet."""
     codes = torch.cat([t.codes for t in takes])
     sheet = Sheet(takes)
-    with whole_file(video) as part, VideoWriter(part, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
+    with VideoWriter(video, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
         for images in clock.each("synthesize", synthesize_frames(generator, codes, progress=progress)):
             with clock.stage("put the face back"):
                 frames = to_bytes(enlarge(portrait.compose(images), args.size))

@@ -43,7 +43,7 @@ def to_images(picture: Image.Image) -> torch.Tensor:
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:
     """Images ``[N, 3, H, W]`` in -1..1 -> uint8 ``[N, H, W, 3]``, rounded, so that a picture read comes out unchanged."""
-    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
+    scaled = images.detach().float().mul(127.5).add_(127.5).round_().clamp_(0, 255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
@@ -126,8 +126,8 @@ class VideoWriter:
         """Append uint8 frames ``[n, H, W, 3]``; an odd side repeats its last row, because the colour planes are halved."""
         import av
 
-        odd = [(0, side % 2) for side in frames.shape[1:3]]
-        frames = np.pad(frames, ((0, 0), *odd, (0, 0)), mode="edge")
+        if any(side % 2 for side in frames.shape[1:3]):
+            frames = np.pad(frames, ((0, 0), *((0, side % 2) for side in frames.shape[1:3]), (0, 0)), mode="edge")
         if self.stream is None:
             self.stream = _open_stream(self.container, frames.shape[2], frames.shape[1], self.rate)
         for pixels in frames:
@@ -195,9 +195,3 @@ def contact_sheet(rows: list[tuple[str, list[tuple[str, Image.Image]]]], cell: i
 
 def _font(size: int) -> ImageFont.ImageFont:
     return ImageFont.load_default(size)
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture, whole or not at all."""
-    with whole_file(path) as part:
-        picture.save(part)

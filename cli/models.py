@@ -9,19 +9,27 @@ from pathlib import Path
 
 from .terminal import UsageError
 
+PACK = Path(__file__).resolve().parent.parent
 MOTIONS = ("smile", "eyes", "anger", "turn", "age")
 
 
 def embedded_root() -> Path:
     """Where the shipped weights are; ``MICROMOTION_WEIGHTS`` names another folder."""
-    return Path(os.environ.get("MICROMOTION_WEIGHTS") or Path(__file__).resolve().parent.parent / "avatars" / "weights")
+    return Path(os.environ.get("MICROMOTION_WEIGHTS") or PACK / "avatars" / "weights")
+
+
+def models_folder() -> Path:
+    """ComfyUI's models folder when the pack lies in its custom_nodes, else ``models`` where the command runs."""
+    return PACK.parent.parent / "models" if PACK.parent.name == "custom_nodes" else Path("models")
 
 
 def embedded(name: str) -> Path:
     """The path of an embedded model, or a sentence where this copy of the pack lacks it."""
     path = embedded_root() / f"{name}.safetensors"
     if not path.is_file():
-        raise UsageError(f"The embedded {name} is missing in this copy ({path}); give your own with --{name} FILE.")
+        raise UsageError(
+            f"This copy of micromotion lacks its embedded {name} ({path}); get a whole copy, or give your own with --{name} FILE."
+        )
     return path
 
 

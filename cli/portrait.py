@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 
 from ..stylegan2 import Generator, faces
+from ..stylegan2.faces.detection import detect
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
+from ..subspaces.anchors.text import draw_faces
 from .media import read_image
-from .models import Models
-from .terminal import note, progress_bar
+from .models import Models, models_folder
+from .terminal import UsageError, note, progress_bar
 
 SQUARE = 256  # px: what every published inverter looks at
 
@@ -35,17 +37,16 @@ class Portrait:
 
 def avatar(seed: int, truncation: float, generator: Generator) -> Portrait:
     """The face that the generator draws for a seed; the same on every machine."""
-    z = torch.randn(1, generator.architecture.z_dim, generator=torch.Generator().manual_seed(seed))
-    return Portrait(generator.map(z.to(generator.w_avg.device), truncation))
+    return Portrait(draw_faces(generator, [seed], truncation))
 
 
-def portrait_of(path: Path, models: Models, steps: int | None) -> Portrait:
+def portrait_of(path: Path, models: Models, predictor: Path | None, steps: int | None) -> Portrait:
     """Find the face in a picture and its code.
 
     A picture that the inverter cannot reproduce, because it knows rendered faces only, is said so and shown as the nearest face it knows.
     """
     photo = read_image(path)
-    square, crop = frame_face(photo, path)
+    square, crop = frame_face(photo, path, predictor)
     with progress_bar("Invert") as progress:
         codes = models.inverter.invert(models.generator, square, steps=steps, progress=progress)
     card = models.inverter.card
@@ -58,10 +59,13 @@ def portrait_of(path: Path, models: Models, steps: int | None) -> Portrait:
         return Portrait(codes, photo, crop, models.generator.synthesize(codes).cpu())
 
 
-def frame_face(photo: torch.Tensor, where: Path | str) -> tuple[torch.Tensor, faces.Crop]:
+def frame_face(photo: torch.Tensor, where: Path | str, predictor: Path | None = None) -> tuple[torch.Tensor, faces.Crop]:
     """The aligned square of a photo ``[1, 3, H, W]``, and its crop: the whole of it when it is square, else its largest face."""
     height, width = photo.shape[-2:]
     if height == width:
         return faces.align(photo, "aligned", width)
-    found = faces.choose(faces.detect(photo)[0], where=str(where))
-    return faces.align(photo, found, SQUARE)
+    try:
+        found = detect(photo, predictor=predictor, folders=[models_folder() / "dlib"])[0]
+        return faces.align(photo, faces.choose(found, where=str(where)), SQUARE)
+    except faces.FaceError as error:
+        raise UsageError(f"{where} is {width} x {height} px, no aligned square, so its face has to be found. {error}") from None

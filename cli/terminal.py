@@ -62,14 +62,14 @@ class Clock:
 
 
 @contextmanager
-def progress_bar(name: str, unit: str = "step") -> Iterator[Callable]:
+def progress_bar(name: str, unit: str = "step", *, scale: bool = False) -> Iterator[Callable]:
     """Show a bar on a terminal and nothing elsewhere; yields the library's ``progress(done, total, preview)``."""
     from tqdm import tqdm
 
-    with tqdm(desc=name, unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+    with tqdm(desc=name, unit=unit, unit_scale=scale, disable=None, leave=False, dynamic_ncols=True) as bar:
 
         def progress(done: int, total: int, preview=None) -> None:
-            bar.total = total
+            bar.total = total or None
             bar.update(done - bar.n)
 
         yield progress

@@ -1,0 +1,405 @@
+"""The command line, on tiny random networks in the place of the embedded ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from micromotion import __main__ as command_line
+from micromotion.cli import animate, media, models, portrait
+from micromotion.cli.terminal import Clock, UsageError
+from micromotion.stylegan2 import catalogue, faces, load
+from micromotion.subspaces import EASINGS, ESTIMATORS, Subspace
+from PIL import Image
+
+SIDE = 32
+QUICK = ["--frames", "8", "--size", "32", "--device", "cpu"]
+
+
+def _tiny():
+    path = Path(__file__).parent / "nodes" / "tiny.py"
+    spec = importlib.util.spec_from_file_location("tiny_weights", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """Tiny random networks laid out like the embedded weights; every picture is a stranger to their inverter."""
+    return _tiny().write(tmp_path_factory.mktemp("weights"), typical_psnr=60.0)
+
+
+@pytest.fixture(scope="session")
+def friendly(tmp_path_factory) -> Path:
+    """The same with an inverter that does not say what it is used to."""
+    return _tiny().write(tmp_path_factory.mktemp("friendly"), typical_psnr=None)
+
+
+@pytest.fixture
+def room(tmp_path, weights, monkeypatch) -> Path:
+    """An empty working folder, on the tiny weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(weights))
+    return tmp_path
+
+
+def micromotion(*arguments) -> int:
+    """Run the command line; argparse's own exits become exit codes."""
+    try:
+        return command_line.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return end.code
+
+
+def frames_of(video: Path) -> np.ndarray:
+    """All frames of a video, uint8 ``[F, H, W, 3]``."""
+    return np.concatenate([media.to_bytes(frame) for frame in media.read_clip(video)])
+
+
+def picture(path: Path, width: int = SIDE, height: int = SIDE) -> Path:
+    """A smooth coloured picture."""
+    y, x = np.mgrid[0:height, 0:width]
+    Image.fromarray(np.stack([x * 255 // width, y * 255 // height, (x + y) * 2 % 256], -1).astype(np.uint8)).save(path)
+    return path
+
+
+def test_plain_animate_shows_all_ready_motions_one_after_another(room, capsys):
+    assert micromotion("animate", *QUICK) == 0
+    said = capsys.readouterr().out
+    assert "output/micromotion.mp4" in Path(said.split()[0]).as_posix() and "smile, eyes, anger, turn, age" in said
+    frames = frames_of(room / "output" / "micromotion.mp4")
+    assert frames.shape == (5 * 8, 32, 32, 3)
+    firsts = frames[::8].astype(int)
+    assert np.abs(firsts - firsts[0]).mean() < 3, "every motion begins at the unmoved face"
+    assert all(np.abs(take - take[0]).mean(axis=(1, 2, 3)).max() > 3 for take in frames.astype(int).reshape(5, 8, 32, 32, 3)), "each moves"
+    sheet = Image.open(room / "output" / "micromotion.png")
+    assert sheet.width > sheet.height
+
+
+def test_the_video_says_its_own_rate(room):
+    import av
+
+    assert micromotion("animate", "--motion", "smile", "--fps", "12.5", "--out", "a.mp4", *QUICK) == 0
+    with av.open("a.mp4") as video:
+        assert float(video.streams.video[0].average_rate) == 12.5
+        assert video.streams.video[0].codec_context.name == "h264" and video.streams.video[0].pix_fmt == "yuv420p"
+
+
+def test_together_is_the_sum_and_one_after_another_is_longer(room):
+    assert micromotion("animate", "--motion", "smile", "--motion", "turn", "--together", "--out", "one.mp4", *QUICK) == 0
+    assert micromotion("animate", "--motion", "smile", "--motion", "turn", "--out", "two.mkv", *QUICK) == 0
+    assert len(frames_of(room / "one.mp4")) == 8 and len(frames_of(room / "two.mkv")) == 16
+
+
+def test_a_seed_is_one_face_and_a_smaller_range_moves_less(room):
+    for name, more in {"a": ["--seed", 1], "b": ["--seed", 2], "c": ["--seed", 1, "--range", 0, 0.2]}.items():
+        assert micromotion("animate", "--motion", "smile", "--out", f"{name}.mp4", *more, *QUICK) == 0
+    a, b, c = (frames_of(room / f"{name}.mp4").astype(int) for name in "abc")
+    assert np.abs(a[0] - b[0]).mean() > 2 and np.abs(a[0] - c[0]).mean() < 2
+    assert np.abs(c - c[0]).mean() < 0.6 * np.abs(a - a[0]).mean()
+
+
+def test_own_files_replace_the_embedded_ones(room, friendly):
+    image = picture(room / "face.png")
+    own = ["--generator", friendly / "generator.safetensors", "--inverter", friendly / "inverter.safetensors"]
+    motion = friendly / "motions" / "age.safetensors"
+    assert micromotion("animate", image, *own, "--motion", motion, "--out", "own.mp4", *QUICK) == 0
+    assert np.abs(frames_of(room / "own.mp4")[0].astype(int) - np.asarray(Image.open(image))).mean() < 6, "coefficient 0 is the picture"
+
+
+def test_coefficient_zero_is_exact(room, friendly, monkeypatch):
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(friendly))
+    image, networks = picture(room / "face.png", 48, 48), models.Models()
+    found = portrait.portrait_of(image, networks, None, None)
+    generator, motion = networks.generator, Subspace.load(models.find_motion("smile"))
+    squares = generator.synthesize(motion.apply(found.codes, torch.tensor([0.0, 1.0, 0.0])))
+    shown = media.to_bytes(found.compose(squares))
+    assert np.array_equal(shown[0], np.asarray(Image.open(image))) and np.array_equal(shown[2], shown[0])
+    assert not np.array_equal(shown[1], shown[0])
+
+
+def test_a_stranger_is_shown_and_named(room, capsys):
+    assert micromotion("animate", picture(room / "photo.jpg"), "--motion", "smile", "--out", "a.mp4", *QUICK) == 0
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0 and "rendered avatars" in said and "FFHQ generator" in said
+    frames = frames_of(room / "a.mp4").astype(int)
+    assert np.abs(frames[0] - np.asarray(Image.open(room / "photo.jpg"))).mean() > 10, "the nearest face it knows, not a ghost on the photo"
+
+
+def test_a_photo_is_aligned_edited_and_put_back(room, friendly, monkeypatch):
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(friendly))
+    photo = picture(room / "group.png", 120, 90)
+    turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = np.stack([60 + 15 * np.cos(turn), 45 + 18 * np.sin(turn)], 1)
+    points[36:42], points[42:48], points[48], points[54] = (54, 40), (66, 40), (55, 52), (65, 52)
+    monkeypatch.setattr(portrait, "detect", lambda *a, **k: [[faces.Face(points, (40, 25, 80, 65))]])
+    assert micromotion("animate", photo, "--motion", "eyes", "--out", "a.mp4", *QUICK) == 0
+    frames, original = frames_of(room / "a.mp4").astype(int), np.asarray(Image.open(photo)).astype(int)
+    assert frames.shape == (8, 90, 120, 3)
+    moved = np.abs(frames - frames[0]).mean(axis=(0, 3))
+    assert moved[30:60, 45:75].mean() > 4 * moved[:8].mean() and np.abs(frames[0] - original).mean() < 8
+
+
+def test_text_decodes_a_motion_for_this_face(room, monkeypatch):
+    seen = {}
+    library = animate.decode_text
+    monkeypatch.setattr(animate, "decode_text", lambda text, networks, given: seen.update(given) or library(text, networks, given, steps=2))
+    assert micromotion("animate", "--text", "a person with {degree} smile", "--seed", 3, "--out", "a.mp4", *QUICK) == 0
+    assert seen["start"].shape == (1, 8, 32)
+    assert len(frames_of(room / "a.mp4")) == 8
+
+
+def test_verbose_says_where_the_time_went(room, capsys):
+    assert micromotion("animate", "--verbose", "--motion", "smile", "--out", "a.mp4", *QUICK) == 0
+    report = capsys.readouterr().err
+    named = {name: float(seconds) for seconds, name in re.findall(r"^\s*([\d.]+) s  (.+)$", report, re.M)}
+    assert {"load the models", "synthesize", "encode the video", "in all"} <= set(named)
+    total = named.pop("in all")
+    assert sum(named.values()) == pytest.approx(total, abs=0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-3, 3), st.floats(-3, 3), st.integers(1, 60), st.sampled_from(sorted(EASINGS)))
+def test_there_and_back_begins_near_zero_and_returns(low, high, frames, easing):
+    span = animate.there_and_back((low, high), frames, easing)
+    bounds = sorted((low, high))
+    assert len(span) == frames and float(span.min()) >= bounds[0] - 1e-5 and float(span.max()) <= bounds[1] + 1e-5
+    nearest = 0.0 if bounds[0] < 0 < bounds[1] else min(bounds, key=abs)
+    assert float(span[0]) == pytest.approx(nearest, abs=1e-5)
+    if frames >= 16:
+        assert float(span.max()) == pytest.approx(bounds[1], abs=1e-5) and float(span.min()) == pytest.approx(bounds[0], abs=1e-5)
+
+
+def _damaged(room: Path) -> Path:
+    whole = (Path(models.embedded_root()) / "generator.safetensors").read_bytes()
+    (room / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    return room / "cut.safetensors"
+
+
+def _foreign_motion(room: Path) -> Path:
+    Subspace(torch.ones(1, 18, 512), name="grin").save(room / "grin.safetensors")
+    return room / "grin.safetensors"
+
+
+def _text_file(room: Path, name: str) -> Path:
+    (room / name).write_text("no picture", encoding="utf-8")
+    return room / name
+
+
+BAD = {
+    "missing image": (lambda r: ["animate", "nobody.png"], "no file nobody.png"),
+    "folder as image": (lambda r: ["animate", r], "no file"),
+    "not a picture": (lambda r: ["animate", _text_file(r, "a.png")], "cannot be read"),
+    "template without degree": (lambda r: ["animate", "--text", "a smile"], "{degree}"),
+    "zero frames": (lambda r: ["animate", "--frames", "0"], "above 0"),
+    "half a frame": (lambda r: ["animate", "--frames", "1.5"], "whole number"),
+    "no rate": (lambda r: ["animate", "--fps", "0"], "above 0"),
+    "infinite range": (lambda r: ["animate", "--range", "0", "inf"], "'inf' is not a number"),
+    "negative seed": (lambda r: ["animate", "--seed", "-1"], "0 to 4294967295"),
+    "easing": (lambda r: ["animate", "--easing", "bouncy"], "bouncy"),
+    "unknown option": (lambda r: ["animate", "--smile"], "--smile"),
+    "unknown command": (lambda r: ["animat"], "animat"),
+    "unknown motion": (lambda r: ["animate", "--motion", "frown"], "one of smile, eyes, anger, turn, age"),
+    "motion of another generator": (lambda r: ["animate", "--motion", _foreign_motion(r)], "1024 px generator (18 layers"),
+    "generator without motion": (lambda r: ["animate", "--generator", models.embedded("generator")], "--motion FILE"),
+    "image without inverter": (
+        lambda r: ["animate", picture(r / "a.png"), "--generator", models.embedded("generator"), "--motion", "smile"],
+        "--inverter FILE",
+    ),
+    "text without scorer": (lambda r: ["animate", "--generator", models.embedded("generator"), "--text", "{degree} old"], "--scorer FILE"),
+    "missing generator": (lambda r: ["animate", "--generator", "gone.pkl", "--motion", "smile"], "no file gone.pkl"),
+    "damaged generator": (lambda r: ["animate", "--generator", _damaged(r), "--motion", "smile"], "cut.safetensors"),
+    "picture as generator": (lambda r: ["animate", "--generator", picture(r / "a.png"), "--motion", "smile"], ""),
+    "device": (lambda r: ["animate", "--device", "abacus"], "abacus"),
+    "output is a folder": (lambda r: ["animate", "--out", (r / "f.mp4").mkdir() or r / "f.mp4"], "is a folder"),
+    "output under a file": (lambda r: ["animate", "--out", _text_file(r, "plain") / "a.mp4"], "cannot be written"),
+    "output kind": (lambda r: ["animate", "--out", "a.docx"], "should end in .mp4"),
+    "not square": (lambda r: ["animate", picture(r / "wide.png", 64, 40), "--predictor", _text_file(r, "no.dat")], "64 x 40 px"),
+    "fit nothing": (lambda r: ["fit", "a smile", "a.safetensors"], "no file or folder"),
+    "fit an empty folder": (lambda r: ["fit", (r / "empty").mkdir() or r / "empty", "a.safetensors"], "holds no pictures"),
+    "fit a text file": (lambda r: ["fit", _text_file(r, "clip.mp4"), "a.safetensors"], "not a video"),
+    "fit into a picture": (lambda r: ["fit", "{degree} old", "a.png"], "should end in .safetensors"),
+    "fit by guessing": (lambda r: ["fit", "{degree} old", "a.safetensors", "--estimator", "guess"], "guess"),
+    "inspect nothing": (lambda r: ["inspect", "gone.pt"], "no file gone.pt"),
+    "inspect a text file": (lambda r: ["inspect", _text_file(r, "a.txt")], ""),
+    "convert a picture": (lambda r: ["convert", picture(r / "a.png"), "b.safetensors"], ""),
+    "convert to pickle": (lambda r: ["convert", models.embedded("generator"), "b.pkl"], ".safetensors"),
+    "download unknown": (lambda r: ["download", "moon"], "'moon'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_sentence_and_leaves_nothing(case, room, capsys):
+    arguments, expected = BAD[case]
+    arguments = arguments(room)
+    before = {p for p in room.rglob("*") if p.is_file()}
+    assert micromotion(*arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "Traceback" not in said.err
+    assert expected in said.err and len(said.err) > 30
+    assert {p for p in room.rglob("*") if p.is_file()} == before
+
+
+def test_missing_embedded_weights_are_named(room, monkeypatch, capsys):
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(room / "nothing"))
+    assert micromotion("animate") == 2
+    assert "--generator FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"), [(RuntimeError("boom"), 1), (KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 2)]
+)
+def test_a_run_that_breaks_off_leaves_no_half_written_file(room, monkeypatch, capsys, trouble, code):
+    def break_off(self):
+        raise trouble
+
+    monkeypatch.setattr(animate.Sheet, "rows", break_off)
+    assert micromotion("animate", "--motion", "smile", "--out", "film/a.mp4", *QUICK) == code
+    assert "Traceback" not in capsys.readouterr().err
+    assert [p for p in (room / "film").iterdir()] == []
+
+
+def test_an_older_result_survives_a_run_that_breaks_off(room, monkeypatch):
+    (room / "a.mp4").write_bytes(b"older")
+    monkeypatch.setattr(animate, "synthesize_frames", lambda *a, **k: iter(()).throw(RuntimeError("boom")))
+    assert micromotion("animate", "--motion", "smile", "--out", "a.mp4", *QUICK) == 1
+    assert (room / "a.mp4").read_bytes() == b"older" and {p.name for p in room.iterdir()} == {"a.mp4"}
+
+
+def test_an_error_nobody_caused_says_so_and_shows_its_trace_on_request(room, monkeypatch, capsys):
+    monkeypatch.setattr(animate.Sheet, "keep", lambda *a: 1 / 0)
+    assert micromotion("animate", "--motion", "smile", *QUICK) == 1
+    assert "unexpected ZeroDivisionError" in capsys.readouterr().err
+    assert micromotion("animate", "--motion", "smile", "--verbose", *QUICK) == 1
+
+
+def test_fit_from_text_writes_a_motion_that_can_be_animated(room, capsys):
+    assert micromotion("fit", "a person with {degree} smile", "smile.safetensors", "--seeds", 2, "--steps", 2, "--device", "cpu") == 0
+    motion = Subspace.load(room / "smile.safetensors")
+    assert motion.template == "a person with {degree} smile" and motion.estimator == "theil_sen" and motion.parameters["groups"] == 2
+    assert motion.fingerprint == load(models.embedded("generator")).fingerprint
+    assert "theil_sen" in capsys.readouterr().out
+    assert micromotion("animate", "--motion", "smile.safetensors", *QUICK) == 0
+
+
+@pytest.mark.parametrize("form", ["folder", "video", "gif"])
+def test_fit_from_a_clip(room, form):
+    frames = [Image.fromarray(np.full((SIDE, SIDE, 3), 20 * i, np.uint8)) for i in range(8)]
+    if form == "folder":
+        (room / "clip").mkdir()
+        for i, frame in enumerate(frames):
+            frame.save(room / "clip" / f"{i}.png")
+    elif form == "gif":
+        frames[0].save(room / "clip.gif", save_all=True, append_images=frames[1:], duration=40)
+    else:
+        with media.VideoWriter(room / "clip.mp4", 24) as writer:
+            writer.write(np.stack([np.asarray(frame) for frame in frames]))
+    source = {"folder": "clip", "video": "clip.mp4", "gif": "clip.gif"}[form]
+    assert micromotion("fit", source, "nod.safetensors", "--device", "cpu") == 0
+    motion = Subspace.load(room / "nod.safetensors")
+    assert motion.estimator == "rpca" and motion.parameters["anchors"] >= 7 and motion.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("generator", "resolution 32 px"), ("inverter", "rendered avatars"), ("scorer", "text scorer"), ("motions/smile", "rank 1")],
+)
+def test_inspect_knows_every_kind_of_file(room, capsys, name, expected):
+    assert micromotion("inspect", models.embedded_root() / f"{name}.safetensors") == 0
+    assert expected in " ".join(capsys.readouterr().out.split())
+
+
+def test_convert_keeps_every_number(room, capsys):
+    assert micromotion("convert", models.embedded("generator"), "copy.safetensors") == 0
+    assert load(room / "copy.safetensors").fingerprint == load(models.embedded("generator")).fingerprint
+    assert "32 px" in capsys.readouterr().out
+
+
+def test_download_lists_the_catalogue_with_licences(room, capsys):
+    assert micromotion("download") == 0
+    listed = capsys.readouterr().out
+    assert all(entry.name in listed and entry.licence in listed for entry in catalogue.ENTRIES)
+
+
+def test_download_fetches_into_the_kind_s_folder(room, monkeypatch, capsys):
+    asked = []
+
+    def fetch(name, folder, progress):
+        progress(1, 2, None)
+        asked.append((name, Path(folder)))
+        return Path(folder) / "ffhq.pkl"
+
+    monkeypatch.setattr(catalogue, "download", fetch)
+    assert micromotion("download", "ffhq") == 0 and micromotion("download", "ffhq", "--to", "here") == 0
+    assert asked == [("ffhq", Path("models") / "stylegan2"), ("ffhq", Path("here"))]
+    assert "not commercial" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [(), ("animate",), ("fit",), ("inspect",), ("convert",), ("download",)])
+def test_help_explains_each_command(command, capsys):
+    assert micromotion(*command, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"usage: {' '.join(('micromotion', *command))}" in text and len(text) > 200
+
+
+def test_help_names_exactly_what_the_library_offers():
+    assert set(command_line.EASINGS) == set(EASINGS) and set(command_line.ESTIMATORS) == set(ESTIMATORS)
+
+
+def test_every_example_of_the_help_is_understood():
+    lines = re.findall(r"^  micromotion (.+?)(?:   .*)?$", command_line.EXAMPLES, re.M)
+    assert len(lines) >= 8
+    for line in lines:
+        words = [w.strip('"') for w in re.findall(r'"[^"]*"|\S+', line)]
+        assert command_line.build_parser().parse_args(words).command == words[0]
+
+
+def test_version_and_bare_call(capsys):
+    assert micromotion("--version") == 0 and micromotion() == 0
+    out = capsys.readouterr().out
+    assert out.startswith("micromotion ") and "commands:" in out
+
+
+def test_pictures_come_out_as_they_went_in(tmp_path):
+    image = picture(tmp_path / "a.png", 31, 17)
+    assert np.array_equal(media.to_bytes(media.read_image(image))[0], np.asarray(Image.open(image)))
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    Image.new("RGBA", (4, 4), (10, 20, 30, 0)).save(tmp_path / "clear.png")
+    assert np.array_equal(media.to_bytes(media.read_image(tmp_path / "clear.png")), np.full((1, 4, 4, 3), 255))
+
+
+def test_odd_sides_are_padded_and_codecs_fall_back_with_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(media, "H264", ("no_such_codec",))
+    with media.VideoWriter(tmp_path / "a.mp4", 25) as writer:
+        writer.write(np.zeros((3, 33, 47, 3), np.uint8))
+    assert frames_of(tmp_path / "a.mp4").shape == (3, 34, 48, 3)
+    assert "MPEG-4 Part 2" in capsys.readouterr().err
+
+
+def test_no_codec_at_all_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(media, "_can_encode", lambda *a: False)
+    with pytest.raises(UsageError, match="reinstall"), media.VideoWriter(tmp_path / "a.mp4", 25) as writer:
+        writer.write(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_small_pictures_are_enlarged_and_large_ones_kept():
+    assert media.enlarge(torch.zeros(1, 3, 10, 20), 30).shape == (1, 3, 30, 60)
+    large = torch.zeros(1, 3, 40, 40)
+    assert media.enlarge(large, 30) is large
+
+
+def test_the_clock_adds_up_stages():
+    clock = Clock()
+    with clock.stage("a"):
+        pass
+    assert list(clock.each("b", [1, 2])) == [1, 2]
+    assert list(clock.seconds) == ["a", "b"] and clock.report().endswith("in all")
