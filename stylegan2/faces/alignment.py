@@ -11,18 +11,19 @@ from PIL import Image
 
 from .crop import Crop
 from .errors import FaceError
+from .filters import blur, gaussian_blur
 from .landmarks import Face, check_inside, check_landmarks
-from .pictures import Pictures, as_pictures, check_finite
+from .pictures import as_pictures, check_finite
 
 
 def align(image, landmarks, size: int, *, transform_size: int | None = None, value_range: tuple[float, float] = (-1, 1)):
     """Bring a face to FFHQ framing: ``square, Crop``; 8-bit identical to the official procedure.
 
-    ``image`` is a picture or a batch of one size: a tensor ``[C, H, W]`` or ``[N, C, H, W]``, an array ``[H, W, C]`` or ``[N, H, W, C]``, or PIL
-    images; floats span ``value_range``. ``landmarks`` are 68 points (x, y) in pixels ``[68, 2]``, a ``Face``, a ``Crop`` to be used again, the
-    word "aligned" for a picture that is already framed, or a list of these, one for each picture or several for one picture (all faces as a
-    batch). ``size`` is the side of the square; the photo is sampled at ``transform_size`` first (``size`` unless given, as pSp, e4e and ReStyle
-    do; FFHQ itself uses 1024 and 4096).
+    ``image`` is a picture or a batch of one size: a tensor ``[C, H, W]`` or ``[N, C, H, W]``, an array ``[H, W, C]`` or
+    ``[N, H, W, C]``, or PIL images; floats span ``value_range``. ``landmarks`` are 68 points (x, y) in pixels ``[68, 2]``, a ``Face``,
+    a ``Crop`` to be used again, the word "aligned" for a picture that is already framed, or a list of these, one for each picture or
+    several for one picture (all faces as a batch). ``size`` is the side of the square; the photo is sampled at ``transform_size`` first
+    (``size`` unless given, as pSp, e4e and ReStyle do; FFHQ itself uses 1024 and 4096).
 
     Returns the squares in the form and range that came in, RGB, and a ``Crop``, or a tuple of them when ``landmarks`` is a list.
     Raises FaceError when a face is cut by the border, for NaN, for empty batches and for sizes that do not fit together.
@@ -150,59 +151,46 @@ def _positions(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.arange(n, dtype=np.float32).astype(np.float64) for n in shape)
 
 
-def gaussian_blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur ``[H, W, C]`` float32 along both axes, mirrored at the edges, the kernel cut at 4 sigma; float64 sums, as SciPy has them."""
-    radius = int(4 * sigma + 0.5)
-    if radius == 0:
-        return pixels
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    kernel /= kernel.sum()
-    rows = _convolve(pixels, kernel)
-    return _convolve(rows.transpose(1, 0, 2), kernel).transpose(1, 0, 2)
-
-
-def _convolve(pixels: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Convolve the first axis with a symmetric kernel, as one banded matrix times overlapping blocks: the fastest form in float64."""
-    radius, length = len(kernel) // 2, len(pixels)
-    block = max(2 * radius, 32)
-    band = np.zeros((block, block + 2 * radius))
-    for row in range(block):
-        band[row, row : row + 2 * radius + 1] = kernel
-    padded = np.pad(pixels.reshape(length, -1), ((radius, radius), (0, 0)), "symmetric")
-    out = np.empty((length, padded.shape[1]), dtype=np.float32)
-    for start in range(0, length, block):
-        rows = min(block, length - start)
-        out[start : start + rows] = band[:rows, : rows + 2 * radius] @ padded[start : start + rows + 2 * radius].astype(np.float64)
-    return out.reshape(pixels.shape)
-
-
 def sample(frames: torch.Tensor, crops: Sequence[Crop], side: int) -> torch.Tensor:
-    """Squares of a clip in floats: frames ``[F, C, H, W]`` -> ``[F, C, side, side]``, on the frames' device.
+    """Squares of a clip in floats: frames ``[F, C, H, W]`` -> ``[F, C, side, side]`` float32 in the same range, on the same device.
 
-    Continuous in the crop, which the official procedure is not (its reduction is a whole number, its padding starts at once): a crop that
-    drifts by a hundredth of a pixel changes the square by as little. Area-averaged where the photo is finer than the square; what lies outside
-    the photo is its mirror image. One crop may stand for all frames.
+    Continuous in the crop, which the official procedure is not (its reduction is a whole number, its padding starts at once): a crop
+    that drifts by a hundredth of a pixel changes the square by as little. Area-averaged where the photo is finer than the square; what
+    lies outside the photo is its mirror image, fading to a blur and to the median colour. One crop may stand for all frames.
     """
     count = paired_count(len(frames), len(crops), "image", "crop")
     dense = max(1, int(np.ceil(max(crop.length for crop in crops) / side)))
-    rows = [_sample_one(frames[i % len(frames)], crops[i % len(crops)], side, dense) for i in range(count)]
-    return torch.stack(rows)
+    return torch.stack([_sample_one(frames[i % len(frames)], crops[i % len(crops)], side, dense) for i in range(count)])
 
 
 def _sample_one(frame: torch.Tensor, crop: Crop, side: int, dense: int) -> torch.Tensor:
-    # The centre of pixel 0 is 0 here, and reflection about it is what align_corners means to grid_sample.
-    height, width = frame.shape[1:]
-    at = (np.arange(side * dense) + 0.5) / (side * dense)
-    nw, sw, _, ne = np.asarray(crop.quad) / [max(width - 1, 1) / 2, max(height - 1, 1) / 2] - 1
-    across, down = (torch.from_numpy(at[:, None] * v).float().to(frame.device) for v in (ne - nw, sw - nw))
-    grid = across[None] + down[:, None] + torch.from_numpy(nw).float().to(frame.device)  # [S, S, 2]
-    square = F.grid_sample(frame[None].float(), grid[None], mode="bilinear", padding_mode="reflection", align_corners=True)
-    return F.avg_pool2d(square, dense)[0].to(frame.dtype)
+    points = _lattice(crop, side * dense).to(frame.device)  # [S, S, 2]
+    last = points.new_tensor([max(edge - 1, 1) for edge in crop.size])
+    # The mirror is the centre of the outermost pixel, as in the official padding: that is what align_corners means here.
+    grid = (points * 2 / last - 1)[None]
+    square = F.grid_sample(frame[None].float(), grid, mode="bilinear", padding_mode="reflection", align_corners=True)
+    return _fade_outside(F.avg_pool2d(square, dense), crop)[0]
 
 
-def clip_squares(pictures: Pictures, crops: Sequence[Crop], side: int) -> torch.Tensor:
-    """``sample`` for pictures of any dtype: ``[F, 3, side, side]`` in their own dtype and range."""
-    frames = pictures.frames[:, :3].expand(-1, 3, -1, -1)
-    if frames.is_floating_point():
-        return sample(frames, crops, side)
-    return pictures.cast(torch.cat([sample(frames[i : i + 1].float(), [crop], side) for i, crop in enumerate(crops)]))
+def _lattice(crop: Crop, side: int) -> torch.Tensor:
+    """Photo pixels (x, y) of the samples of a square, ``[side, side, 2]`` float32."""
+    nw, sw, _, ne = crop.corners
+    at = (np.arange(side) + 0.5) / side
+    across, down = (torch.from_numpy(at[:, None] * edge) for edge in (ne - nw, sw - nw))
+    return (across[None] + down[:, None] + torch.from_numpy(nw)).float()
+
+
+def _fade_outside(square: torch.Tensor, crop: Crop) -> torch.Tensor:
+    """The official treatment of what lies outside, with the onset made gradual. ``[1, C, S, S]``"""
+    corners, far = crop.corners, np.asarray(crop.size) - 1
+    reach = np.maximum(-corners.min(axis=0), corners.max(axis=0) - far)  # beyond the photo, along x and y
+    border = 0.1 * crop.length
+    onset = float(np.clip(reach.max() / border + 1, 0, 1))
+    if onset == 0 or crop.is_whole:
+        return square
+    points = _lattice(crop, square.shape[-1]).to(square.device)
+    beyond = torch.maximum(-points, points - points.new_tensor(far)) / points.new_tensor(np.maximum(reach + border, 0.3 * crop.length))
+    fade = beyond.amax(-1)  # 1 at the outer edge of the padding, 0 at the edge of the photo
+    square = torch.lerp(square, blur(square, 0.02 * square.shape[-1]), (3 * fade + 1).clamp(0, 1) * onset)
+    median = square.flatten(2).median(-1).values[..., None, None]
+    return torch.lerp(square, median.expand_as(square), fade.clamp(0, 1) * onset)

@@ -79,9 +79,8 @@ def faces_from_mediapipe(value: dict, size: tuple[int, int] | None = None) -> li
     if size is not None and "image_size" in value:
         height, width = (int(v) for v in value["image_size"])
         if (width, height) != tuple(size):
-            raise FaceError(
-                f"face_landmarks were found in a {width} x {height} px picture and this one is {size[0]} x {size[1]} px: detect them in this picture."
-            )
+            found, given = f"{width} x {height} px", f"{size[0]} x {size[1]} px"
+            raise FaceError(f"face_landmarks were found in a {found} picture and this one is {given}: detect them in this picture.")
     return [number_faces([_mediapipe_face(face) for face in frame]) for frame in value["frames"]]
 
 

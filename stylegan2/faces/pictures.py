@@ -72,8 +72,8 @@ class Pictures:
 def as_pictures(image, name: str = "image", value_range: tuple[float, float] = (-1, 1)) -> Pictures:
     """Any picture or batch of pictures.
 
-    Accepts tensors ``[C, H, W]`` or ``[N, C, H, W]``, arrays ``[H, W]``, ``[H, W, C]`` or ``[N, H, W, C]``, PIL images, or a list of either;
-    C is 1 (grey), 3 or 4 (with alpha). Integers are 8 or 16 bit; ``value_range`` says what black and white are in floats.
+    Accepts tensors ``[C, H, W]`` or ``[N, C, H, W]``, arrays ``[H, W]``, ``[H, W, C]`` or ``[N, H, W, C]``, PIL images, or a list of
+    either; C is 1 (grey), 3 or 4 (with alpha). Integers are 8 or 16 bit; ``value_range`` says what black and white are in floats.
     """
     if isinstance(image, (str, Path)):
         raise FaceError(f"{name} must be a picture and not a file name: read it first (faces.read).")

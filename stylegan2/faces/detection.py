@@ -1,0 +1,212 @@
+"""Faces and their 68 landmarks with dlib, loaded only when asked for (Kazemi and Sullivan 2014; King 2009)."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .errors import FaceError
+from .landmarks import Face, number_faces
+from .pictures import as_pictures, check_finite
+
+PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+HOG_FACE = 80  # px: the smallest face the detector's window covers
+SMALL_FACE = 60  # px: below, a whole pixel of a landmark is too coarse
+UPRIGHT_FACE = 200  # px: the size at which the landmarks of small and of tilted faces are read
+WORKING_PIXELS = 12e6
+TILTS = (30, -30, 60, -60, 90, -90, 180)
+
+
+def detect(
+    image,
+    *,
+    predictor: str | Path | None = None,
+    folders: Iterable[str | Path] = (),
+    smallest: float = 40,
+    confidence: float = 0.3,
+    tilted: bool = True,
+    clip: bool = False,
+    value_range: tuple[float, float] = (-1, 1),
+) -> list[Face] | list[list[Face]]:
+    """The faces of a picture, numbered left to right; for a batch a list of them for each frame.
+
+    ``image`` is what ``align`` takes. ``predictor`` names dlib's 68-point file; without it the file is looked for in ``folders``, then
+    in the package face_recognition_models. ``smallest`` is the side in pixels of the smallest face to look for; pictures above 12
+    megapixels at the working size are searched in a reduced copy first and whole only when nothing was found. Faces scored under
+    ``confidence`` count only when no other is found. ``tilted`` searches turned copies of a picture that shows no upright face.
+    ``clip`` says that a batch is one clip: faces are then looked for at about the size they had in the frame before, which is faster.
+
+    Upright faces of 60 px and more get dlib's own whole-pixel landmarks, as the published pipelines use them; smaller and tilted ones are
+    turned upright and enlarged first. No face is an empty list. Raises FaceError when dlib or the file is missing.
+    """
+    pictures = as_pictures(image, "image", value_range)
+    check_finite(pictures.frames, "image")
+    tools = _Tools(_detector(), _predictor(str(find_predictor(predictor, folders))), confidence)
+    found: list[list[Face]] = []
+    for i in range(len(pictures)):
+        photo = pictures.rgb(i)
+        known = min((face.extent for face in found[-1]), default=0) if clip and found else 0
+        faces = _upright_faces(tools, photo, 0.6 * known) if known > 2 * smallest else []
+        found.append(faces or _faces(tools, photo, smallest, tilted))
+    return found[0] if pictures.single else found
+
+
+def find_predictor(path: str | Path | None = None, folders: Iterable[str | Path] = ()) -> Path:
+    """The 68-point file: ``path`` itself, else in one of ``folders``, else in face_recognition_models; or a sentence on how to get it."""
+    if path is not None:
+        if Path(path).is_file():
+            return Path(path)
+        raise FaceError(f"There is no landmark file {path}.{_how_to_get(folders)}")
+    for folder in (*folders, *_package_folders()):
+        if (Path(folder) / PREDICTOR).is_file():
+            return Path(folder) / PREDICTOR
+    raise FaceError(f"dlib's landmark file {PREDICTOR} was not found.{_how_to_get(folders)}")
+
+
+def _package_folders() -> list[Path]:
+    # Importing that package fails with current setuptools; finding it does not.
+    spec = importlib.util.find_spec("face_recognition_models")
+    return [Path(place) / "models" for place in (spec.submodule_search_locations or ())] if spec else []
+
+
+def _how_to_get(folders: Iterable[str | Path]) -> str:
+    folder = next(iter(folders), None)
+    where = f"into {folder}" if folder else "anywhere and name it"
+    return (
+        f" Put {PREDICTOR} (100 MB, unpacked from http://dlib.net/files/{PREDICTOR}.bz2; trained on iBUG 300-W, whose licence excludes"
+        f" commercial use) {where}, or install face_recognition_models, or connect ComfyUI's MediaPipe face landmarks instead."
+    )
+
+
+def _dlib():
+    try:
+        import dlib
+    except ImportError as reason:
+        raise FaceError(
+            "Finding faces needs dlib, which is not installed: pip install dlib-bin, or connect ComfyUI's MediaPipe face landmarks instead."
+        ) from reason
+    return dlib
+
+
+@functools.cache
+def _detector():
+    return _dlib().get_frontal_face_detector()
+
+
+@functools.cache
+def _predictor(path: str):
+    try:
+        return _dlib().shape_predictor(path)
+    except RuntimeError as reason:
+        raise FaceError(f"The landmark file {path} cannot be read ({reason}): it is damaged or not dlib's 68-point file.") from reason
+
+
+class _Tools:
+    """The detector, the predictor and the score from which a find counts."""
+
+    def __init__(self, detector, predictor, confidence: float):
+        self.detector, self.predictor, self.confidence = detector, predictor, confidence
+
+    def boxes(self, pixels: np.ndarray, upsample: int) -> list[tuple[np.ndarray, float]]:
+        """(left, top, right, bottom) and score of each find in ``[H, W, 3]`` uint8."""
+        rectangles, scores, _ = self.detector.run(pixels, upsample, 0.0)
+        return [(np.array([r.left(), r.top(), r.right(), r.bottom()], dtype=np.float64), score) for r, score in zip(rectangles, scores)]
+
+    def landmarks(self, pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+        """``[68, 2]`` whole pixels."""
+        rectangle = _dlib().rectangle(*(int(round(v)) for v in box))
+        return np.array([(p.x, p.y) for p in self.predictor(pixels, rectangle).parts()], dtype=np.float64)
+
+    def trusted(self, finds: list) -> list:
+        """Finds above the threshold; weak ones only when there is nothing else."""
+        return [find for find in finds if find[1] >= self.confidence] or finds
+
+
+def _faces(tools: _Tools, photo: np.ndarray, smallest: float, tilted: bool) -> list[Face]:
+    affordable = _affordable(photo)
+    wanted = HOG_FACE / smallest
+    faces = _upright_faces(tools, photo, smallest)
+    if not faces and affordable < min(wanted, 1):
+        faces = _upright_faces(tools, photo, HOG_FACE, affordable=1.0)
+    return faces or (_tilted_faces(tools, photo, min(wanted, affordable / 2)) if tilted else [])
+
+
+def _affordable(photo: np.ndarray) -> float:
+    """The scale at which a picture has the working size."""
+    return (WORKING_PIXELS / (photo.shape[0] * photo.shape[1])) ** 0.5
+
+
+def _upright_faces(tools: _Tools, photo: np.ndarray, smallest: float, affordable: float | None = None) -> list[Face]:
+    scale = min(HOG_FACE / smallest, affordable or _affordable(photo))
+    return number_faces([_read(tools, photo, box, 0.0, score) for box, score in tools.trusted(_search(tools, photo, scale))])
+
+
+def _search(tools: _Tools, photo: np.ndarray, scale: float) -> list[tuple[np.ndarray, float]]:
+    """Boxes in photo pixels, found at ``scale``: dlib's own doubling above 1, a reduced copy below."""
+    if scale > 1:
+        return tools.boxes(photo, int(np.ceil(np.log2(scale))))
+    small = _resized(photo, scale)
+    ratio = np.array([photo.shape[1] / small.shape[1], photo.shape[0] / small.shape[0]] * 2)
+    return [((box + 0.5) * ratio - 0.5, score) for box, score in tools.boxes(small, 0)]
+
+
+def _resized(photo: np.ndarray, scale: float) -> np.ndarray:
+    if scale >= 1:
+        return photo
+    size = tuple(max(1, round(edge * scale)) for edge in photo.shape[1::-1])
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
+
+
+def _read(tools: _Tools, photo: np.ndarray, box: np.ndarray, angle: float, score: float) -> Face:
+    """Landmarks of the face in ``box`` (photo pixels, turned by ``angle`` degrees about its centre)."""
+    extent = (box[2] - box[0] + box[3] - box[1]) / 2
+    if angle == 0 and extent >= SMALL_FACE:
+        return Face(tools.landmarks(photo, box), tuple(box.tolist()), score)
+    zoom = min(UPRIGHT_FACE / extent, 8.0)
+    side = int(np.ceil(2.5 * extent * zoom))
+    centre = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    upright, to_photo = _upright(photo, centre, angle, zoom, (side, side))
+    half = extent * zoom / 2
+    middle = (side - 1) / 2
+    points = tools.landmarks(upright, np.array([middle - half, middle - half, middle + half, middle + half]))
+    return Face(points @ to_photo[:, :2].T + to_photo[:, 2], tuple(box.tolist()), score)
+
+
+def _upright(photo: np.ndarray, centre: np.ndarray, angle: float, zoom: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The surroundings of ``centre``, turned back by ``angle`` degrees and zoomed, and ``[2, 3]`` from its pixels to the photo's."""
+    turn = np.deg2rad(angle)
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / zoom
+    offset = centre - linear @ (np.asarray(size) - 1) / 2
+    to_photo = np.concatenate([linear, offset[:, None]], axis=1)
+    # Pillow counts from the corner of a pixel, we from its centre.
+    cornered = np.concatenate([linear, (offset + 0.5 - linear @ [0.5, 0.5])[:, None]], axis=1)
+    image = Image.fromarray(photo).transform(size, Image.Transform.AFFINE, tuple(cornered.flatten()), Image.Resampling.BICUBIC)
+    return np.asarray(image), to_photo
+
+
+def _tilted_faces(tools: _Tools, photo: np.ndarray, scale: float) -> list[Face]:
+    """The first turn at which a face is found, trying small ones first."""
+    scale = min(scale, 1.0)
+    small = _resized(photo, scale)
+    ratio = photo.shape[1] / small.shape[1]
+    centre = (np.array(small.shape[1::-1]) - 1) / 2
+    for angle in TILTS:
+        turn = np.deg2rad(angle)
+        turned_size = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ small.shape[1::-1]
+        turned, to_small = _upright(small, centre, angle, 1.0, tuple(int(np.ceil(v)) for v in turned_size))
+        finds = [find for find in tools.boxes(turned, 1) if find[1] >= tools.confidence]
+        if finds:
+            return number_faces([_read(tools, photo, _turn_box(box, to_small, ratio), angle, score) for box, score in finds])
+    return []
+
+
+def _turn_box(box: np.ndarray, to_small: np.ndarray, ratio: float) -> np.ndarray:
+    """A box found in a turned copy -> the box of the same size about the same centre in the photo."""
+    centre = to_small[:, :2] @ np.array([box[0] + box[2], box[1] + box[3]]) / 2 + to_small[:, 2]
+    centre, half = (centre + 0.5) * ratio - 0.5, (box[2] - box[0] + box[3] - box[1]) / 4 * ratio
+    return np.concatenate([centre - half, centre + half])

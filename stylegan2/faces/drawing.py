@@ -1,0 +1,43 @@
+"""A picture that shows which faces were found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .landmarks import Face
+from .pictures import as_pictures
+
+COLOURS = ((255, 196, 0), (0, 200, 255), (255, 90, 150), (120, 220, 80), (190, 140, 255), (255, 140, 60))
+
+
+def draw(image, faces: Sequence[Face] | Sequence[Sequence[Face]], *, value_range: tuple[float, float] = (-1, 1)):
+    """``image`` with the box, number and 68 landmarks of every face, in the form that came in; RGB.
+
+    The numbers are places in ``faces``: what ``choose(..., by="left to right", index=n)`` takes. For a batch give a list for each frame.
+    """
+    pictures = as_pictures(image, "image", value_range)
+    per_frame = [faces] if pictures.single else faces
+    drawn = [_draw_one(pictures.rgb(i), found) for i, found in zip(range(len(pictures)), per_frame)]
+    return pictures.give_back(pictures.from_8bit(np.stack(drawn)))
+
+
+def _draw_one(photo: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+    image = Image.fromarray(photo)
+    pen = ImageDraw.Draw(image)
+    for number, face in enumerate(faces):
+        _draw_face(pen, face, number, COLOURS[number % len(COLOURS)], max(1, round(max(image.size) / 500)))
+    return np.asarray(image)
+
+
+def _draw_face(pen: ImageDraw.ImageDraw, face: Face, number: int, colour: tuple[int, int, int], thick: int) -> None:
+    pen.rectangle(face.box, outline=colour, width=thick)
+    for x, y in face.landmarks:
+        pen.ellipse((x - thick, y - thick, x + thick, y + thick), fill=colour)
+    font = ImageFont.load_default(max(12, face.extent / 5))
+    left, top = face.box[0], max(face.box[1], 0)
+    label = pen.textbbox((left, top), str(number), font=font)
+    pen.rectangle((label[0] - 2, label[1] - 2, label[2] + 2, label[3] + 2), fill=colour)
+    pen.text((left, top), str(number), font=font, fill=(0, 0, 0))

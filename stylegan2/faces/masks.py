@@ -1,0 +1,68 @@
+"""Where a pasted square counts: soft masks over the aligned square."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from .crop import Crop
+from .errors import FaceError
+from .filters import gaussian_blur, smoothstep
+
+SHAPES = ("face", "square")
+MASK_SIDE = 256
+JAW, BROWS = slice(0, 17), slice(17, 27)
+CHIN = 8
+# The outline of a face in the FFHQ square when no landmarks are known: (centre x, centre y, half width, half height), in sides.
+AVERAGE_FACE = (0.5, 0.53, 0.27, 0.39)
+
+
+def square_mask(crop: Crop, shape: str = "face", size: float = 1.0, softness: float = 0.15) -> torch.Tensor:
+    """A mask over the aligned square, ``[256, 256]`` float32 in 0..1, that falls to 0 at its edges.
+
+    ``shape`` "face" is the outline of the face (jaw, brows and forehead; an average one when the crop has no landmarks), "square" the whole
+    square. ``size`` scales the shape about its middle and ``softness`` is the width of the soft edge, both in share of the shape's height.
+    """
+    if shape not in SHAPES:
+        raise FaceError(f"The mask follows the {' or the '.join(SHAPES)}, not {shape!r}.")
+    if not 0 < size <= 3 or not 0 <= softness <= 1:
+        raise FaceError(
+            f"The size of the mask must lie in 0..3 and its softness in 0..1 (share of the face), not {size:g} and {softness:g}."
+        )
+    if shape == "square":
+        return _square(crop, size, softness)
+    outline = face_outline(crop)
+    middle, height = (outline.min(axis=0) + outline.max(axis=0)) / 2, float(np.ptp(outline[:, 1]))
+    drawn = _draw(middle + (outline - middle) * size)
+    soft = gaussian_blur(drawn[..., None], softness * height * MASK_SIDE / 3)[..., 0]
+    return torch.from_numpy(np.ascontiguousarray(soft)) * _square(crop, 1.0, min(softness, 0.1))
+
+
+def face_outline(crop: Crop) -> np.ndarray:
+    """A closed outline ``[n, 2]`` of the face in the square, 0..1: jaw and a forehead as high over the brows as half of brows to chin."""
+    if crop.landmarks is None:
+        x, y, half_width, half_height = AVERAGE_FACE
+        turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+        return np.stack([x + half_width * np.cos(turn), y + half_height * np.sin(turn)], axis=1)
+    points = crop.to_square(np.asarray(crop.landmarks))
+    brows = points[BROWS]
+    forehead = brows + 0.5 * (brows.mean(axis=0) - points[CHIN])
+    return np.concatenate([points[JAW], forehead[::-1]])
+
+
+def _draw(outline: np.ndarray, finer: int = 4) -> np.ndarray:
+    """A filled polygon, antialiased, ``[MASK_SIDE, MASK_SIDE]`` float32."""
+    image = Image.new("L", (MASK_SIDE * finer,) * 2)
+    ImageDraw.Draw(image).polygon([tuple(p) for p in (outline * MASK_SIDE * finer - 0.5).tolist()], fill=255)
+    return np.asarray(image.reduce(finer), dtype=np.float32) / 255
+
+
+def _square(crop: Crop, size: float, softness: float) -> torch.Tensor:
+    """1 in the middle, 0 from the edge on; a square that is the whole picture has no edge to hide."""
+    if crop.is_whole and size >= 1:
+        return torch.ones(MASK_SIDE, MASK_SIDE)
+    at = (torch.arange(MASK_SIDE) + 0.5) / MASK_SIDE
+    inside = min(size, 1.0) / 2 - (at - 0.5).abs() - 1 / MASK_SIDE
+    ramp = smoothstep(inside / max(softness * size, 1e-6))
+    return ramp[None, :] * ramp[:, None]

@@ -1,0 +1,312 @@
+"""Square -> photo: the closed-form inverse of the alignment, at the photo's own resolution and only inside the square."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .alignment import check_size, paired_count, sample
+from .crop import Crop
+from .errors import FaceError
+from .filters import blur, smoothstep
+from .masks import MASK_SIDE, square_mask
+from .pictures import Pictures, as_pictures, check_finite
+
+log = logging.getLogger(__name__)
+
+LUMA = (0.299, 0.587, 0.114)
+TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
+GHOST_SIDE = 256  # reconstruction errors are measured at this size
+GHOST_WINDOW = 0.025  # of the side: about half a mouth's height
+
+
+def paste(
+    photo,
+    square,
+    crop: Crop | Sequence[Crop],
+    *,
+    reconstruction=None,
+    mask: str = "face",
+    size: float = 1.0,
+    softness: float = 0.15,
+    limit=None,
+    colour_match: bool = False,
+    ghost_limit: float | None = 0.06,
+    value_range: tuple[float, float] = (-1, 1),
+):
+    """Put an edited ``square`` back where its ``crop`` came from: ``photo, mask``.
+
+    With ``reconstruction`` (the square that the unedited code gives) the *difference* that the edit makes is added to the photo: where
+    square and reconstruction agree the photo stays as it is, bit for bit. Without it the square replaces the photo.
+
+    ``photo``, ``square`` and ``reconstruction`` are pictures or batches in any form ``align`` takes; floats span ``value_range``. One of
+    anything stands for all frames. ``mask`` is "face" or "square", with its ``size`` and ``softness`` in share of the face
+    (``square_mask``); ``limit [H, W]`` or ``[N, H, W]`` in 0..1 multiplies it. ``colour_match`` gives the square the photo's mean and
+    contrast, one correction for the whole batch. ``ghost_limit`` is the local reconstruction error, in share of the value range, from
+    which on the difference gives way to replacement where the edit acts (``reconstruction_error``); None never does.
+
+    Returns photos in the form, dtype and channels of ``photo`` (alpha untouched) and the mask ``[N, H, W]`` float32 in 0..1, N being 1
+    when all frames share it; ``[H, W]`` for a single photo. Outside the mask nothing changes. Raises FaceError for a crop of another
+    photo size, for batches that do not match, and for values that are not numbers.
+    """
+    photos = as_pictures(photo, "photo", value_range)
+    crops = [crop] if isinstance(crop, Crop) else list(crop)
+    edits = _squares(square, "square", photos, value_range)
+    bases = None if reconstruction is None else _squares(reconstruction, "reconstruction", photos, value_range)
+    limits = None if limit is None else _limits(limit, photos)
+    count = _count(photos, edits, bases, crops, limits)
+    masks = [square_mask(one, mask, size, softness).to(edits.device) for one in crops]
+    if colour_match:
+        edits, bases = _match_colours(photos, edits, bases, crops, masks)
+    ghosts = None if bases is None or ghost_limit is None else _Ghosts(photos, bases, crops, masks, ghost_limit)
+
+    out = photos.frames.new_empty(count, *photos.frames.shape[1:])
+    coverage = torch.zeros(max(len(crops), 1 if limits is None else len(limits)), *out.shape[2:], device=out.device)
+    for i in range(count):
+        source = photos.frames[i % len(photos)]
+        check_finite(_inside(source, crops[i % len(crops)])[None], f"photo (frame {i})")
+        added, kept_out = _layers(edits[i % len(edits)], None if bases is None else bases[i % len(bases)], ghosts, i)
+        out[i] = source
+        limit_i = None if limits is None else limits[i % len(limits)]
+        _blend(out[i], coverage[i % len(coverage)], added, kept_out, crops[i % len(crops)], masks[i % len(crops)], limit_i, photos)
+    single = photos.single and count == 1
+    return photos.give_back(out, single), _give_back_mask(coverage, photos, single)
+
+
+def reconstruction_error(photo, reconstruction, crop: Crop | Sequence[Crop], *, value_range: tuple[float, float] = (-1, 1)) -> np.ndarray:
+    """How far a reconstruction is from the photo in the face, ``[N]`` in share of the value range: 0.06 and more shows as ghosts.
+
+    The error that counts is that of shapes: the local standard deviation of photo minus reconstruction in windows of a fortieth of the
+    side. An even difference in colour cancels in difference mode and does not count.
+    """
+    photos = as_pictures(photo, "photo", value_range)
+    crops = [crop] if isinstance(crop, Crop) else list(crop)
+    bases = _squares(reconstruction, "reconstruction", photos, value_range)
+    count = _count(photos, bases, None, crops, None)
+    masks = [square_mask(one) for one in crops]
+    ghosts = _Ghosts(photos, bases, crops, masks, limit=float("inf"))
+    return np.array([ghosts.figure(i) for i in range(count)])
+
+
+def _squares(value, name: str, photos: Pictures, value_range) -> torch.Tensor:
+    """Squares as floats ``[N, C, S, S]`` in the range, channels and place of the photos."""
+    pictures = as_pictures(value, name, value_range)
+    check_finite(pictures.frames, name)
+    if pictures.size[0] != pictures.size[1]:
+        raise FaceError(f"{name} must be square, and it is {pictures.size[0]} x {pictures.size[1]} px.")
+    frames = pictures.frames[:, :3].to(photos.frames.device).float()
+    if (pictures.low, pictures.high) != (photos.low, photos.high):
+        frames = (frames - pictures.low) / (pictures.high - pictures.low) * (photos.high - photos.low) + photos.low
+    return _channels(frames, photos)
+
+
+def _channels(frames: torch.Tensor, photos: Pictures) -> torch.Tensor:
+    """Colour for colour photos, grey for grey ones."""
+    channels = min(photos.frames.shape[1], 3)
+    if frames.shape[1] == channels:
+        return frames
+    if channels == 3:
+        return frames.expand(-1, 3, -1, -1)
+    return (frames * frames.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+
+
+def _limits(limit, photos: Pictures) -> torch.Tensor:
+    limits = torch.as_tensor(limit, device=photos.frames.device).float()
+    limits = limits[None] if limits.ndim == 2 else limits
+    if limits.ndim != 3 or tuple(limits.shape[:0:-1]) != photos.size:
+        shape = list(limits.shape)
+        raise FaceError(
+            f"The limiting mask must be as large as the photo, {photos.size[0]} x {photos.size[1]} px, and its shape is {shape}."
+        )
+    check_finite(limits, "The limiting mask")
+    return limits.clamp(0, 1)
+
+
+def _count(photos, edits, bases, crops, limits) -> int:
+    if not crops:
+        raise FaceError("crop is an empty batch: align the photo first.")
+    for one in crops:
+        check_size(one, photos.size, "photo")
+    if bases is not None and bases.shape[1:] != edits.shape[1:]:
+        raise FaceError(f"square is {edits.shape[-1]} px wide and reconstruction {bases.shape[-1]} px: synthesize both with one generator.")
+    count = paired_count(len(photos), len(edits), "photo", "square")
+    for name, other in (("crop", crops), ("reconstruction", bases), ("limit", limits)):
+        count = count if other is None else paired_count(count, len(other), "The batch", name)
+    return count
+
+
+def _give_back_mask(coverage: torch.Tensor, photos: Pictures, single: bool):
+    coverage = coverage[0] if single else coverage
+    return coverage if photos.form == "tensor" else coverage.cpu().numpy()
+
+
+def _inside(frame: torch.Tensor, crop: Crop) -> torch.Tensor:
+    left, top, right, bottom = crop.box()
+    return frame[:3, top:bottom, left:right]
+
+
+def _layers(edit: torch.Tensor, base: torch.Tensor | None, ghosts: _Ghosts | None, i: int):
+    """What to add to the photo ``[C, S, S]``, and the share of the photo to take out: 0, 1 or a map ``[s, s]``."""
+    if base is None:
+        return edit, 1.0
+    change = edit - base
+    if ghosts is None:
+        return change, 0.0
+    return ghosts.resolve(change, base, i)
+
+
+class _Ghosts:
+    """Where adding a difference would leave a double image: a poor reconstruction under a strong edit."""
+
+    def __init__(self, photos: Pictures, bases: torch.Tensor, crops: Sequence[Crop], masks: Sequence[torch.Tensor], limit: float):
+        self.photos, self.bases, self.crops, self.masks, self.limit = photos, bases, crops, masks, limit
+        self.side = min(GHOST_SIDE, bases.shape[-1])
+        self.measured = {}
+
+    def resolve(self, change: torch.Tensor, base: torch.Tensor, i: int):
+        """Pure difference where the reconstruction is good or nothing changes; elsewhere the edited square in the photo's colours."""
+        offset, error = self.measure(i)
+        active = smoothstep(self._window(self._small(change).abs().mean(0)) / self._span(0.02))
+        weight = smoothstep(error / self._span(self.limit) - 1) * active  # [s, s]
+        if not weight.any():
+            return change, 0.0
+        weight_full, offset_full = (F.interpolate(m[None], size=base.shape[-2:], mode="bilinear")[0] for m in (weight[None], offset))
+        return change + weight_full * (base - offset_full), weight
+
+    def measure(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Smooth colour offset ``[C, s, s]`` of the reconstruction, and its local error of shapes ``[s, s]``; once for equal frames."""
+        key = tuple(i % len(group) for group in (self.photos, self.bases, self.crops))
+        if key not in self.measured:
+            photo, base, crop = key
+            own = _channels(sample(self.photos.frames[photo, :3][None], [self.crops[crop]], self.side), self.photos)[0]
+            error = self._small(self.bases[base]) - own
+            offset = self._window(error)
+            self.measured = {key: (offset, self._window((error - offset).square()).mean(0).sqrt())}
+            self._warn(i)
+        return self.measured[key]
+
+    def figure(self, i: int) -> float:
+        """Mean error of shapes under the mask, in share of the value range."""
+        _, error = self.measure(i)
+        mask = F.interpolate(self.masks[i % len(self.masks)][None, None], size=error.shape, mode="area")[0, 0].to(error.device)
+        return float((error * mask).sum() / mask.sum().clamp(min=1e-6) / self._span(1.0))
+
+    def _warn(self, i: int) -> None:
+        if (figure := self.figure(i)) > self.limit:
+            log.warning(
+                "Frame %d: the reconstruction differs from the photo by %.1f %% of the value range in the face (over %.1f %% ghosts show); "
+                "the edited square replaces the photo there. Invert with more steps, or choose another inverter.",
+                i,
+                100 * figure,
+                100 * self.limit,
+            )
+
+    def _span(self, share: float) -> float:
+        return share * (self.photos.high - self.photos.low)
+
+    def _small(self, square: torch.Tensor) -> torch.Tensor:
+        return square if square.shape[-1] == self.side else F.interpolate(square[None], size=(self.side,) * 2, mode="area")[0]
+
+    def _window(self, image: torch.Tensor) -> torch.Tensor:
+        flat = image if image.ndim == 3 else image[None]
+        return blur(flat[None], GHOST_WINDOW * self.side)[0].view_as(image)
+
+
+def _match_colours(photos: Pictures, edits, bases, crops, masks):
+    """Mean and deviation of each channel under the mask, moved to the photo's; pooled over the batch, so that a clip does not flicker."""
+    side = min(MASK_SIDE, edits.shape[-1])
+    wanted = torch.cat(
+        [sample(photos.frames[i % len(photos), :3][None], [crops[i % len(crops)]], side) for i in range(max(len(photos), len(crops)))]
+    )
+    given = F.interpolate(edits if bases is None else bases, size=(side, side), mode="area")
+    weight = F.interpolate(torch.stack(masks)[:, None], size=(side, side), mode="area").mean(0)
+    mean, deviation = _moments(given, weight)
+    wanted_mean, wanted_deviation = _moments(_channels(wanted, photos), weight)
+    gain = (wanted_deviation / deviation.clamp(min=1e-6)).clamp(0.5, 2)
+    matched = [None if squares is None else (squares - mean) * gain + wanted_mean for squares in (edits, bases)]
+    return matched[0], matched[1]
+
+
+def _moments(images: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    total = weight.sum().clamp(min=1e-6) * len(images)
+    mean = (images * weight).sum((0, 2, 3), keepdim=True) / total
+    return mean, ((images - mean).square() * weight).sum((0, 2, 3), keepdim=True).div(total).sqrt()
+
+
+def _blend(target, coverage, added, kept_out, crop: Crop, mask, limit, photos: Pictures) -> None:
+    """Write ``target + mask * (added - kept_out * target)`` into ``target [C, H, W]`` and the mask into ``coverage [H, W]``, by tiles."""
+    added = _fit(added[None], crop.length)
+    left, top, right, bottom = crop.box()
+    rows = max(1, TILE // max(right - left, 1))
+    for start in range(top, bottom, rows):
+        tile = (slice(start, min(start + rows, bottom)), slice(left, right))
+        grid, inside = _grid(crop, tile, target.device)
+        soft = _look_up(mask, grid) * inside
+        if limit is not None:
+            soft = soft * limit[tile]
+        coverage[tile] = soft
+        own = target[(slice(0, added.shape[1]), *tile)]
+        own.copy_(
+            photos.cast(_mix(own, _warp(added, grid), kept_out if isinstance(kept_out, float) else _look_up(kept_out, grid), soft, photos))
+        )
+
+
+def _mix(own, added, kept_out, soft, photos: Pictures) -> torch.Tensor:
+    own = own.float()
+    mixed = own + soft * (added - kept_out * own)
+    # A photo may hold values beyond black and white: those that do not change must not be clipped.
+    return torch.minimum(torch.maximum(mixed, own.clamp(max=photos.low)), own.clamp(min=photos.high))
+
+
+def _fit(square: torch.Tensor, length: float) -> torch.Tensor:
+    """Bring a square at least as fine as the photo to twice the photo's grid, free of what that grid cannot hold."""
+    if square.shape[-1] < length:
+        return square
+    side = int(np.ceil(2 * length))
+    finer = side < square.shape[-1]
+    square = F.interpolate(square, size=(side, side), mode="bicubic", antialias=finer)
+    kernel = torch.tensor(_inverse_kernel(), dtype=square.dtype, device=square.device)
+    planes = F.pad(square.transpose(0, 1), (len(kernel) // 2,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(planes, kernel[None, None, None]), kernel[None, None, :, None]).transpose(0, 1)
+
+
+@functools.cache
+def _inverse_kernel(reach: int = 6) -> tuple[float, ...]:
+    """Low-pass at the photo's resolution that undoes the bilinear sampling of the alignment, as taps on a grid twice as fine.
+
+    Alignment convolves with a triangle (spectrum sinc^2). Followed by this filter it becomes Keys' cubic kernel (a = -1/2), which is 1 at
+    its own pixel and 0 at all others: aligning and pasting back is the identity up to resampling, and nothing beyond the photo's grid
+    passes.
+    """
+    fine, points = 64, 512
+    x = np.abs(np.arange(-2 * fine, 2 * fine + 1) / fine)
+    cubic = np.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2)
+    frequency = np.fft.rfftfreq(points, 0.5)  # cycles per photo pixel, 0..1
+    spectrum = np.cos(2 * np.pi * frequency[:, None] * x) @ cubic / fine / np.maximum(np.sinc(frequency) ** 2, 1e-3)
+    taps = np.roll(np.fft.irfft(spectrum), reach)[: 2 * reach + 1] * np.sqrt(np.hanning(2 * reach + 3)[1:-1])
+    return tuple((taps / taps.sum()).tolist())
+
+
+def _grid(crop: Crop, tile, device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions of photo pixels in the square, -1..1 ``[1, h, w, 2]``, and which of them lie inside ``[h, w]``."""
+    rows, columns = (np.arange(part.start, part.stop, dtype=np.float64) for part in tile)
+    origin = crop.to_square(np.zeros(2))
+    along, down = crop.to_square(np.array([1.0, 0.0])) - origin, crop.to_square(np.array([0.0, 1.0])) - origin
+    x = torch.from_numpy(2 * (columns[:, None] * along + origin) - 1).float().to(device)  # [w, 2]
+    y = torch.from_numpy(2 * rows[:, None] * down).float().to(device)  # [h, 2]
+    grid = x[None, :] + y[:, None]
+    return grid[None], (grid.abs() <= 1).all(-1)
+
+
+def _warp(square: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    return F.grid_sample(square, grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
+
+
+def _look_up(plane: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """A smooth plane ``[s, s]`` over the square, read at ``grid``: ``[h, w]``."""
+    return F.grid_sample(plane[None, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
