@@ -70,6 +70,17 @@ def _header(raw: str | None, kind: str, path: Path) -> dict:
     return header
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is a ``.safetensors`` with a header of micromotion, of whatever kind; damaged ones that end so count as ours."""
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return True
+
+
 def take(header: dict, checks: dict[str, Check], path: Path) -> dict:
     """The known fields of a header, each checked; unknown fields are left, absent ones keep their defaults."""
     fields = {}

@@ -1,6 +1,8 @@
 """Anchors: codes known to show degrees of a motion, from text or from video."""
 
 from .base import Anchors, pool
+from .degrees import DEGREES
 from .scorer import Scorer, load_scorer
+from .text import Weights, draw_faces, text_anchors
 
-__all__ = ["Anchors", "Scorer", "load_scorer", "pool"]
+__all__ = ["DEGREES", "Anchors", "Scorer", "Weights", "draw_faces", "load_scorer", "pool", "text_anchors"]

@@ -119,12 +119,25 @@ def save_scorer(model: nn.Module, config: dict, path: str | Path, *, dtype: torc
     files.write(path, KIND, {"config": config}, tensors)
 
 
-def load_scorer(path_or_name: str | Path) -> Scorer:
-    """Load a scorer: a native ``.safetensors`` file."""
+def load_scorer(path_or_name: str | Path, architecture: str | None = None, *, normalize: bool | None = None) -> Scorer:
+    """Load a scorer from a file, or by the name of an open_clip model that was downloaded before.
+
+    A file is a native ``.safetensors``, or weights of any open_clip model, whose ``architecture`` is its name there (None: recognised);
+    a name is ``"MODEL"`` or ``"MODEL/TAG"``, for example ``"ViT-B-32-quickgelu/openai"``. ``normalize`` gives pictures CLIP's mean and
+    standard deviation (None: as the file says; open_clip models: no, as published). Nothing is downloaded. Errors: SubspaceError.
+    """
+    from . import open_clip_models
+
     path = Path(path_or_name)
     if not path.is_file():
-        raise SubspaceError(f"There is no scorer file {str(path)!r}; give the path of a scorer.")
-    return load_native(path)
+        if path.suffix in (".safetensors", ".pt", ".pth", ".bin"):
+            raise SubspaceError(f"There is no scorer file {str(path)!r}; check the path.")
+        return open_clip_models.load_named(str(path_or_name), normalize=bool(normalize))
+    if architecture is None and files.is_ours(path):
+        scorer = load_native(path)
+        scorer.normalize = scorer.normalize if normalize is None else normalize
+        return scorer
+    return open_clip_models.load_file(path, architecture, normalize=bool(normalize))
 
 
 def load_native(path: Path) -> Scorer:

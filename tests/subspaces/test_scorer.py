@@ -126,3 +126,119 @@ def test_bad_files_get_one_sentence(file, tmp_path):
 def test_another_kind_of_file_or_a_wrong_configuration_gets_one_sentence(file, tmp_path, changes, words):
     with pytest.raises(SubspaceError, match=words):
         load_scorer(rewritten(file, tmp_path, **changes))
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory):
+    """A tiny model under a name of its own in open_clip's list, with a quick-gelu twin, and its weights in a file."""
+    import open_clip
+
+    folder = tmp_path_factory.mktemp("open_clip")
+    config = {k: v for k, v in TINY.items() if k not in ("merges", "normalize")}
+    config["text_cfg"] = {**config["text_cfg"], "vocab_size": 49408, "context_length": 77}
+    for name, quick in {"tiny-test": False, "tiny-test-quickgelu": True}.items():
+        (folder / f"{name}.json").write_text(json.dumps({**config, "quick_gelu": quick}))
+        open_clip.add_model_config(folder / f"{name}.json")
+    torch.manual_seed(0)
+    model = open_clip.CLIP(**config).eval()
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, str(folder / "weights.safetensors"))
+    return folder, model
+
+
+@pytest.mark.parametrize("name", ["tiny-test.safetensors", "somebody-laion.safetensors", "tiny-test.pt"])
+def test_an_open_clip_model_is_recognised_by_its_tensors(registered, tmp_path, name):
+    folder, model = registered
+    path = tmp_path / name
+    if name.endswith(".pt"):
+        torch.save({"state_dict": model.state_dict()}, path)
+    else:
+        path.write_bytes((folder / "weights.safetensors").read_bytes())
+    scorer, images = load_scorer(path), torch.rand(2, 3, 16, 16) * 2 - 1
+    assert scorer.name == "tiny-test"
+    assert torch.allclose(scorer.encode_images(images), model.encode_image(images, normalize=True), atol=1e-6)
+    assert scorer.encode_texts(["a smile"]).shape == (1, 16)
+
+
+def test_the_activation_follows_the_name_or_the_argument(registered, tmp_path):
+    folder, model = registered
+    (tmp_path / "openai.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
+    assert load_scorer(tmp_path / "openai.safetensors").name == "tiny-test-quickgelu"
+    assert load_scorer(folder / "weights.safetensors", "tiny-test-quickgelu").name == "tiny-test-quickgelu"
+    with pytest.raises(SubspaceError, match="tiny-test or tiny-test-quickgelu"):
+        load_scorer(folder / "weights.safetensors")
+
+
+def test_a_name_finds_what_is_downloaded_and_nothing_else(registered, monkeypatch, tmp_path):
+    import open_clip
+
+    folder, _ = registered
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda model: ["openai", "other"])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda m, t: {"url": f"https://nowhere/{'0' * 64}/weights.safetensors"})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SubspaceError, match="nothing is downloaded unasked"):
+        load_scorer("tiny-test/openai")
+    cache = tmp_path / ".cache" / "clip"
+    cache.mkdir(parents=True)
+    (cache / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
+    assert load_scorer("tiny-test").name == "tiny-test"
+    with pytest.raises(SubspaceError, match="choose one of openai, other"):
+        load_scorer("tiny-test/mine")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+def test_a_script_is_run_only_when_it_is_openais(registered, monkeypatch, tmp_path):
+    import hashlib
+
+    import open_clip
+
+    class Holder(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.visual = torch.nn.Module()
+            for name, value in model.state_dict().items():
+                *folders, last = name.split(".")
+                place = self
+                for folder in folders:
+                    if not hasattr(place, folder):
+                        place.add_module(folder, torch.nn.Module())
+                    place = getattr(place, folder)
+                place.register_buffer(last, value)
+
+    path = tmp_path / "ViT-tiny.pt"
+    torch.jit.save(torch.jit.script(Holder(registered[1])), str(path))
+    with pytest.raises(SubspaceError, match="none of OpenAI's"):
+        load_scorer(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(open_clip, "list_pretrained_models_by_tag", lambda tag: ["tiny-test-quickgelu", "tiny-test"])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda m, t: {"url": f"https://nowhere/{digest}/ViT-tiny.pt"})
+    assert load_scorer(path).name == "tiny-test-quickgelu"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no-such-model", "no file and no open_clip model"),
+        ("ViT-B-16-SigLIP/webli", "not on this machine"),
+    ],
+)
+def test_unknown_names_get_one_sentence(name, words):
+    with pytest.raises(SubspaceError, match=words):
+        load_scorer(name)
+
+
+def test_foreign_weights_get_one_sentence(tmp_path, registered):
+    strange = tmp_path / "strange.safetensors"
+    save_file({"a": torch.zeros(3)}, str(strange))
+    with pytest.raises(SubspaceError, match="fit no open_clip model"):
+        load_scorer(strange)
+    with pytest.raises(SubspaceError, match="does not hold the weights of tiny-test"):
+        load_scorer(strange, "tiny-test")
+    with pytest.raises(SubspaceError, match="no model 'mystery'"):
+        load_scorer(strange, "mystery")
+    with pytest.raises(SubspaceError, match="HF_HUB_OFFLINE"):
+        load_scorer(strange, "ViT-B-16-SigLIP")
+    import pickle
+
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(print))
+    with pytest.raises(SubspaceError, match="without executing"):
+        load_scorer(tmp_path / "evil.pt")

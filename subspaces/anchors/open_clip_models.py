@@ -1,0 +1,179 @@
+"""Any open_clip model as a scorer, from a local file or from what is already downloaded; never from the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from ..errors import SubspaceError
+from .scorer import Scorer, import_open_clip
+
+EXAMPLE = "ViT-B-32-quickgelu"
+CACHED_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+QUICK_GELU_HINTS = ("quickgelu", "openai")
+BLOCK = 1 << 22
+Shapes = dict[str, tuple[int, ...]]
+
+
+def load_named(name: str, *, normalize: bool = False) -> Scorer:
+    """Load ``"MODEL"`` or ``"MODEL/TAG"`` (``"ViT-B-32-quickgelu/openai"``) from what open_clip has downloaded before."""
+    open_clip = import_open_clip()
+    model, _, tag = name.partition("/")
+    if model not in open_clip.list_models():
+        raise SubspaceError(
+            f"There is no file and no open_clip model {name!r}; give the path of a scorer, or a name such as {EXAMPLE}/openai."
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if tag and tag not in tags:
+        raise SubspaceError(f"open_clip knows no weights {tag!r} of {model}; choose one of {', '.join(tags)}.")
+    for candidate in [tag] if tag else sorted(tags, key=lambda t: t != "openai"):
+        path = cached_file(open_clip.get_pretrained_cfg(model, candidate))
+        if path is not None:
+            return load_file(path, model, normalize=normalize)
+    raise SubspaceError(
+        f"The weights of {name} are not on this machine, and nothing is downloaded unasked; fetch them once with"
+        f" `python -c \"import open_clip; open_clip.create_model('{model}', '{tag or (tags or [''])[0]}')\"`, or give a file."
+    )
+
+
+def load_file(path: Path, architecture: str | None = None, *, normalize: bool = False) -> Scorer:
+    """Load an open_clip model's weights from a file; ``architecture`` None: recognised by its tensors."""
+    open_clip = import_open_clip()
+    script = is_script(path)
+    if script:
+        architecture = openai_model(path)
+    architecture = architecture or recognise(path)
+    config = open_clip.get_model_config(architecture)
+    if config is None:
+        raise SubspaceError(f"open_clip has no model {architecture!r}; choose one of its names, for example {EXAMPLE}.")
+    _refuse_network(config, architecture)
+    with torch.inference_mode(False):
+        model = _read_script(path, config) if script else _read_weights(path, architecture)
+    size = model.visual.image_size
+    tokenize = open_clip.get_tokenizer(architecture)
+    return Scorer(model, tokenize, size if isinstance(size, int) else size[0], normalize=normalize, name=architecture)
+
+
+def cached_file(weights: dict) -> Path | None:
+    """Where open_clip's downloads of these weights lie, or None."""
+    url = weights.get("url") or ""
+    path = Path(os.path.expanduser("~/.cache/clip")) / url.rpartition("/")[2]
+    if url and path.is_file():
+        return path
+    repository, _, file = (weights.get("hf_hub") or "").rpartition("/")
+    if not repository:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, name) for name in ([file] if file else CACHED_NAMES))
+    return next((Path(f) for f in found if isinstance(f, str)), None)
+
+
+def recognise(path: Path) -> str:
+    """The open_clip model whose tensors a file holds.
+
+    Models that differ only in their activation cannot be told apart by tensors: a name with "openai" or "quickgelu" in it decides for
+    the quick one, "laion" or "datacomp" for the other.
+    """
+    open_clip = import_open_clip()
+    shapes = _read_shapes(path)
+    own = _signature(shapes)
+    names = [n for n in open_clip.list_models() if own is not None and _config_signature(open_clip.get_model_config(n)) == own]
+    stem = path.stem.lower()
+    quick = any(hint in stem for hint in QUICK_GELU_HINTS)
+    if len(names) > 1 and (quick or "laion" in stem or "datacomp" in stem):
+        names = [n for n in names if bool(open_clip.get_model_config(n).get("quick_gelu")) == quick] or names
+    named = [n for n in names if stem.startswith(n.lower())]
+    if len(names) != 1 and named:
+        names = [max(named, key=len)]
+    if len(names) == 1:
+        return names[0]
+    choices = f"it may be {' or '.join(names)}" if names else "its tensors fit no open_clip model that can be recognised"
+    raise SubspaceError(f"{path.name} does not say which model it is: {choices}; put the model's name first in the file's name.")
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, as OpenAI published CLIP."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def openai_model(path: Path) -> str:
+    """The model of one of OpenAI's own files, by its SHA-256, which their addresses contain; any other script is refused."""
+    open_clip = import_open_clip()
+    names = open_clip.list_pretrained_models_by_tag("openai")
+    digests = {open_clip.get_pretrained_cfg(n, "openai").get("url", "//").split("/")[-2]: n for n in sorted(names, key=len)}
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    if digest.hexdigest() not in digests:
+        raise SubspaceError(f"{path.name} is a TorchScript program that is none of OpenAI's CLIP files; give its weights as .safetensors.")
+    return digests[digest.hexdigest()]
+
+
+def _read_script(path: Path, config: dict) -> nn.Module:
+    state = torch.jit.load(str(path), map_location="cpu").state_dict()
+    model = import_open_clip().CLIP(**config)
+    model.load_state_dict({k: v.float() for k, v in state.items() if k not in ("input_resolution", "context_length", "vocab_size")})
+    return model
+
+
+def _read_weights(path: Path, architecture: str) -> nn.Module:
+    try:
+        return import_open_clip().create_model(architecture, pretrained=str(path))
+    except (RuntimeError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
+        raise SubspaceError(f"{path.name} does not hold the weights of {architecture}; name the model it was saved from.") from error
+
+
+def _read_shapes(path: Path) -> Shapes:
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="pt") as file:
+                return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = state.get("state_dict", state)
+        return {k.removeprefix("module."): tuple(v.shape) for k, v in state.items() if hasattr(v, "shape")}
+    except (RuntimeError, ValueError, AttributeError, OSError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise SubspaceError(f"{path.name} is no file of weights that can be read without executing it; give .safetensors.") from error
+
+
+def _signature(shapes: Shapes) -> tuple | None:
+    """What tells vision transformers with a plain text transformer apart, read from tensors."""
+    shapes = {k.removeprefix("text."): v for k, v in shapes.items()}
+    try:
+        width, _, patch, _ = shapes["visual.conv1.weight"]
+        positions = shapes["visual.positional_embedding"][0]
+        blocks = ("visual.transformer.resblocks.", "transformer.resblocks.")
+        depths = [1 + max(int(k[len(b) :].split(".")[0]) for k in shapes if k.startswith(b)) for b in blocks]
+        return (width, patch, positions, depths[0], *shapes["token_embedding.weight"], depths[1], shapes["text_projection"][-1])
+    except (KeyError, ValueError):
+        return None
+
+
+def _config_signature(config: dict) -> tuple | None:
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if "timm_model_name" in vision or "hf_model_name" in text or not isinstance(vision.get("layers"), int):
+        return None
+    size, patch = vision.get("image_size", 224), vision.get("patch_size", 16)
+    positions = (size // patch) ** 2 + 1 if isinstance(size, int) else None
+    words = (text.get("vocab_size", 49408), text.get("width", 512), text.get("layers", 12))
+    return (vision.get("width", 768), patch, positions, vision["layers"], *words, config["embed_dim"])
+
+
+def _refuse_network(config: dict, architecture: str) -> None:
+    foreign = {"hf_model_name", "hf_tokenizer_name"} & set(config["text_cfg"])
+    if foreign and os.environ.get("HF_HUB_OFFLINE", "") not in ("1", "ON", "YES", "TRUE"):
+        raise SubspaceError(
+            f"{architecture} needs a tokenizer from Hugging Face beside its weights; set HF_HUB_OFFLINE=1 if it is downloaded, or"
+            f" choose a CLIP model such as {EXAMPLE}."
+        )

@@ -1,0 +1,270 @@
+"""Text anchors: codes optimised until their pictures fit a sentence, degree by degree (Wu et al. 2024, after StyleCLIP's optimiser).
+
+Every degree is optimised by itself from the code of the same face. All degrees and faces share one batch: the loss is a sum and Adam
+works coordinate by coordinate, so each anchor takes the same path as it would alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...stylegan2.generator import Generator
+from ...stylegan2.inversion.optimize import default_batch
+from ...stylegan2.inversion.scope import frozen, gradients, plain
+from .. import files
+from ..errors import SubspaceError
+from ..layers import layer_mask, parse_layers
+from .base import Anchors
+from .degrees import fill, parse_degrees
+from .scorer import Scorer
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int, "torch.Tensor | None"], None]
+RAMP_UP, RAMP_DOWN = 0.05, 0.25
+PRIOR_SAMPLES = 4096
+STATE = "text-anchors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each term of the loss counts beside 1 - cosine: ``l2`` the squared distance from the start, ``identity`` 1 - cosine of the
+    identity network, ``prior`` the mean squared distance from the start in units of the spread of W along its own axes (0 as
+    published; it keeps small generators away from codes they never draw)."""
+
+    l2: float = 0.008
+    identity: float = 0.005
+    prior: float = 0.0
+
+
+def text_anchors(
+    generator: Generator,
+    scorer: Scorer,
+    template: str,
+    *,
+    degrees: Sequence[str | float] | None = None,
+    seeds: int | Iterable[int] = (0,),
+    start: torch.Tensor | None = None,
+    negative: str = "",
+    neutral: str = "",
+    steps: int = 40,
+    lr: float = 0.1,
+    truncation: float = 0.7,
+    weights: Weights = Weights(),
+    identity: nn.Module | Callable | None = None,
+    layers: str | Iterable[int] | None = None,
+    batch: int | None = None,
+    state: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Anchors:
+    """Find anchors of the motion that ``template`` names ("a person with {degree} smile").
+
+    ``degrees``: words, percentages or numbers (None: "no", "10%" to "100%"). ``seeds``: one face each, drawn at ``truncation`` (psi); or
+    ``start``: codes ``[G, L, D]`` to begin from. ``negative``: a second template for the opposite motion ("a person with {degree}
+    frown"), whose degrees count below 0. ``neutral``: a sentence that every picture fits ("a person"); only what a degree adds to it
+    is asked for. ``identity``: a network with ``embed(images) -> unit vectors``, or such a function. ``layers``: rows to
+    move (see ``parse_layers``). ``lr`` follows the published ramp.
+
+    ``batch`` anchors are optimised at once (None: by memory; halved when memory runs out). Finished ones are kept in the file
+    ``state``, from which the same call goes on after it was cancelled. ``progress(done, total, pictures)`` counts anchor steps,
+    comes once per step and may raise to cancel. The same seeds give the same anchors; neither network is changed; works under
+    ``torch.inference_mode``. Errors: a template without ``{degree}``, bad degrees, no seeds, an optimisation that diverges.
+    """
+    task = _Task(template, negative, neutral, degrees)
+    _check_numbers(steps, lr)
+    seeds = (seeds,) if isinstance(seeds, int) else tuple(seeds)
+    start = draw_faces(generator, seeds, truncation) if start is None else _checked_start(generator, start)
+    rows = parse_layers(layers, generator.num_layers)
+    parameters = {**_record(weights, identity), "steps": steps, "lr": lr, "neutral": neutral, "negative": negative, "scorer": scorer.name}
+    parameters |= {"layers": list(rows), **({"seeds": list(seeds), "truncation": truncation} if len(seeds) == len(start) else {})}
+    with gradients(generator.w_avg.device):
+        optimiser = _Optimiser(generator, scorer, task, start, weights, identity, rows, steps, lr)
+        store = _Store(state, optimiser.key(parameters), len(optimiser), start.shape[1:])
+        codes = _run(optimiser, store, batch or default_batch(generator), progress)
+    return Anchors(
+        codes=codes,
+        degrees=torch.tensor(task.values).repeat(len(start)),
+        group=torch.arange(len(start)).repeat_interleave(len(task)),
+        start=start,
+        template=template,
+        fingerprint=generator.fingerprint,
+        source="text",
+        labels=task.labels * len(start),
+        parameters=parameters,
+    )
+
+
+def draw_faces(generator: Generator, seeds: Sequence[int], truncation: float = 0.7) -> torch.Tensor:
+    """Codes ``[G, L, D]`` of random faces, on the CPU; a seed names the same face on every machine."""
+    if not seeds:
+        raise SubspaceError("There are no seeds; give at least one, each is a face the anchors are made from.")
+    size = generator.architecture.z_dim
+    z = torch.cat([torch.randn(1, size, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
+    with torch.no_grad():
+        return plain(generator.map(z.to(generator.w_avg.device), truncation), torch.device("cpu"))
+
+
+def learning_rate(t: float) -> float:
+    """The published ramp at ``t`` from 0 to 1: up over the first twentieth, a cosine down over the last quarter."""
+    return min(1.0, t / RAMP_UP) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN)))
+
+
+class _Task:
+    """Sentences with their degree words and values, for one face."""
+
+    def __init__(self, template: str, negative: str, neutral: str, degrees):
+        words, values = parse_degrees(degrees)
+        self.sentences = [fill(template, w) for w in words]
+        self.labels, self.values, self.neutral = words, values, neutral
+        if negative:
+            pairs = [(w, v) for w, v in zip(words, values) if v > 0]
+            self.sentences += [fill(negative, w) for w, _ in pairs]
+            self.labels += tuple(f"-{w}" for w, _ in pairs)
+            self.values += tuple(-v for _, v in pairs)
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+
+class _Optimiser:
+    """The optimisation of any subset of the anchors; anchor ``a`` is degree ``a % T`` of face ``a // T``."""
+
+    def __init__(self, generator, scorer, task: _Task, start, weights: Weights, identity, rows, steps: int, lr: float):
+        device = generator.w_avg.device
+        self.fingerprint = generator.fingerprint
+        self.generator, self.scorer = frozen(generator), _frozen(scorer)
+        self.task, self.weights, self.steps, self.lr = task, weights, steps, lr
+        self.start = start.to(device).repeat_interleave(len(task), 0)  # [A, L, D]
+        self.mask = layer_mask(rows, generator.num_layers).to(device)
+        with torch.no_grad():
+            self.texts = self._text_features().repeat(len(start), 1).to(device)  # [A, E]
+            self.embed = getattr(_frozen(identity), "embed", identity) if weights.identity else None
+            self.faces = None if self.embed is None else self._face_features(start.to(device))
+            self.whitening = prior_whitening(self.generator) if weights.prior else None
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def key(self, parameters: dict) -> str:
+        """Names everything that the result depends on."""
+        facts = json.dumps([self.fingerprint, self.task.sentences, parameters], sort_keys=True)
+        return hashlib.sha256(facts.encode() + self.start.cpu().numpy().tobytes()).hexdigest()
+
+    def __call__(self, chosen: torch.Tensor, progress: Callable[[int, torch.Tensor], None]) -> torch.Tensor:
+        """Codes ``[n, L, D]`` of the anchors ``chosen [n]``."""
+        codes = self.start[chosen].clone().requires_grad_(True)
+        adam = torch.optim.Adam([codes], lr=self.lr)
+        for i in range(self.steps):
+            adam.param_groups[0]["lr"] = self.lr * learning_rate(i / self.steps)
+            loss, images = self._loss(codes, chosen)
+            codes.grad = torch.autograd.grad(loss, codes)[0] * self.mask
+            adam.step()
+            progress(i, images.detach())
+        if not torch.isfinite(codes).all():
+            raise SubspaceError(f"The optimisation of the text anchors diverged; lower lr ({self.lr}).")
+        return codes.detach()
+
+    def _loss(self, codes: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        images, moved = self.generator.synthesize(codes), codes - self.start[chosen]
+        loss = (1 - (self.scorer.encode_images(images) * self.texts[chosen]).sum(1)).sum()
+        loss = loss + self.weights.l2 * moved.square().sum()
+        if self.embed is not None:
+            loss = loss + self.weights.identity * (1 - (self.embed(images) * self.faces[chosen]).sum(1)).sum()
+        if self.whitening is not None:
+            loss = loss + self.weights.prior * (moved @ self.whitening).square().mean((1, 2)).sum()
+        return loss, images
+
+    def _text_features(self) -> torch.Tensor:
+        features = self.scorer.encode_texts(self.task.sentences)  # [T, E]
+        return features - self.scorer.encode_texts([self.task.neutral]) if self.task.neutral else features
+
+    def _face_features(self, start: torch.Tensor) -> torch.Tensor:
+        features = torch.cat([self.embed(self.generator.synthesize(code[None])) for code in start])
+        return features.repeat_interleave(len(self.task), 0)  # [A, I]
+
+
+def prior_whitening(generator: Generator) -> torch.Tensor:
+    """Matrix ``[D, D]`` that turns displacements in W into units of its spread along each principal axis, from seeded samples."""
+    z = torch.randn(PRIOR_SAMPLES, generator.architecture.z_dim, generator=torch.Generator().manual_seed(0))
+    w = generator.map(z.to(generator.w_avg.device))[:, 0].double().cpu()
+    values, axes = torch.linalg.eigh(torch.cov(w.T))
+    spread = values.clamp_min(1e-3 * values.mean()).sqrt()
+    return (axes / spread).to(generator.w_avg)
+
+
+class _Store:
+    """Finished anchors in a file, so that a cancelled run goes on; without a path, in memory only."""
+
+    def __init__(self, path: str | Path | None, key: str, count: int, shape: torch.Size):
+        self.path, self.key = None if path is None else Path(path), key
+        self.codes, self.done = torch.zeros(count, *shape), torch.zeros(count, dtype=torch.bool)
+        if self.path is not None and self.path.is_file():
+            self._resume()
+
+    def add(self, chosen: torch.Tensor, codes: torch.Tensor) -> None:
+        self.codes[chosen], self.done[chosen] = codes.cpu(), True
+        if self.path is not None:
+            files.write(self.path, STATE, {"key": self.key}, {"codes": self.codes, "done": self.done})
+
+    def _resume(self) -> None:
+        header, tensors = files.read(self.path, STATE, {"codes": True, "done": True})
+        if header.get("key") != self.key or tensors["codes"].shape != self.codes.shape:
+            log.info("%s holds anchors of another run; they are made anew.", self.path)
+            return
+        self.codes, self.done = tensors["codes"], tensors["done"]
+
+
+def _run(optimiser: _Optimiser, store: _Store, batch: int, progress: Progress | None) -> torch.Tensor:
+    total = len(optimiser) * optimiser.steps
+    while not store.done.all():
+        chosen = (~store.done).nonzero()[:batch, 0]
+        before = int(store.done.sum()) * optimiser.steps
+        try:
+            codes = optimiser(chosen, partial(_report, progress, before, total))
+        except RuntimeError as error:
+            if len(chosen) == 1 or "memory" not in str(error):
+                raise
+            batch = len(chosen) // 2
+            log.info("Memory ran out; going on with %d anchors at once.", batch)
+            continue
+        store.add(chosen, codes)
+    return store.codes
+
+
+def _report(progress: Progress | None, before: int, total: int, step: int, images: torch.Tensor) -> None:
+    if progress is not None:
+        progress(before + (step + 1) * len(images), total, images)
+
+
+def _checked_start(generator: Generator, start: torch.Tensor) -> torch.Tensor:
+    start = plain(start[None] if start.ndim == 2 else start, torch.device("cpu"))
+    if start.ndim != 3 or start.shape[1:] != (generator.num_layers, generator.width) or not len(start):
+        raise SubspaceError(
+            f"The start codes have shape {tuple(start.shape)}; this {generator.resolution} px generator takes"
+            f" [faces, {generator.num_layers}, {generator.width}]."
+        )
+    if not torch.isfinite(start).all():
+        raise SubspaceError("The start codes hold numbers that are not finite (NaN or infinity); invert or draw the faces again.")
+    return start
+
+
+def _check_numbers(steps: int, lr: float) -> None:
+    if steps < 1 or not lr > 0:
+        raise SubspaceError(f"Text anchors were asked for with {steps} steps and lr {lr}; both must be above 0.")
+
+
+def _record(weights: Weights, identity) -> dict:
+    return {"l2": weights.l2, "identity": weights.identity if identity is not None else 0.0, "prior": weights.prior}
+
+
+def _frozen(network):
+    return frozen(network) if isinstance(network, nn.Module) else network

@@ -1,0 +1,278 @@
+"""Text anchors against a fake scorer whose optimum is known, and against the published loop written out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from micromotion.subspaces import SubspaceError, fit
+from micromotion.subspaces.anchors import DEGREES, Weights, text_anchors
+from micromotion.subspaces.anchors import text as room
+from micromotion.subspaces.anchors.degrees import fill, parse_degrees
+from torch import nn
+from torch.nn import functional as F
+
+
+class FakeScorer(nn.Module):
+    """Sees pictures through a fixed random projection; texts are fixed random unit vectors."""
+
+    name = "fake"
+    calls = []  # of the class, so that twins report too
+
+    def __init__(self, resolution=16, width=8):
+        super().__init__()
+        rng = torch.Generator().manual_seed(1)
+        self.projection = nn.Parameter(torch.randn(3 * resolution**2, width, generator=rng) / resolution)
+
+    def encode_images(self, images):
+        return F.normalize(images.flatten(1) @ self.projection, dim=1)
+
+    def encode_texts(self, texts):
+        self.calls.append(list(texts))
+        seeds = [sum(map(ord, t)) for t in texts]
+        return F.normalize(torch.stack([torch.randn(8, generator=torch.Generator().manual_seed(s)) for s in seeds]), dim=1)
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return FakeScorer()
+
+
+TEMPLATE = "a person with {degree} smile"
+
+
+def published_loop(generator, scorer, start, sentence, steps, lr, identity=None):
+    """Section 5.3 for one anchor, with a weight gradient and all."""
+    code = start.clone().requires_grad_(True)
+    adam = torch.optim.Adam([code], lr=lr)
+    text = scorer.encode_texts([sentence])
+    for i in range(steps):
+        t = i / steps
+        adam.param_groups[0]["lr"] = lr * min(1, t / 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1, (1 - t) / 0.25)))
+        images = generator.synthesize(code)
+        loss = 1 - (scorer.encode_images(images) @ text.T).sum() + 0.008 * (code - start).square().sum()
+        if identity is not None:
+            loss = loss + 0.005 * (1 - (identity(images) * identity(generator.synthesize(start))).sum())
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return code.detach()
+
+
+def test_a_batch_of_degrees_and_faces_follows_the_published_loop_one_by_one(generator, scorer):
+    found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "50%", "100%"], seeds=(3, 4), steps=12)
+    assert found.codes.shape == (6, 6, 32)
+    for a, word in enumerate(["no", "50%", "100%"] * 2):
+        alone = published_loop(generator, scorer, found.start[a // 3][None], f"a person with {word} smile", 12, 0.1)
+        assert torch.allclose(found.codes[a], alone[0], atol=2e-3)
+        assert (found.codes[a] - found.start[a // 3]).norm() > 0.1
+
+
+def test_the_identity_term_is_summed_over_the_batch(generator, scorer):
+    def identity(images):
+        return F.normalize(images.mean((2, 3)) + 0.1, dim=1)
+
+    found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=6, identity=identity)
+    alone = published_loop(generator, scorer, found.start, "a person with 100% smile", 6, 0.1, identity)
+    without = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=6)
+    assert torch.allclose(found.codes[1], alone[0], atol=1e-4)
+    assert not torch.allclose(found.codes[1], without.codes[1], atol=1e-5)
+
+
+def test_anchors_fit_their_sentences_better_than_the_start(generator, scorer):
+    found = text_anchors(generator, scorer, TEMPLATE, steps=20, weights=Weights(l2=0.0))
+    cosine = (
+        scorer.encode_images(generator.synthesize(found.codes)) * scorer.encode_texts([TEMPLATE.replace("{degree}", d) for d in DEGREES])
+    ).sum(1)
+    before = (
+        scorer.encode_images(generator.synthesize(found.start)) @ scorer.encode_texts([TEMPLATE.replace("{degree}", d) for d in DEGREES]).T
+    )
+    assert (cosine > before[0] + 0.05).all()
+
+
+def test_describes_its_anchors(generator, scorer):
+    found = text_anchors(generator, scorer, TEMPLATE, seeds=(0, 1), steps=1)
+    assert found.degrees.tolist() == pytest.approx([d / 10 for d in range(11)] * 2)
+    assert found.group.tolist() == [0] * 11 + [1] * 11
+    assert found.labels == DEGREES * 2
+    assert found.template == TEMPLATE
+    assert found.fingerprint == generator.fingerprint
+    assert found.source == "text"
+    assert found.parameters["seeds"] == [0, 1]
+    assert fit(text_anchors(generator, scorer, TEMPLATE, steps=4)).estimator == "theil_sen"
+
+
+def test_batches_do_not_change_the_result_and_text_is_read_once(generator, scorer):
+    scorer.calls.clear()
+    whole = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "50%", "100%"], seeds=(0, 1), steps=5)
+    assert len(scorer.calls) == 1
+    for batch in (1, 4):
+        parts = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "50%", "100%"], seeds=(0, 1), steps=5, batch=batch)
+        assert torch.allclose(parts.codes, whole.codes, atol=2e-3)
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_came_before(generator, scorer):
+    first = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=5)
+    torch.manual_seed(77)
+    torch.randn(5)
+    second = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=5)
+    assert torch.equal(first.codes, second.codes)
+
+
+def test_neither_network_is_touched(generator, scorer):
+    scorer.projection.requires_grad_(True).grad = None
+    before = {k: v.clone() for k, v in generator.state_dict().items()}
+    text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=3)
+    assert scorer.projection.grad is None
+    assert scorer.projection.requires_grad
+    assert all(torch.equal(v, before[k]) for k, v in generator.state_dict().items())
+
+
+def test_works_inside_inference_mode_even_with_networks_made_there(scorer):
+    from micromotion.stylegan2 import Architecture, Generator
+
+    with torch.inference_mode():
+        torch.manual_seed(0)
+        net = Generator(Architecture(8, {4: 8, 8: 8}, w_dim=16, z_dim=16, mapping_layers=1))
+        judge = FakeScorer(8)
+        start = net.map(torch.randn(1, 16))
+        found = text_anchors(net, judge, TEMPLATE, degrees=["no", "50%", "100%"], start=start, steps=3)
+    assert (found.codes - found.start).abs().max() > 0
+    assert not found.codes.is_inference()
+
+
+def test_layers_outside_the_mask_stay(generator, scorer):
+    found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=5, layers="coarse")
+    moved = (found.codes - found.start[found.group]).abs().amax((0, 2))
+    assert (moved[:4] > 0).all()
+    assert (moved[4:] == 0).all()
+
+
+def test_the_prior_holds_codes_where_the_generator_draws(generator, scorer):
+    free = text_anchors(generator, scorer, TEMPLATE, degrees=["100%"], steps=10)
+    held = text_anchors(generator, scorer, TEMPLATE, degrees=["100%"], steps=10, weights=Weights(prior=1.0))
+    whitening = room.prior_whitening(generator)
+
+    def length(found):
+        return ((found.codes - found.start) @ whitening).norm()
+
+    assert length(held) < 0.7 * length(free)
+
+
+def test_a_negative_template_gives_degrees_below_zero(generator, scorer):
+    found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "50%", "100%"], negative="a person with {degree} frown", steps=2)
+    assert found.degrees.tolist() == [0, 0.5, 1, -0.5, -1]
+    assert found.labels[-1] == "-100%"
+
+
+def test_a_neutral_sentence_changes_what_is_asked_for(generator, scorer):
+    plain = text_anchors(generator, scorer, TEMPLATE, degrees=["100%"], steps=5)
+    contrast = text_anchors(generator, scorer, TEMPLATE, degrees=["100%"], steps=5, neutral="a person")
+    assert not torch.allclose(plain.codes, contrast.codes, atol=1e-3)
+
+
+class CancelledError(BaseException):
+    pass
+
+
+def test_progress_shows_pictures_every_step_and_cancels_at_once(generator, scorer):
+    seen = []
+
+    def progress(done, total, images):
+        seen.append((done, total, tuple(images.shape)))
+        if len(seen) == 3:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=10, progress=progress)
+    assert seen == [(2, 20, (2, 3, 16, 16)), (4, 20, (2, 3, 16, 16)), (6, 20, (2, 3, 16, 16))]
+
+
+def test_a_cancelled_run_goes_on_where_it_stopped(generator, scorer, tmp_path):
+    options = {"degrees": ["no", "50%", "100%"], "steps": 4, "batch": 1, "state": tmp_path / "run.safetensors"}
+    whole = text_anchors(generator, scorer, TEMPLATE, **{**options, "state": None})
+
+    def stop(done, total, images):
+        if done > 9:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        text_anchors(generator, scorer, TEMPLATE, **options, progress=stop)
+    done = []
+    again = text_anchors(generator, scorer, TEMPLATE, **options, progress=lambda d, t, i: done.append(d))
+    assert done == [9, 10, 11, 12]
+    assert torch.equal(again.codes, whole.codes)
+    other = text_anchors(generator, scorer, TEMPLATE, **{**options, "lr": 0.05}, progress=lambda d, t, i: done.append(d))
+    assert len(done) == 16
+    assert not torch.equal(other.codes, whole.codes)
+
+
+def test_out_of_memory_halves_the_batch(generator, scorer, monkeypatch):
+    inner, sizes = room._Optimiser.__call__, []
+
+    def limited(self, chosen, progress):
+        sizes.append(len(chosen))
+        if len(chosen) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return inner(self, chosen, progress)
+
+    monkeypatch.setattr(room._Optimiser, "__call__", limited)
+    found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "25%", "50%", "75%", "100%"], steps=2)
+    assert sizes == [5, 2, 2, 1]
+    assert (found.codes != found.start).any(2).any(1).all()
+
+
+def test_the_learning_rate_follows_the_published_ramp():
+    rates = [0.1 * room.learning_rate(i / 40) for i in range(40)]
+    assert rates[:3] == pytest.approx([0, 0.05, 0.1])
+    assert rates[30] == pytest.approx(0.1)
+    assert rates[31] < 0.1
+    assert rates[39] == pytest.approx(0.0024, abs=1e-4)
+
+
+def test_templates_are_replaced_plainly():
+    assert fill("a {degree} {smile} {__import__('os')}", "50%") == "a 50% {smile} {__import__('os')}"
+    assert fill("a person with {degree} smile", "") == "a person with smile"
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "values"),
+    [
+        (None, DEGREES, tuple(d / 10 for d in range(11))),
+        ([0, 0.25, 1.0], ("no", "25%", "100%"), (0, 0.25, 1)),
+        ([0, 5, 40], ("no", "5%", "40%"), (0, 0.05, 0.4)),
+        (["no", "12.5%", "100 %"], ("no", "12.5%", "100 %"), (0, 0.125, 1)),
+        (["no", "slight", "big"], ("no", "slight", "big"), (0, 0.5, 1)),
+        (["0.2", "80"], ("0.2", "80"), (0.2, 0.8)),
+    ],
+)
+def test_degrees_are_words_percentages_or_numbers(given, labels, values):
+    assert parse_degrees(given)[0] == labels
+    assert parse_degrees(given)[1] == pytest.approx(values)
+
+
+NAN = torch.full((1, 6, 32), float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"template": "a smile"}, "has no {degree}"),
+        ({"negative": "a frown"}, "has no {degree}"),
+        ({"degrees": []}, "no degrees"),
+        ({"degrees": ["50%", "50%"]}, "the same"),
+        ({"degrees": ["150%"]}, "outside"),
+        ({"degrees": [-0.5]}, "outside"),
+        ({"seeds": ()}, "no seeds"),
+        ({"steps": 0}, "above 0"),
+        ({"lr": 0.0}, "above 0"),
+        ({"layers": "9"}, "count from 0 to 5"),
+        ({"start": torch.zeros(1, 4, 32)}, "start codes have shape"),
+        ({"start": NAN}, "not finite"),
+        ({"lr": 1e30, "steps": 3}, "diverged; lower lr"),
+    ],
+)
+def test_bad_requests_get_one_sentence(generator, scorer, options, words):
+    with pytest.raises(SubspaceError, match=words):
+        text_anchors(generator, scorer, **{"template": TEMPLATE, "degrees": ["no", "100%"], **options})
