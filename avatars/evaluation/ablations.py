@@ -61,15 +61,17 @@ def _estimators(study: Study, source: str) -> Iterator[Variant]:
             yield Variant(f"centring, {source}, {bad:.0%} bad", how, _each(study, source, lambda a, h=how: centred_rpca(a, h), bad))
     for c in SPARSITIES:
         yield Variant(f"lambda, {source}", f"c = {c:g}", _each(study, source, lambda a, c=c: _sparse(a, c)))
-    for joint in (False, True):
-        answer = "all layers as one matrix" if joint else "each layer for itself"
-        yield Variant(f"decomposition, {source}", answer, _each(study, source, lambda a, j=joint: fit(a, estimator="rpca", joint=j).direction))
+    for answer, joint in (("each layer for itself", False), ("all layers as one matrix", True)):
+        yield Variant(f"decomposition, {source}", answer, _each(study, source, _fitting(estimator="rpca", joint=joint)))
     for band in BANDS:
-        yield Variant(f"layers, {source}", band, _each(study, source, lambda a, b=band: fit(a, layers=b).direction))
+        yield Variant(f"layers, {source}", band, _each(study, source, _fitting(layers=band)))
     for bad in BAD:
         for name in (None, "pca", "secant", "published"):
-            answer = f"{bad:.0%} bad, {name or 'ours'}"
-            yield Variant(f"bad anchors, {source}", answer, _each(study, source, lambda a, n=name: fit(a, estimator=n).direction, bad))
+            yield Variant(f"bad anchors, {source}", f"{bad:.0%} bad, {name or 'ours'}", _each(study, source, _fitting(estimator=name), bad))
+
+
+def _fitting(**options) -> Callable[[Anchors], torch.Tensor]:
+    return lambda part: fit(part, **options).direction
 
 
 def _amounts(study: Study, source: str) -> Iterator[Variant]:
@@ -164,7 +166,8 @@ def _judge(study: Study, directions: torch.Tensor, motion: Motion) -> tuple[torc
     unit = F.normalize(directions.flatten(1), dim=1).reshape(directions.shape)
     readings = sweep(world, codes, unit * oracle.flatten().norm(), [0.0, step])
     own = unit[torch.arange(len(codes)) % len(unit)]
-    return readings.response(motion)[:, 1] / _oracle_change(study, motion), readings.leakage(motion, 1), metrics.cosine(own, oracle.expand_as(own))
+    share = readings.response(motion)[:, 1] / _oracle_change(study, motion)
+    return share, readings.leakage(motion, 1), metrics.cosine(own, oracle.expand_as(own))
 
 
 def _oracle_change(study: Study, motion: Motion) -> float:

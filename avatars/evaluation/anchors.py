@@ -35,7 +35,7 @@ def text(world: World, cache: Cache, motion: Motion, which: int, count: int | No
     made = _made(world, cache, motion, which, count)
     return Anchors(
         made["codes"],
-        degrees=torch.linspace(0, 1, count),
+        degrees=made["degrees"],
         start=made["start"],
         template=motion.template,
         source="text",
@@ -64,7 +64,7 @@ def _optimise(world: World, motion: Motion, which: int, degrees: list[str]) -> d
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
     begun = time.perf_counter()
     anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, start=start, **steps)
-    return {"codes": anchors.codes, "start": start, "seconds": torch.tensor(time.perf_counter() - begun)}
+    return {"codes": anchors.codes, "degrees": anchors.degrees, "start": start, "seconds": torch.tensor(time.perf_counter() - begun)}
 
 
 def prompt_only(world: World, cache: Cache, motion: Motion, which: int) -> tuple[torch.Tensor, float]:

@@ -26,14 +26,14 @@ def gate(study: Study) -> dict:
     passed = all(r.met for r in rows)
     for style in rendering.STYLES:
         parameters = rendering.sample_parameters(max(64, study.sizes.gate // 8), TEST_SEED + 7)
-        rows += _quality(f"renders, {style}", world.regressor.factors(world.draw(parameters, style)), parameters, judged=False)
+        rows += _quality(f"renders, {style}", world.factors(world.draw(parameters, style)), parameters, judged=False)
     text = "The instrument reads factors of renders with seeds that its training never used. Only the first line of each table is judged."
     return section("Gate: the instrument", [R2, ERROR], rows, text, passed=passed)
 
 
 def _read_renders(world: World, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     batches = [batch_of(CHUNK, TEST_SEED + 10 * i) for i in range(max(1, count // CHUNK))]
-    return torch.cat([world.regressor.factors(p) for p, _ in batches]), torch.cat([t for _, t in batches])
+    return torch.cat([world.factors(p) for p, _ in batches]), torch.cat([t for _, t in batches])
 
 
 def _quality(group: str, read: torch.Tensor, truth: torch.Tensor, judged: bool = True) -> list[Row]:
@@ -52,7 +52,7 @@ def fidelity(study: Study) -> dict:
         parameters = rendering.sample_parameters(study.sizes.identities, TEST_SEED + 11)
         faces = study.world.faces(parameters, style)
         images = study.world.show(faces.codes)
-        rows += _quality(f"generator, {style}", study.world.regressor.factors(images), faces.parameters, judged=False)
+        rows += _quality(f"generator, {style}", study.world.factors(images), faces.parameters, judged=False)
         truth = study.world.draw(faces.parameters, style)
         rows.append(spread(PSNR, f"generator, {style}", "", metrics.psnr(images, truth), judged=False))
     text = "The generator's own faces, factors over their whole range: what the instrument reads against what the latents stand for."

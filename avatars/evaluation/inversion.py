@@ -37,7 +37,7 @@ def inversion(study: Study) -> dict:
 
 def inversion_rows(world: World, group: str, images: torch.Tensor, parameters: torch.Tensor, codes: torch.Tensor) -> list[Row]:
     made = world.show(codes)
-    error = (world.regressor.factors(made) - parameters[:, : len(FACTORS)]).abs().mean(1)
+    error = (world.factors(made) - parameters[:, : len(FACTORS)]).abs().mean(1)
     return [
         spread(PSNR, group, "", metrics.psnr(made, images), metrics.mean),
         spread(FACTOR_ERROR, group, "", error, metrics.mean),

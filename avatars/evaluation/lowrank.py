@@ -6,7 +6,6 @@ import torch
 
 from ..captions import Motion
 from . import metrics
-from .measure import _read
 from .rows import Metric, Row, row, section, spread
 from .study import TEXT, Study
 from .world import factor_of, sign_of
@@ -65,7 +64,7 @@ def rank_one_response(study: Study, anchors: torch.Tensor, motion: Motion) -> fl
 
 
 def _factor(study: Study, codes: torch.Tensor, motion: Motion) -> torch.Tensor:
-    factors, _, _ = _read(study.world, study.world.show(codes))
+    factors = study.world.factors(study.world.show(codes))
     return sign_of(motion) * factors[:, factor_of(motion)]
 
 

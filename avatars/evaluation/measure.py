@@ -60,13 +60,14 @@ def sweep(world: World, codes: torch.Tensor, directions: torch.Tensor, coefficie
     coefficients = torch.as_tensor(coefficients, dtype=torch.float32)
     frames = torch.stack([edited(codes, directions, float(c)) for c in coefficients], 1)  # [N, F, L, D]
     n, f = frames.shape[:2]
-    parts = [_read(world, world.show(chunk)) for chunk in frames.flatten(0, 1).split(BATCH)]
+    parts = [read(world, world.show(chunk)) for chunk in frames.flatten(0, 1).split(BATCH)]
     factors, identity, luma = (torch.cat(p).unflatten(0, (n, f)) for p in zip(*parts))
     return Readings(coefficients, factors, identity, luma)
 
 
-def _read(world: World, images: torch.Tensor):
-    return world.regressor.factors(images), world.regressor.identity(images), metrics.luminance(images)
+def read(world: World, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Factors, identity and mean luminance of pictures."""
+    return *world.read(images), metrics.luminance(images)
 
 
 def typical_length(world: World) -> float:

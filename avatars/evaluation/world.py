@@ -10,6 +10,7 @@ import torch
 
 from ...stylegan2 import Generator, MicromotionError, load, load_inverter
 from ...stylegan2.frames import synthesize_frames
+from ...subspaces.anchors import load_scorer
 from .. import captions
 from .. import render as rendering
 from ..regressor import Regressor, load_regressor
@@ -97,7 +98,7 @@ class World:
     def faces(self, parameters: torch.Tensor, style: str = "photo") -> Faces:
         """The generator's own faces for these parameters; ``parameters`` of the result are what their latents stand for."""
         z = self.latents(parameters, style)
-        return Faces(parameters_of(z)[0], self.generator.map(z), style)
+        return Faces(parameters_of(z)[0], self.generator.map(z.to(self.device)).cpu(), style)
 
     def draw(self, parameters: torch.Tensor, style: str = "photo") -> torch.Tensor:
         """The true pictures ``[N, 3, R, R]`` of parameters ``[N, P]``."""
@@ -106,11 +107,25 @@ class World:
 
     def show(self, codes: torch.Tensor, noise: str = "const") -> torch.Tensor:
         """The generator's pictures ``[N, 3, R, R]`` of codes."""
-        return torch.cat(list(synthesize_frames(self.generator, codes, batch=BATCH, noise=noise)))
+        return torch.cat([images.cpu() for images in synthesize_frames(self.generator, codes, batch=BATCH, noise=noise)])
+
+    @torch.no_grad()
+    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the instrument reads: factors ``[N, 5]`` and centred identity ``[N, Q]``."""
+        values = torch.cat([self.regressor(chunk.to(self.device)).cpu() for chunk in images.split(BATCH)])
+        return values[:, : len(FACTORS)], values[:, len(FACTORS) :] - 0.5
+
+    def factors(self, images: torch.Tensor) -> torch.Tensor:
+        """The factors ``[N, 5]`` that the instrument reads."""
+        return self.read(images)[0]
 
     @torch.no_grad()
     def invert(self, images: torch.Tensor, steps: int | None = None) -> torch.Tensor:
-        return self.inverter.invert(self.generator, images, steps)
+        return self.inverter.invert(self.generator, images.to(self.device), steps).cpu()
+
+    @property
+    def device(self) -> torch.device:
+        return self.generator.w_avg.device
 
     def neutral(self, count: int, use: int) -> torch.Tensor:
         """Parameters ``[N, P]`` of faces at rest, any identity; ``use`` keeps the faces of different uses apart."""
@@ -148,18 +163,12 @@ def moved(parameters: torch.Tensor, motion: captions.Motion, amount: float | tor
     return parameters
 
 
-def load_world(weights: Path = WEIGHTS, sizes: Sizes = FULL, seed: int = 0) -> World:
+def load_world(weights: Path = WEIGHTS, sizes: Sizes = FULL, seed: int = 0, device: str = "cpu") -> World:
     """The embedded networks; scorer and inverter may be missing, and what needs them is then left out."""
-    generator = load(weights / "generator.safetensors").eval().requires_grad_(False)
-    regressor = load_regressor(weights / "regressor.safetensors")
-    inverter = _optional(weights / "inverter.safetensors", load_inverter)
-    return World(generator, regressor, _optional(weights / "scorer.safetensors", _load_scorer), inverter, sizes, seed)
-
-
-def _load_scorer(path: Path):
-    from ...subspaces.anchors import load_scorer
-
-    return load_scorer(path)
+    generator = load(weights / "generator.safetensors").eval().requires_grad_(False).to(device)
+    regressor = load_regressor(weights / "regressor.safetensors").to(device)
+    makers = [_optional(weights / f"{name}.safetensors", f) for name, f in (("scorer", load_scorer), ("inverter", load_inverter))]
+    return World(generator, regressor, *(m and m.to(device) for m in makers), sizes, seed)
 
 
 def _optional(path: Path, loader):

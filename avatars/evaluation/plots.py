@@ -1,0 +1,154 @@
+"""Plots and pictures beside the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from ..training import save_sheet
+from .baselines import ALL
+from .measure import edited
+from .study import ORACLE, POOLED, Study
+from .world import REACH, STEP, UNSEEN_STYLE
+
+COLUMNS = 7
+WIDTH = 3.0
+
+
+def illustrate(study: Study, sections: dict[str, dict], folder: Path) -> None:
+    """Draw every plot and picture that has figures, and note them in their sections as (caption, path)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, caption, file, draw in _drawings(study, sections):
+        if sections.get(name, {}).get("rows"):
+            draw(folder / file)
+            sections[name].setdefault("pictures", []).append((caption, f"{folder.name}/{file}"))
+
+
+def _drawings(study: Study, s: dict[str, dict]) -> Iterator[tuple[str, str, str, Callable[[Path], None]]]:
+    """Section, caption, file, and what draws it."""
+    yield "lowrank", "Variance by component", "spectra.png", lambda p: spectra(s["lowrank"], p)
+    yield "response", "Response over the coefficient", "response.png", lambda p: curves(s["response"], p, "response", "change")
+    yield "response", "Identity over the coefficient", "identity.png", lambda p: curves(s["response"], p, "identity", "cosine")
+    yield "response", "Leakage in sigmas", "leakage.png", lambda p: matrices(s["response"], p)
+    yield "inversion", "Inversion over steps", "inversion.png", lambda p: inversion(s["inversion"], p)
+    yield "baselines", "Leakage and success of every method", "methods.png", lambda p: methods(s["baselines"], p)
+    for group in [*study.ours, ORACLE]:
+        file = f"sweeps-{re.sub('[^a-z]+', '-', group.lower()).strip('-')}.png"
+        yield "response", f"Two unseen faces swept by each motion, {group}", file, lambda p, g=group: sweeps(study, g, p)
+    if study.world.inverter is not None:
+        caption = f"A render of each style, its inversion, and each motion, {study.ours[-1]}"
+        yield "domains", caption, "styles.png", lambda p: styles(study, study.ours[-1], p)
+
+
+def _figure(columns: int, rows: int = 1, height: float = 2.8):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(rows, columns, figsize=(WIDTH * columns, height * rows), squeeze=False, constrained_layout=True)
+
+
+def _save(figure, path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def spectra(section: dict, path: Path) -> None:
+    """Variance shares of the first components, one panel per source."""
+    sources = list(dict.fromkeys(name.rpartition(", ")[0] for name in section["spectra"]))
+    figure, axes = _figure(len(sources))
+    for axis, source in zip(axes[0], sources):
+        for name, shares in section["spectra"].items():
+            if name.rpartition(", ")[0] == source:
+                axis.plot(range(1, len(shares) + 1), shares, marker=".", label=name.rpartition(", ")[2])
+        nulls = {r["group"]: r["value"] for r in section["rows"] if r["group"].startswith(f"{source}, null")}
+        for (name, value), style in zip(nulls.items(), (":", "--")):
+            axis.axhline(value, color="grey", linestyle=style, linewidth=1, label=name.rpartition(": ")[2])
+        axis.set(title=source, xlabel="component", ylim=(0, 1))
+    axes[0][0].set_ylabel("share of variance")
+    axes[0][0].legend(fontsize=7)
+    _save(figure, path)
+
+
+def curves(section: dict, path: Path, key: str, label: str) -> None:
+    """Median and quartiles of the response or the identity over the coefficient; a panel per motion, a line per group."""
+    motions = list(dict.fromkeys(name.split("|")[1] for name in section["curves"]))
+    figure, axes = _figure(len(motions))
+    for axis, motion in zip(axes[0], motions):
+        for name, c in section["curves"].items():
+            group, own = name.split("|")
+            if own == motion and group.endswith((POOLED, ORACLE)):
+                axis.plot(c["coefficients"], c[f"{key}50"], label=group)
+                axis.fill_between(c["coefficients"], c[f"{key}25"], c[f"{key}75"], alpha=0.15)
+        axis.set(title=motion, xlabel="coefficient")
+    axes[0][0].set_ylabel(label)
+    axes[0][0].legend(fontsize=7)
+    _save(figure, path)
+
+
+def matrices(section: dict, path: Path) -> None:
+    """The 5 x 5 leakage matrices as heat maps."""
+    groups = [g for g in section["matrices"] if g.endswith((POOLED, ORACLE))]
+    motions = list(dict.fromkeys(r["motion"] for r in section["rows"]))
+    figure, axes = _figure(len(groups), height=3.0)
+    for axis, group in zip(axes[0], groups):
+        axis.imshow(section["matrices"][group], vmin=-1, vmax=1, cmap="RdBu_r")
+        axis.set_xticks(range(len(section["factors"])), section["factors"], rotation=45)
+        axis.set_yticks(range(len(motions)), motions)
+        for i, values in enumerate(section["matrices"][group]):
+            for j, value in enumerate(values):
+                axis.text(j, i, f"{value:+.2f}", ha="center", va="center", fontsize=7)
+        axis.set_title(group)
+    _save(figure, path)
+
+
+def methods(section: dict, path: Path) -> None:
+    """Leakage against transfer success of every method."""
+    found = {(r["group"], r["metric"]): r["value"] for r in section["rows"] if r["motion"] == ALL}
+    figure, axes = _figure(1, height=5)
+    figure.set_size_inches(8, 6)
+    for name in dict.fromkeys(g for g, _ in found):
+        x, y = found.get((name, "baseline_leakage")), found.get((name, "baseline_success"))
+        if x is not None and y is not None:
+            axes[0][0].scatter(x, y, marker="*" if name.startswith("ours") else "o")
+            axes[0][0].annotate(name, (x, y), fontsize=7, xytext=(3, 3), textcoords="offset points")
+    axes[0][0].set(xlabel="leakage at one sigma", ylabel="transfer success", xscale="log")
+    _save(figure, path)
+
+
+def inversion(section: dict, path: Path) -> None:
+    """PSNR and factor error over the number of steps."""
+    figure, axes = _figure(2)
+    for axis, key in zip(axes[0], ("psnr", "factor_error")):
+        axis.plot([c["steps"] for c in section["curve"]], [c[key] for c in section["curve"]], marker=".")
+        axis.set(xlabel="steps", ylabel=key.replace("_", " "), xscale="log")
+    _save(figure, path)
+
+
+def sweeps(study: Study, group: str, path: Path) -> None:
+    """Unseen faces at rising coefficients; rows of each motion together."""
+    world, faces = study.world, study.world.tests().first(study.sizes.pictures)
+    sheet = []
+    for motion in study.motions:
+        codes = faces.codes[:2]
+        steps = torch.linspace(0, REACH[motion.name], COLUMNS)
+        frames = torch.stack([edited(codes, study.directions(group, motion)[:1], float(c)) for c in steps], 1)
+        sheet.append(world.show(frames.flatten(0, 1)))
+    save_sheet(torch.cat(sheet), COLUMNS, path)
+
+
+def styles(study: Study, group: str, path: Path) -> None:
+    """One render per style, its inversion, and the inversion at each motion's transfer step."""
+    world, sheet = study.world, []
+    for style in ("photo", "stone", "sketch", "cartoon", UNSEEN_STYLE):
+        picture = world.draw(world.tests().parameters[:1], style)
+        codes = world.invert(picture)
+        moved = [edited(codes, study.directions(group, m)[:1], STEP[m.name]) for m in study.motions]
+        sheet += [picture, world.show(torch.cat([codes, *moved]))]
+    save_sheet(torch.cat(sheet), 2 + len(study.motions), path)

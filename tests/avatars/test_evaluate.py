@@ -1,0 +1,226 @@
+"""The measurements in a linear world, where every one of them has a known answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from micromotion.avatars import evaluate
+from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.evaluation import (
+    ablations,
+    anchors,
+    baselines,
+    counterfactual,
+    domains,
+    inversion,
+    lowrank,
+    measure,
+    metrics,
+    published,
+    report,
+    response,
+    steadiness,
+)
+from micromotion.avatars.evaluation.cache import Cache
+from micromotion.avatars.evaluation.study import ORACLE, POOLED, VIDEO, Study
+from micromotion.avatars.evaluation.world import FACTORS, factor_of, moved, sign_of
+from toy import ExactInverter, toy
+
+SMILE, EYES = MOTIONS[0], MOTIONS[1]
+OURS = f"{VIDEO}, {POOLED}"
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    return Study(toy(inverter=ExactInverter()), Cache(tmp_path, "toy"), MOTIONS[:2])
+
+
+@pytest.fixture
+def bare(tmp_path) -> Study:
+    return Study(toy(), Cache(tmp_path, "bare"), MOTIONS[:2])
+
+
+def value(section: dict, metric: str, group: str, motion: str = "smile") -> float:
+    return next(r["value"] for r in section["rows"] if (r["metric"], r["group"], r["motion"]) == (metric, group, motion))
+
+
+def true_direction(study: Study, motion) -> torch.Tensor:
+    faces = study.world.tests(1)
+    return study.world.faces(moved(faces.parameters, motion, 1.0)).codes[0] - faces.codes[0]
+
+
+def test_different_uses_have_different_faces(bare):
+    world = bare.world
+    sets = [world.tests().parameters, world.calibration().parameters, world.anchor_parameters()]
+    assert not any(torch.isin(a, b).any() for i, a in enumerate(sets) for b in sets[i + 1 :])
+
+
+def test_a_clip_moves_one_factor_only(bare):
+    parameters = anchors.clip(bare.world.anchor_parameters()[:1], EYES, 8)
+    moving = parameters.std(0) > 1e-6
+    assert moving.nonzero().flatten().tolist() == [FACTORS.index("eyes")]
+    assert parameters[0, 1] > parameters[-1, 1]
+
+
+@pytest.mark.parametrize("motion", MOTIONS[:2], ids=lambda m: m.name)
+def test_calibration_finds_the_unit_and_keeps_the_direction(bare, motion):
+    truth = true_direction(bare, motion)
+    found = measure.calibrate(bare.world, 7.3 * truth, motion)
+    assert torch.allclose(found, truth, atol=1e-3)
+
+
+def test_a_powerless_direction_is_stopped(bare):
+    world = bare.world
+    other = true_direction(bare, MOTIONS[3])
+    found = measure.calibrate(world, other, SMILE)
+    assert found.norm() == pytest.approx(measure.LONGEST * measure.typical_length(world), rel=1e-3)
+
+
+def test_sweep_gives_each_face_its_own_direction(bare):
+    directions = torch.stack([true_direction(bare, SMILE), 2 * true_direction(bare, SMILE)])
+    readings = measure.sweep(bare.world, bare.world.tests(4).codes, directions, [0.0, 0.1])
+    assert readings.response(SMILE)[:, 1].tolist() == pytest.approx([0.1, 0.2, 0.1, 0.2], abs=1e-5)
+
+
+@pytest.mark.parametrize("motion", MOTIONS[:2], ids=lambda m: m.name)
+def test_every_way_of_ours_finds_the_true_direction(study, motion):
+    truth = true_direction(study, motion)
+    for group in study.groups:
+        found = study.directions(group, motion)
+        assert metrics.cosine(found, truth.expand_as(found)).min() > 0.999, group
+
+
+def test_a_linear_world_meets_every_target_of_the_response(study):
+    section = response.responses(study)
+    missed = [r for r in section["rows"] if r["met"] is False]
+    assert not missed
+    assert value(section, "slope", OURS) == pytest.approx(1, abs=1e-3)
+    assert section["matrices"][OURS][1][FACTORS.index("eyes")] == pytest.approx(-1, abs=1e-3)
+
+
+def test_a_leak_of_known_size_is_found(bare):
+    mixed = true_direction(bare, SMILE) + 0.62 * true_direction(bare, EYES)
+    readings = measure.sweep(bare.world, bare.world.tests().codes, mixed[None], measure.grid(bare.world, SMILE))
+    rows = {r.metric: r for r in response.rows_of(readings, "mixed", SMILE)}
+    assert rows["leakage"].value == pytest.approx(0.31, abs=1e-3) and rows["leakage"].met is False
+    assert rows["worst_leak"].value == pytest.approx(0.62, abs=1e-3)
+    assert rows["success"].value == 0 and rows["spearman"].value == pytest.approx(1)
+
+
+def test_low_rank_beside_its_nulls(bare):
+    section = lowrank.low_rank(bare)
+    assert value(section, "evr1", VIDEO) == pytest.approx(1, abs=1e-4)
+    assert value(section, "rank1_response", VIDEO) == pytest.approx(1, abs=1e-3)
+    assert value(section, "evr1", f"{VIDEO}, null: independent noise") < value(section, "evr1", f"{VIDEO}, null: random walk") < 0.9
+
+
+def test_alignment_of_equal_and_of_orthogonal_motions(bare):
+    section = lowrank.alignment(bare)
+    assert value(section, "cosine_one", VIDEO) == pytest.approx(1, abs=1e-4)
+    assert value(section, "cosine_other", VIDEO) == pytest.approx(0, abs=1e-4)
+
+
+def test_counterfactual_is_zero_for_the_truth_and_one_for_no_edit(bare):
+    faces, truth = bare.world.tests(), true_direction(bare, SMILE)[None]
+    errors = counterfactual.error_of(bare.world, SMILE, faces.parameters, faces.codes, truth)
+    still = counterfactual.error_of(bare.world, SMILE, faces.parameters, faces.codes, 0 * truth)
+    assert errors.max() < 1e-4 and torch.allclose(still, torch.ones_like(still))
+
+
+def test_an_inverter_that_errs_is_charged(study):
+    exact = inversion.inversion(study)
+    wrong = toy(inverter=ExactInverter(0.2))
+    parameters = wrong.tests(4).parameters
+    images = wrong.draw(parameters)
+    rows = inversion.inversion_rows(wrong, "x", images, parameters, wrong.invert(images))
+    assert value(exact, "factor_error", "2 steps", "") < 1e-5 and value(exact, "psnr", "2 steps", "") > 60
+    assert rows[1].met is False
+
+
+def test_motions_reach_every_style_through_the_inverter(study):
+    section = domains.domains(study)
+    assert value(section, "domain_success", f"bronze, inverted | {OURS}") == 1
+    targets = {r["group"].split(",")[0]: r["target"] for r in section["rows"] if r["metric"] == "domain_success"}
+    assert targets["stone"] == 0.90 and targets["bronze"] == 0.70
+
+
+def test_nothing_moves_that_should_not(bare):
+    section = steadiness.steadiness(bare)
+    assert value(section, "zero", OURS) == 1 and value(section, "jitter", OURS) == 0
+    assert value(section, "drift", OURS) == pytest.approx(0, abs=0.05)
+
+
+def test_a_random_direction_is_a_worse_baseline_than_every_informed_one(bare):
+    section = baselines.baselines(bare)
+    random = value(section, "efficiency", "random")
+    informed = [r["value"] for r in section["rows"] if r["metric"] == "efficiency" and r["motion"] == "smile" and r["group"] != "random"]
+    assert len(informed) >= 10 and value(section, "efficiency", ORACLE) == pytest.approx(1, abs=1e-3)
+    assert value(section, "efficiency", f"ours, {OURS}") == pytest.approx(1, abs=1e-2)
+    assert random < 0.6 < value(section, "efficiency", "linear classifier")
+    assert value(section, "share_of_oracle", f"ours, {OURS}") == pytest.approx(1, abs=1e-2)
+
+
+def test_bad_anchors_hurt_the_mean_more_than_the_median(bare):
+    section = ablations.ablations(bare)
+    share = {r["group"]: r["value"] for r in section["rows"] if r["metric"] == "ablation_cosine" and r["motion"] == "smile"}
+    assert share["bad anchors, video | 0% bad, ours"] == pytest.approx(1, abs=1e-3)
+    assert share["bad anchors, video | 20% bad, ours"] > share["bad anchors, video | 20% bad, pca"]
+
+
+def test_spoiled_anchors_are_others_faces_and_so_many(bare):
+    part = bare.anchors(VIDEO, SMILE, 0)
+    spoiled = ablations.spoil(bare, part, 0.25, 1)
+    assert int((spoiled.codes != part.codes).flatten(1).any(1).sum()) == 2
+
+
+def test_published_and_ours_stand_on_the_same_anchors(bare):
+    section = published.published(bare)
+    assert value(section, "cosine_oracle", "ours, video") == pytest.approx(1, abs=1e-3)
+    assert value(section, "raw_slope", "published, video") < value(section, "raw_slope", "ours, video")
+
+
+def test_a_failed_gate_publishes_nothing_else(bare, tmp_path, monkeypatch):
+    sections = {name: (lambda s, n=name: _stub(n)) for name in ("gate", "response")}
+    monkeypatch.setattr(evaluate, "SECTIONS", sections)
+    done = evaluate.run(bare, list(sections))
+    assert list(done) == ["gate"]
+    evaluate.write(bare, done, tmp_path / "docs", "command")
+    page = (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
+    assert "does not pass its gate" in page and "0.90 [" not in page
+
+
+def _stub(name: str) -> dict:
+    row = {"metric": "r2", "group": "renders", "motion": "smile", "value": 0.5, "low": None, "high": None}
+    metric = {"key": "r2", "title": "R²", "decimals": 2, "target": 0.98}
+    return {"title": name, "text": "", "metrics": [metric], "rows": [{**row, "sense": ">=", "target": 0.98, "met": False}], "passed": False}
+
+
+def test_sections_are_kept_and_made_anew_on_request(bare, monkeypatch):
+    calls = []
+    monkeypatch.setattr(evaluate, "SECTIONS", {"gate": lambda s: calls.append(1) or {"passed": True, "rows": []}})
+    evaluate.run(bare, [])
+    evaluate.run(bare, [])
+    bare.cache.forget("gate")
+    evaluate.run(bare, [])
+    assert len(calls) == 2
+
+
+def test_the_page_tells_each_miss_and_its_reason(study):
+    sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}}
+    sections["lowrank"] = {**lowrank.low_rank(study), "seconds": 1.0}
+    for r in sections["lowrank"]["rows"]:
+        if r["group"] == "video, inverted" and r["metric"] == "evr1":
+            r.update(value=0.4, met=False)
+    page = report.page(json.loads(json.dumps(_document(sections))))
+    assert "✗" in page and "so the inverter loses it" in page and "smile 0.40 against at least 0.85 or 0.9" not in page
+    assert "smile 0.40, eyes 0.40 against at least 0.9" in page
+
+
+def _document(sections: dict) -> dict:
+    return {"command": "x", "generator": "g", "seed": 0, "sizes": {"identities": 3}, "seconds": 60.0, "sections": sections}
+
+
+def test_signs_follow_the_motion():
+    assert sign_of(SMILE) == 1 and sign_of(EYES) == -1 and FACTORS[factor_of(MOTIONS[3])] == "yaw"
