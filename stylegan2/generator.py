@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from .ops import bias_act, demodulation, fir_kernel, modulated_conv2d, upsample2d
+from .ops import bias_act, fir_kernel, prepared, styled_conv2d, upsample2d, upsample_add
+from .ops.strips import StripLayer, block_in_strips, worth_strips
 
 NOISE_MODES = ("const", "random", "none")
+Styles = tuple[torch.Tensor, ...]  # of one block: conv0, conv1, toRGB, each [N, I]
 
 
 @dataclass(frozen=True)
@@ -106,26 +108,42 @@ class ConvLayer(nn.Module):
         self.clamp = arch.conv_clamp
         self.activation = arch.activation
         self.affine = Linear(arch.w_dim, n_in, bias_init=1)
+        self.style_gain = 1.0
         self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(n_out))
+        self.resolution = resolution
         self.use_noise = arch.use_noise
         if arch.use_noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("resample_filter", fir_kernel(arch.resample_filter))
 
-    def forward(self, x: torch.Tensor, w: torch.Tensor, noise: str, gain: float = 1.0) -> torch.Tensor:
-        style = self.affine(w)
-        x = modulated_conv2d(x, self.weight, style, demodulate=False, up=self.up, kernel=self.resample_filter)
-        scale = demodulation(self.weight, style)
-        return bias_act(x, self.bias, self._noise(x, noise), scale=scale, activation=self.activation, gain=gain, clamp=self.clamp)
+    def forward(self, x: torch.Tensor, style: torch.Tensor, noise: str, gain: float = 1.0) -> torch.Tensor:
+        return styled_conv2d(
+            x,
+            self.weight,
+            style,
+            self.bias,
+            self.noise(noise, max(len(x), len(style))),
+            up=self.up,
+            kernel=self.resample_filter,
+            activation=self.activation,
+            gain=gain,
+            clamp=self.clamp,
+        )
 
-    def _noise(self, x: torch.Tensor, mode: str) -> torch.Tensor | None:
+    def noise(self, mode: str, n: int) -> torch.Tensor | None:
+        """The noise to add, ``[N or 1, 1, R, R]``, or None."""
         if mode == "none" or not self.use_noise:
             return None
         if mode == "const":
-            return self.noise_const.to(x.dtype) * self.noise_strength
-        return torch.randn_like(x[:, :1]) * self.noise_strength
+            return (self.noise_const * self.noise_strength)[None, None]
+        fresh = torch.randn(n, 1, self.resolution, self.resolution, dtype=self.noise_const.dtype, device=self.noise_const.device)
+        return fresh * self.noise_strength
+
+    def in_strips(self, style: torch.Tensor, noise: str, n: int) -> StripLayer:
+        """What `block_in_strips` needs of this layer."""
+        return StripLayer(self.weight, style, self.bias, self.noise(noise, n), self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -134,17 +152,20 @@ class ToRGB(nn.Module):
     def __init__(self, n_in: int, arch: Architecture):
         super().__init__()
         self.affine = Linear(arch.w_dim, n_in, bias_init=1)
+        self.style_gain = 1 / n_in**0.5
         self.weight = nn.Parameter(torch.randn(arch.img_channels, n_in, 1, 1))
         self.bias = nn.Parameter(torch.zeros(arch.img_channels))
         self.clamp = arch.conv_clamp
-        self.weight_gain = 1 / n_in**0.5
 
-    def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        style = self.affine(w) * self.weight_gain
-        weight = self.weight[:, :, 0, 0] * style[:, None]  # [N, C, I]
-        n, _, h, width = x.shape
-        x = x.permute(0, 2, 3, 1).reshape(n, h * width, -1) @ weight.transpose(1, 2)
-        x = x.reshape(n, h, width, -1).permute(0, 3, 1, 2)
+    def forward(self, x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        x = x.permute(0, 2, 3, 1).flatten(1, 2) @ self.kernels(style).transpose(1, 2).to(x.dtype)  # [N, HW, C]
+        return self.finish(x.unflatten(1, [round(x.shape[1] ** 0.5)] * 2).permute(0, 3, 1, 2))
+
+    def kernels(self, style: torch.Tensor) -> torch.Tensor:
+        """The 1x1 kernel of every sample, ``[N, C, I]``."""
+        return self.weight[:, :, 0, 0] * style[:, None]
+
+    def finish(self, x: torch.Tensor) -> torch.Tensor:
         return bias_act(x, self.bias, activation="linear", clamp=self.clamp)
 
 
@@ -163,14 +184,16 @@ class Skip(nn.Module):
 
 
 class Block(nn.Module):
-    """All layers of one resolution. Code rows: conv0, conv1, toRGB, the last shared with the next block's conv0."""
+    """All layers of one resolution: conv0 (the constant at 4 px), conv1, toRGB, the last sharing its code row with the next conv0."""
 
     def __init__(self, resolution: int, arch: Architecture):
         super().__init__()
         width = arch.channels[resolution]
         self.first = resolution == 4
+        self.last = resolution == arch.resolution
         self.resnet = arch.architecture == "resnet" and not self.first
-        self.row = 0 if self.first else 2 * resolution.bit_length() - 7
+        row = 2 * resolution.bit_length() - 7
+        self.rows = (row, row + 1, row + 2)
         if self.first:
             self.const = nn.Parameter(torch.randn(width, 4, 4))
         else:
@@ -178,28 +201,60 @@ class Block(nn.Module):
         self.conv1 = ConvLayer(width, width, resolution, arch)
         if self.resnet:
             self.skip = Skip(arch.channels[resolution // 2], width, arch)
-        self.has_rgb = arch.architecture == "skip" or resolution == arch.resolution
+        self.has_rgb = arch.architecture == "skip" or self.last
         if self.has_rgb:
             self.torgb = ToRGB(width, arch)
         self.register_buffer("resample_filter", fir_kernel(arch.resample_filter))
 
-    def forward(self, x: torch.Tensor | None, img: torch.Tensor | None, codes: torch.Tensor, noise: str):
-        rows = codes.unbind(1)[self.row :]
-        if self.first:
-            x, rows = self.const.expand(len(codes), -1, -1, -1).contiguous(memory_format=torch.channels_last), (None, *rows)
-        elif self.resnet:
-            shortcut = self.skip(x)
-            x = self.conv1(self.conv0(x, rows[0], noise), rows[1], noise, gain=0.5**0.5) + shortcut
+    @property
+    def layers(self) -> tuple[nn.Module | None, ...]:
+        """The styled layer of each of `rows`, None where there is none."""
+        return None if self.first else self.conv0, self.conv1, self.torgb if self.has_rgb else None
+
+    def forward(self, x: torch.Tensor | None, image: torch.Tensor | None, styles: Styles, noise: str, start: int = 0, stop: int = 3):
+        """Run the layers ``start`` to ``stop`` on features ``x [N or 1, I, h, w]`` and the ``image`` so far; return both."""
+        if (start, stop) == (0, 3) and self._fits_strips(x, styles):
+            return self._in_strips(x, image, styles, noise)
+        if self.resnet:
+            x = self._residual(x, styles, noise) if start == 0 and stop > 1 else x
         else:
-            x = self.conv0(x, rows[0], noise)
-        if not self.resnet:
-            x = self.conv1(x, rows[1], noise)
-        if img is not None:
-            img = upsample2d(img, self.resample_filter)
-        if self.has_rgb:
-            rgb = self.torgb(x, rows[2]).to(torch.float32)
-            img = rgb if img is None else img + rgb
-        return x, img
+            if start == 0 < stop:
+                x = self._channels_last_const() if self.first else self.conv0(x, styles[0], noise)
+            if start <= 1 < stop:
+                x = self.conv1(x, styles[1], noise)
+        if start < stop == 3 and self.has_rgb:
+            image = upsample_add(image, self.torgb(x, styles[2]), self.resample_filter)
+        return x, image
+
+    def _residual(self, x: torch.Tensor, styles: Styles, noise: str) -> torch.Tensor:
+        shortcut = self.skip(x)
+        return self.conv1(self.conv0(x, styles[0], noise), styles[1], noise, gain=0.5**0.5) + shortcut
+
+    def _channels_last_const(self) -> torch.Tensor:
+        return self.const[None].contiguous(memory_format=torch.channels_last)
+
+    def _fits_strips(self, x: torch.Tensor | None, styles: Styles) -> bool:
+        if self.first or self.resnet or len(self.resample_filter) != 4 or self.conv0.activation != "lrelu":
+            return False
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, self.conv0.weight, *styles))
+        return not learns and worth_strips(x, self.conv1.weight)
+
+    def _in_strips(self, x: torch.Tensor, image: torch.Tensor | None, styles: Styles, noise: str):
+        n = max(len(x), *map(len, styles))
+        kernels = self.torgb.kernels(styles[2]) if self.has_rgb else None
+        up, same = self.conv0.in_strips(styles[0], noise, n), self.conv1.in_strips(styles[1], noise, n)
+        x, rgb = block_in_strips(x, up, same, kernels, self.resample_filter, keep=not self.last)
+        return x, upsample_add(image, self.torgb.finish(rgb), self.resample_filter) if self.has_rgb else image
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Synthesis as far as the layers go that several codes have in common: see `Synthesis.prefix`."""
+
+    resolution: int
+    layers: int
+    x: torch.Tensor | None
+    image: torch.Tensor | None
 
 
 class Synthesis(nn.Module):
@@ -211,11 +266,57 @@ class Synthesis(nn.Module):
         for r in self.resolutions:
             self.add_module(f"b{r}", Block(r, arch))
 
-    def forward(self, codes: torch.Tensor, noise: str = "const") -> torch.Tensor:
-        x = img = None
+    def forward(
+        self, codes: torch.Tensor, noise: str = "const", *, resolution: int | None = None, prefix: Prefix | None = None
+    ) -> torch.Tensor:
+        """``resolution`` stops there and gives the smaller image of that block; ``prefix`` continues from there."""
+        at = prefix or Prefix(4, 0, None, None)
+        x, image, start, styles = at.x, at.image, at.layers, self.styles(codes)
         for r in self.resolutions:
-            x, img = self.get_submodule(f"b{r}")(x, img, codes, noise)
-        return img
+            if at.resolution <= r <= (resolution or r):
+                x, image = self.get_submodule(f"b{r}")(x, image, styles[r], noise, start)
+                start = 0
+        return image
+
+    def prefix(self, code: torch.Tensor, rows: int, noise: str = "const") -> Prefix:
+        """Run ``code [1, L, D]`` through the layers that read its first ``rows`` rows only: all codes that share them go on from here."""
+        x, image, styles = None, None, self.styles(code)
+        for r in self.resolutions:
+            block = self.get_submodule(f"b{r}")
+            layers = sum(row < rows for row in block.rows)
+            layers = 0 if block.resnet and layers == 1 else layers
+            x, image = block(x, image, styles[r], noise, 0, layers)
+            if layers < 3:
+                break
+        return Prefix(r, layers, x, image)
+
+    def styles(self, codes: torch.Tensor) -> dict[int, Styles]:
+        """The styles of every layer, by block: one batched matrix product while the weights are frozen."""
+        with torch.autocast(codes.device.type, enabled=False):
+            rows, layers = self._styled_layers()
+            weights = [p for layer in layers for p in (layer.affine.weight, layer.affine.bias)]
+            if any(p.requires_grad for p in weights):
+                flat = [layer.affine(codes[:, row]) * layer.style_gain for row, layer in zip(rows, layers)]
+            else:
+                weight, bias = prepared(weights, "styles", lambda *_: _stacked_affines(layers))
+                flat = torch.baddbmm(bias, codes[:, rows].transpose(0, 1).to(weight.dtype), weight)  # [S, N, I]
+                flat = [s[:, : len(layer.affine.bias)] for s, layer in zip(flat, layers)]
+        flat = iter(flat)
+        blocks = ((r, self.get_submodule(f"b{r}")) for r in self.resolutions)
+        return {r: tuple(codes[:1, 0] if layer is None else next(flat) for layer in block.layers) for r, block in blocks}
+
+    def _styled_layers(self) -> tuple[list[int], list[nn.Module]]:
+        blocks = [self.get_submodule(f"b{r}") for r in self.resolutions]
+        pairs = [(row, layer) for block in blocks for row, layer in zip(block.rows, block.layers) if layer is not None]
+        return [row for row, _ in pairs], [layer for _, layer in pairs]
+
+
+def _stacked_affines(layers: list[nn.Module]) -> tuple[torch.Tensor, torch.Tensor]:
+    """All style layers as one batch of matrices ``[S, D, I]`` and biases ``[S, 1, I]``, gains included, zero beyond each width."""
+    width = max(len(layer.affine.bias) for layer in layers)
+    weights = [layer.affine.weight.T * (layer.affine.weight_gain * layer.style_gain) for layer in layers]
+    biases = [layer.affine.bias[None] * layer.style_gain for layer in layers]
+    return tuple(torch.stack([nn.functional.pad(t, (0, width - t.shape[1])) for t in part]) for part in (weights, biases))
 
 
 @dataclass(frozen=True)

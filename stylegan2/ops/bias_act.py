@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from . import backend
+from .upfirdn2d import filter2d, fir_padding
+
 SLOPE = 0.2
 GAIN = 2.0**0.5
 CACHE_BYTES = 1 << 20
@@ -15,88 +18,121 @@ def bias_act(
     bias: torch.Tensor | None = None,
     noise: torch.Tensor | None = None,
     *,
-    scale: torch.Tensor | None = None,
     activation: str = "lrelu",
     gain: float = 1.0,
     clamp: float | None = None,
 ) -> torch.Tensor:
-    """Return ``clamp(act(x * scale + noise + bias) * gain)``.
+    """Return ``clamp(act(x + noise + bias) * gain)``.
 
-    ``x`` is ``[N, C]`` or ``[N, C, H, W]``; ``scale`` is ``[N, C]``; ``bias`` is ``[C]``; ``noise`` broadcasts to ``x``.
+    ``x`` is ``[N, C]`` or ``[N, C, H, W]``; ``bias`` is ``[C]``; ``noise`` broadcasts to ``x``.
     ``activation`` is ``"lrelu"`` (slope 0.2, gain sqrt(2), which multiplies ``gain``) or ``"linear"``.
     The clamp limit is scaled by ``gain`` alone (StyleGAN2-ADA).
     """
-    if activation not in ("lrelu", "linear"):
-        raise ValueError(f"Unknown activation {activation!r}; known: 'lrelu', 'linear'.")
-    if scale is not None and activation == "lrelu":
-        return _scale_bias_act(x, scale, bias, noise, gain * GAIN, None if clamp is None else clamp * gain)
-    return reference_bias_act(x, bias, noise, scale=scale, activation=activation, gain=gain, clamp=clamp)
-
-
-def reference_bias_act(x, bias=None, noise=None, *, scale=None, activation="lrelu", gain=1.0, clamp=None):
-    if scale is not None:
-        x = x * scale[:, :, None, None]
     if noise is not None:
         x = x + noise
     if bias is not None:
         x = x + bias.reshape(1, -1, *[1] * (x.ndim - 2))
     if activation == "lrelu":
         x = F.leaky_relu(x, SLOPE) * (GAIN * gain)
-    else:
+    elif activation == "linear":
         x = x if gain == 1.0 else x * gain
+    else:
+        raise ValueError(f"Unknown activation {activation!r}; known: 'lrelu', 'linear'.")
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
-def _scale_bias_act(x, scale, bias, noise, gain, clamp):
-    """The same with ``gain`` folded into the small operands: lrelu(g * u) = g * lrelu(u) for g > 0."""
-    n, c = x.shape[:2]
-    scale = (scale * gain).to(x.dtype).reshape(n, c, 1, 1)
-    bias = x.new_zeros(1, c, 1, 1) if bias is None else (bias * gain).to(x.dtype).reshape(1, c, 1, 1)
-    noise = x.new_zeros(1, 1, 1, 1) if noise is None else (noise * gain).to(x.dtype).reshape(-1, 1, *noise.shape[-2:])
-    return _ScaleBiasAct.apply(x, scale, bias, noise, clamp)
+def conv_act(
+    x: torch.Tensor,
+    scale: torch.Tensor | None,
+    bias: torch.Tensor,
+    noise: torch.Tensor | None,
+    *,
+    kernel: torch.Tensor | None = None,
+    clamp: float | None = None,
+) -> torch.Tensor:
+    """Finish a convolution: ``clamp(lrelu(fir(x) * scale + noise + bias))``, first-order differentiable.
 
-
-def _slices(x: torch.Tensor) -> list[slice]:
-    """Runs of samples that fit the cache of a CPU core, so that several in-place passes cost one trip to memory."""
-    step = len(x) if x.is_cuda else max(1, CACHE_BYTES // (x[0].numel() * x.element_size()))
-    return [slice(i, i + step) for i in range(0, len(x), step)]
-
-
-class _ScaleBiasAct(torch.autograd.Function):
-    """y = clamp(lrelu(x * scale + noise + bias)), keeping only y for the backward pass.
-
-    With u = x * scale + noise + bias, the sign of y gives the slope, and lrelu'(u) * u = y, so the gradient of ``scale``,
-    sum(gu * x) = sum(gu * (u - noise - bias)) / scale, needs no x. Where y is clamped the gradient is zero.
+    ``x [N, C, H, W]`` comes straight from the convolution and may be overwritten. ``scale`` is ``[N, C]``, ``bias`` ``[C]``,
+    ``noise`` ``[N or 1, 1, H, W]``. Any gain is already in them: lrelu(g * u) = g * lrelu(u) for g > 0.
+    ``kernel [m, m]`` low-passes the ``2h + 1`` rows and columns of a transposed convolution to ``2h`` (gain 4).
     """
+    if backend.select(x) == "cuda":
+        from . import cuda
+
+        if cuda.supports(x, kernel):
+            return cuda.conv_act(x, scale, bias, noise, kernel, clamp)
+    return _ConvAct.apply(x, scale, bias, noise, kernel, clamp)
+
+
+class _ConvAct(torch.autograd.Function):
+    """`conv_act` in plain torch, keeping only its output for the backward pass."""
 
     @staticmethod
-    def forward(ctx, x, scale, bias, noise, clamp):
-        for n in _slices(x):
-            y = x[n].mul_(scale[n]).add_(noise[n] if len(noise) > 1 else noise).add_(bias)
-            F.leaky_relu_(y, SLOPE)
-            if clamp is not None:
-                y.clamp_(-clamp, clamp)
-        ctx.mark_dirty(x)
+    def forward(ctx, x, scale, bias, noise, kernel, clamp):
+        if kernel is None:
+            ctx.mark_dirty(x)
+        y = x if kernel is None else filter2d(x, kernel * 4, fir_padding(kernel))
+        bias = bias.to(y.dtype)[:, None, None]
+        scale = None if scale is None else scale.to(y.dtype)[:, :, None, None]
+        noise = None if noise is None else noise.to(y.dtype)
+        for n in cached_runs(y):
+            act_(y[n], of_run(scale, n), bias, of_run(noise, n), clamp)
+        ctx.save_for_backward(y, scale, bias, noise, kernel)
         ctx.clamp = clamp
-        ctx.save_for_backward(x, scale, bias, noise)
-        return x
+        return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, g):
-        y, scale, bias, noise = ctx.saved_tensors
-        gx = torch.empty_like(y)
-        sums, products, noises = [], [], []
-        for n in _slices(y):
-            gn = g[n] if ctx.clamp is None else g[n] * (y[n].abs() < ctx.clamp)
-            gu = torch.ops.aten.leaky_relu_backward(gn, y[n], SLOPE, True)
-            noise_n = noise[n] if len(noise) > 1 else noise
-            sums.append(gu.sum((2, 3), keepdim=True))
-            products.append((gn * y[n]).sub_(gu * noise_n).sum((2, 3), keepdim=True))
-            if ctx.needs_input_grad[3]:
-                noises.append(gu.sum(1, keepdim=True))
-            torch.mul(gu, scale[n], out=gx[n])
-        sums, products = torch.cat(sums), torch.cat(products)
-        gscale = (products - sums * bias) / scale
-        gnoise = torch.cat(noises).sum_to_size(noise.shape) if noises else None
-        return gx, gscale.to(scale.dtype), sums.sum(0, keepdim=True).to(bias.dtype), gnoise, None
+        y, scale, bias, noise, kernel = ctx.saved_tensors
+        gx, gscale, gbias, gnoise = act_backward(g, y, scale, bias, noise, ctx.clamp, ctx.needs_input_grad[1:4])
+        if kernel is not None and gx is not None:
+            m, (before, after) = len(kernel), fir_padding(kernel)
+            gx = filter2d(gx, kernel.flip(0, 1) * 4, (m - 1 - before, m - 1 - after))
+        return gx, gscale, gbias, gnoise, None, None
+
+
+def act_(y, scale, bias, noise, clamp):
+    """``y = clamp(lrelu(y * scale + noise + bias))``, in place; operands that are None are left out."""
+    if scale is not None:
+        y.mul_(scale)
+    if noise is not None:
+        y.add_(noise)
+    if bias is not None:
+        y.add_(bias)
+    F.leaky_relu_(y, SLOPE)
+    return y if clamp is None else y.clamp_(-clamp, clamp)
+
+
+def act_backward(g, y, scale, bias, noise, clamp, needs):
+    """Gradients of `act_` in y, scale, bias and noise from its output alone; ``needs`` tells which of the last three are asked for.
+
+    With u = x * scale + noise + bias, the sign of y gives the slope, and lrelu'(u) * u = y, so the gradient of ``scale``,
+    sum(gu * x) = sum(gu * (u - noise - bias)) / scale, needs no x. Where y is clamped every gradient is zero.
+    """
+    gx, gnoise = torch.empty_like(y), []
+    gbias, gscale = y.new_zeros(2, *y.shape[:2], 1, 1)
+    for n in cached_runs(y):
+        gy = g[n] if clamp is None else g[n] * (y[n].abs() < clamp)
+        gu = torch.ops.aten.leaky_relu_backward(gy, y[n], SLOPE, True)
+        if needs[0] or needs[1]:
+            gbias[n] = gu.sum((2, 3), keepdim=True)
+        if needs[0]:
+            gux = gy * y[n] if noise is None else (gy * y[n]).sub_(gu * of_run(noise, n))
+            gscale[n] = gux.sum((2, 3), keepdim=True)
+        if needs[2]:
+            gnoise.append(gu.sum(1, keepdim=True))
+        gx[n] = gu if scale is None else gu.mul_(of_run(scale, n))
+    gscale = ((gscale - gbias * bias) / scale)[:, :, 0, 0] if needs[0] else None
+    return gx, gscale, gbias.sum((0, 2, 3)), torch.cat(gnoise).sum_to_size(noise.shape) if needs[2] else None
+
+
+def cached_runs(x: torch.Tensor) -> list[slice]:
+    """Runs of samples of ``x`` that fit the cache of a CPU core, so that several passes in place cost one trip to memory."""
+    step = len(x) if x.device.type != "cpu" else max(1, CACHE_BYTES // (x[0].numel() * x.element_size()))
+    return [slice(i, i + step) for i in range(0, len(x), step)]
+
+
+def of_run(x: torch.Tensor | None, run: slice) -> torch.Tensor | None:
+    """The part of a small operand ``[N or 1, ...]`` that belongs to a run of samples."""
+    return x if x is None or len(x) == 1 else x[run]

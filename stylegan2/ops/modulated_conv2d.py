@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
-from .upfirdn2d import filter2d
+from . import backend
+from .bias_act import GAIN, bias_act, cached_runs, conv_act, of_run
+from .upfirdn2d import filter2d, fir_padding
 
 EPSILON = 1e-8
 
@@ -21,23 +27,143 @@ def modulated_conv2d(
 ) -> torch.Tensor:
     """Convolve ``x [N, I, H, W]`` with ``weight [O, I, k, k]`` modulated by ``style [N, I]`` -> ``[N, O, H, W]``.
 
-    The per-sample kernel ``weight * style`` is normalised to unit length when ``demodulate`` is set
-    (Karras et al. 2020, equations 1 and 3). The same result is reached here by scaling the input by the
-    style and the output by the norm, so that all samples share one kernel.
-    With ``up`` the output is twice as large: transposed convolution, then the low-pass ``kernel`` with gain 4.
+    Every sample has its own kernel ``weight * style``, normalised to unit length when ``demodulate`` is set
+    (Karras et al. 2020, equations 1 and 3). With ``up`` the output is twice as large: transposed convolution, then the
+    low-pass ``kernel [m, m]`` with gain 4. This is the literal form, one kernel per sample; `styled_conv2d` is the fast one.
     """
-    x = x * style.to(x.dtype)[:, :, None, None]
-    x = _up_conv(x, weight, kernel) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    return x * demodulation(weight, style)[:, :, None, None] if demodulate else x
+    n, (o, i, k, _) = len(style), weight.shape
+    weight = weight * style[:, None, :, None, None]  # [N, O, I, k, k]
+    if demodulate:
+        weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + EPSILON).rsqrt()
+    x = x.expand(n, -1, -1, -1).reshape(1, n * i, *x.shape[2:])
+    if up:
+        x = F.conv_transpose2d(x, weight.transpose(1, 2).reshape(n * i, o, k, k), stride=2, groups=n)
+    else:
+        x = F.conv2d(x, weight.reshape(n * o, i, k, k), padding=k // 2, groups=n)
+    x = x.reshape(n, o, *x.shape[2:])
+    return filter2d(x, kernel * 4, fir_padding(kernel)) if up else x
+
+
+def styled_conv2d(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    style: torch.Tensor,
+    bias: torch.Tensor,
+    noise: torch.Tensor | None = None,
+    *,
+    up: bool = False,
+    kernel: torch.Tensor | None = None,
+    activation: str = "lrelu",
+    gain: float = 1.0,
+    clamp: float | None = None,
+) -> torch.Tensor:
+    """One layer: demodulated `modulated_conv2d`, then `bias_act`; ``noise`` is ``[N or 1, 1, H, W]``, ``x`` is ``[N or 1, I, h, w]``.
+
+    First-order differentiable in everything but ``kernel``; the backward pass keeps one tensor per layer, its output.
+    """
+    if activation != "lrelu" or backend.select(x) == "reference":
+        x = modulated_conv2d(x, weight, style, up=up, kernel=kernel)
+        return bias_act(x, bias, noise, activation=activation, gain=gain, clamp=clamp)
+    weight, style = prenormalized(weight, style) if x.dtype == torch.float16 else (weight, style)
+    scale = demodulation(weight, style) * (GAIN * gain)  # [N, O]
+    x, weight = _cast(x, weight)
+    if _folds(x, weight, style):
+        x, scale = convolve(x, folded(weight, style, scale), up), None
+    else:
+        x = _StyledConv.apply(x, weight, style, up)
+    return conv_act(
+        x,
+        scale,
+        bias * (GAIN * gain),
+        None if noise is None else noise * (GAIN * gain),
+        kernel=kernel if up else None,
+        clamp=None if clamp is None else clamp * gain,
+    )
 
 
 def demodulation(weight: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
     """Return ``1 / ||weight[o] * style[n]||`` as ``[N, O]``."""
+    norm = prepared([weight], "norm", lambda w: w.square().sum((2, 3)))
     with torch.autocast(weight.device.type, enabled=False):
-        return (style.to(weight.dtype).square() @ weight.square().sum((2, 3)).T + EPSILON).rsqrt()
+        return (style.to(norm).square() @ norm.T + EPSILON).rsqrt()
 
 
-def _up_conv(x: torch.Tensor, weight: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    m, k = kernel.shape[0], weight.shape[-1]
-    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return filter2d(x, kernel * 4, ((m + 1) // 2 + k // 2 - (k - 1), (m - 2) // 2 + k // 2 - (k - 2)))
+def prenormalized(weight: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale kernels and styles so that float16 cannot overflow in the convolution; demodulation takes the scale out again."""
+    weight = prepared([weight], "small", lambda w: w / (w[0].numel() ** 0.5 * w.detach().abs().amax((1, 2, 3), keepdim=True)))
+    return weight, style / style.detach().abs().amax(1, keepdim=True)
+
+
+def folded(weight: torch.Tensor, style: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """One sample's own kernel ``[O, I, k, k]``: ``weight * style * scale``."""
+    return weight * (style[0, :, None, None] * scale[0, :, None, None, None]).to(weight.dtype)
+
+
+def convolve(x: torch.Tensor, weight: torch.Tensor, up: bool) -> torch.Tensor:
+    """The convolution itself: padded, or transposed with stride 2 (``[N, O, 2h + 1, 2w + 1]``)."""
+    if up:
+        return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+
+class _StyledConv(torch.autograd.Function):
+    """``convolve(x * style, weight, up)``, keeping only its inputs: conv2d would also keep the product ``x * style``."""
+
+    @staticmethod
+    def forward(ctx, x, weight, style, up):
+        style = style.to(x.dtype)[:, :, None, None]
+        ctx.save_for_backward(x, weight, style)
+        ctx.up = up
+        return convolve(x * style, weight, up)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g):
+        x, weight, style = ctx.saved_tensors
+        needs_weight = ctx.needs_input_grad[1]
+        modulated = x * style if needs_weight else x.expand(len(style), -1, -1, -1)
+        gx, gweight = _convolve_backward(g, modulated, weight, ctx.up, needs_weight)
+        gstyle = gx.new_empty(*gx.shape[:2], 1, 1)
+        for n in cached_runs(gx):
+            torch.sum(gx[n] * of_run(x, n), (2, 3), keepdim=True, out=gstyle[n])
+            gx[n].mul_(of_run(style, n))
+        return gx.sum_to_size(x.shape), gweight, gstyle.sum_to_size(style.shape)[:, :, 0, 0], None
+
+
+def _convolve_backward(g, x, weight, up, needs_weight):
+    """Gradients of `convolve` in its input and, if needed, its weight."""
+    pad = 0 if up else weight.shape[-1] // 2
+    kernel = weight.transpose(0, 1) if up else weight
+    backward = torch.ops.aten.convolution_backward
+    gx, gw, _ = backward(g, x, kernel, None, [1 + up] * 2, [pad] * 2, [1, 1], up, [0, 0], 1, [True, needs_weight, False])
+    return gx, gw.transpose(0, 1) if up and needs_weight else gw
+
+
+def _folds(x: torch.Tensor, weight: torch.Tensor, style: torch.Tensor) -> bool:
+    """Whether scaling the kernel is cheaper than scaling the planes: one sample, large planes, no gradient of the kernel."""
+    learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, style))
+    return len(style) == 1 and x.shape[2] * x.shape[3] > 9 * len(weight) and not learns
+
+
+def _cast(x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bring both to the type to compute in: that of autocast where it is on, else that of ``x``."""
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    if dtype == weight.dtype:
+        return x.to(dtype), weight
+    return x.to(dtype), prepared([weight], dtype, lambda w: w.to(dtype))
+
+
+_prepared = WeakIdKeyDictionary()
+
+
+def prepared(weights: Sequence[torch.Tensor], what: object, make: Callable[..., Any]) -> Any:
+    """Return ``make(*weights)``, kept for the next call as long as the weights are frozen and unchanged."""
+    if any(w.requires_grad for w in weights) or torch.compiler.is_compiling():
+        return make(*weights)
+    kept = _prepared.setdefault(weights[0], {})
+    version = [(w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights]
+    if kept.get(what, (None,))[0] != version:
+        with torch.inference_mode(False), torch.no_grad():
+            kept[what] = (version, make(*weights))
+    return kept[what][1]

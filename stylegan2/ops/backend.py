@@ -1,0 +1,95 @@
+"""Which form of the operations runs: the plain reference, the fast plain-torch form, or the CUDA kernels; and why."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import MicromotionError
+
+BACKENDS = ("auto", "reference", "eager", "cuda")
+VARIABLE = "MICROMOTION_OPS"
+_forced: ContextVar[str | None] = ContextVar("micromotion_ops", default=None)
+
+
+class BackendError(MicromotionError):
+    """A backend was asked for that does not exist, or cannot run here."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What runs on a device, and why: ``str()`` gives one sentence."""
+
+    backend: str
+    requested: str
+    device: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"StyleGAN2 operations on {self.device}: {self.backend} ({self.reason})."
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Force a backend for the calls inside: ``reference``, ``eager``, ``cuda``, or ``auto`` (the fastest that works).
+
+    It goes before the environment variable ``MICROMOTION_OPS``, and holds for this thread only.
+    """
+    token = _forced.set(_valid(name, "use_backend"))
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def requested() -> str:
+    """The backend asked for by `use_backend`, else by the environment variable ``MICROMOTION_OPS``, else ``auto``."""
+    return _forced.get() or _valid(os.environ.get(VARIABLE, "auto") or "auto", f"The environment variable {VARIABLE}")
+
+
+def select(x: torch.Tensor) -> str:
+    """The backend that runs operations on ``x``: ``reference``, ``eager`` or ``cuda``. Raises `BackendError`."""
+    name = requested()
+    if name in ("reference", "eager"):
+        return name
+    reason = why_not_cuda(x.device, x.dtype)
+    if not reason:
+        return "cuda"
+    if name == "cuda":
+        raise BackendError(f"The CUDA kernels were asked for, but cannot run here: {reason}. Choose 'auto' or 'eager'.")
+    return "eager"
+
+
+def status(device: torch.device | str | None = None) -> Status:
+    """Say which backend runs on ``device`` (None: the GPU where there is one) in float32, and why. Compiles the kernels on first use."""
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = requested()
+    if name in ("reference", "eager"):
+        return Status(name, name, str(device), "it was asked for")
+    reason = why_not_cuda(device, torch.float32)
+    if not reason:
+        return Status("cuda", name, str(device), "the kernels passed their self-test")
+    backend = "none" if name == "cuda" else "eager"
+    return Status(backend, name, str(device), f"the CUDA kernels are off: {reason}")
+
+
+def why_not_cuda(device: torch.device, dtype: torch.dtype) -> str:
+    """Why the CUDA kernels cannot run, or an empty string. The first call on a device compiles and tests them."""
+    if device.type != "cuda":
+        return f"the device is {device.type}"
+    if torch.version.hip:
+        return "this is a ROCm build of torch"
+    from . import cuda
+
+    return cuda.why_not(device, dtype)
+
+
+def _valid(name: str, who: str) -> str:
+    if name not in BACKENDS:
+        raise BackendError(f"{who} names the backend {name!r}; choose one of {', '.join(BACKENDS)}.")
+    return name

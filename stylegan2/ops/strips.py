@@ -1,0 +1,85 @@
+"""Blocks with large planes on a CPU: a few rows at a time, so that everything between two convolutions stays in the cache."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from . import backend
+from .bias_act import GAIN, act_
+from .modulated_conv2d import convolve, demodulation, folded
+from .upfirdn2d import filter2d
+
+STRIP_BYTES = 6 << 20
+
+
+class StripLayer(NamedTuple):
+    """One styled convolution: ``weight [O, I, 3, 3]``, ``style [N, I]``, ``bias [O]``, ``noise [N or 1, 1, R, R]`` or None."""
+
+    weight: torch.Tensor
+    style: torch.Tensor
+    bias: torch.Tensor
+    noise: torch.Tensor | None
+    clamp: float | None
+
+    def of_sample(self, n: int) -> StripLayer:
+        """The layer with one sample's style and every gain folded into its kernel and bias, and that sample's noise."""
+        style = self.style[min(n, len(self.style) - 1)][None]
+        scale = demodulation(self.weight, style) * GAIN
+        noise = style.new_zeros(1, 1, 1).expand(1, 1 << 16, 1) if self.noise is None else self.noise[min(n, len(self.noise) - 1)] * GAIN
+        return StripLayer(folded(self.weight, style, scale), style, self.bias[:, None, None] * GAIN, noise, self.clamp)
+
+
+def worth_strips(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether an up-sampling block on ``x [N, I, h, w]`` runs faster one sample and a few rows at a time."""
+    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or backend.select(x) != "eager":
+        return False
+    return 4 * x.shape[2] * x.shape[3] > 9 * len(weight) and x.shape[2] >= 64
+
+
+def block_in_strips(
+    x: torch.Tensor, up: StripLayer, same: StripLayer, to_rgb: torch.Tensor | None, kernel: torch.Tensor, keep: bool
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Run ``up`` (2x), ``same`` and the 1x1 convolution ``to_rgb [N, C, O]`` on ``x [N or 1, I, h, w]``, without gradients.
+
+    Returns the features ``[N, O, 2h, 2w]`` (None unless ``keep``) and the colours ``[N, C, 2h, 2w]`` (None without ``to_rgb``).
+    """
+    n, (o, _, _, _), size = max(len(x), len(up.style), len(same.style)), same.weight.shape, (2 * x.shape[2], 2 * x.shape[3])
+    features = _empty(x, n, o, size) if keep else None
+    colours = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
+    step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]))
+    for i in range(n):
+        first, second, source = up.of_sample(i), same.of_sample(i), x[min(i, len(x) - 1)][None]
+        for top in range(0, size[0], step):
+            bottom = min(top + step, size[0])
+            y = _up_rows(source, first, kernel, top - 1, bottom + 1)
+            y = F.conv2d(y, second.weight, padding=(0, 1))
+            act_(y, None, second.bias, second.noise[:, top:bottom], second.clamp)
+            if keep:
+                features[i, :, top:bottom] = y[0]
+            if to_rgb is not None:
+                torch.matmul(y[0].permute(1, 2, 0), to_rgb[min(i, len(to_rgb) - 1)].T, out=colours[i, top:bottom])
+    return features, None if to_rgb is None else colours.permute(0, 3, 1, 2)
+
+
+def _up_rows(x: torch.Tensor, layer: StripLayer, kernel: torch.Tensor, top: int, bottom: int) -> torch.Tensor:
+    """Rows ``top`` to ``bottom`` of the up-convolution of ``x``, zero outside of the image.
+
+    The 4-tap filter reads rows top - 1 to bottom + 2 of the transposed convolution, whose row t reads the rows of x from
+    (t - 2) / 2 to t / 2: so it is computed from the smallest slice of x that gets those right, and cropped.
+    """
+    h = x.shape[2]
+    first, last = max(top, 0), min(bottom, 2 * h)
+    low, high = max(0, (first - 2) // 2), min(h, (last + 3) // 2)
+    y = convolve(x[:, :, low:high], layer.weight, up=True)
+    begin, end = max(first - 1, 0), min(last + 2, 2 * h + 1)
+    y = y[:, :, begin - 2 * low : end - 2 * low]
+    y = filter2d(y, kernel * 4, (1, 1), rows=(begin - (first - 1), last + 2 - end))
+    act_(y, None, layer.bias, layer.noise[:, first:last], layer.clamp)
+    return F.pad(y, (0, 0, first - top, bottom - last)) if (first, last) != (top, bottom) else y
+
+
+def _empty(x: torch.Tensor, n: int, channels: int, size: tuple[int, int]) -> torch.Tensor:
+    return torch.empty(n, channels, *size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
