@@ -100,7 +100,9 @@ def _models(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models (the embedded avatars unless given)")
     models.add_argument("--generator", type=Path, metavar="FILE", help="a StyleGAN2 in any supported format")
     models.add_argument("--inverter", type=Path, metavar="FILE", help="its inverter, needed for a face picture or a clip")
-    models.add_argument("--scorer", type=Path, metavar="FILE", help="a text scorer (open_clip), needed for a text")
+    models.add_argument(
+        "--scorer", metavar="FILE", help="a text scorer, needed for a text: a file, or an open_clip name that was downloaded before"
+    )
     models.add_argument(
         "--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, needed for pictures that are not aligned squares"
     )
@@ -132,7 +134,11 @@ def _animate(commands) -> None:
     )
     where = parser.add_argument_group("output")
     where.add_argument(
-        "--out", type=Path, default=Path("output/micromotion.mp4"), metavar="FILE", help="the video (default output/micromotion.mp4)"
+        "--out",
+        type=Path,
+        default=Path("output/micromotion.mp4"),
+        metavar="FILE",
+        help="the video: .mp4, .mov, .mkv or .gif (default output/micromotion.mp4)",
     )
     where.add_argument("--size", type=whole, default=512, help="enlarge smaller pictures to this many pixels (default 512)")
     _models(parser)

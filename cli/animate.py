@@ -14,7 +14,7 @@ from ..stylegan2 import Generator
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import Subspace, apply_motions, sweep
 from .fit import decode_text
-from .media import CONTAINERS, VideoWriter, check_output, contact_sheet, enlarge, to_bytes, whole_file
+from .media import FILMS, check_output, contact_sheet, enlarge, open_writer, to_bytes, whole_file
 from .models import Models, check_files, embedded, embedded_motions, find_motion
 from .portrait import Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, progress_bar, say
@@ -38,9 +38,9 @@ class Take:
 
 def run(args: Namespace, clock: Clock) -> None:
     """Make the video and the sheet that ``args`` ask for, and say where they are."""
-    video = check_output(args.out, tuple(CONTAINERS))
+    video = check_output(args.out, FILMS)
     sheet = check_output(video.with_suffix(".png"), (".png",))
-    check_files(args.image, args.generator, args.inverter, args.scorer, args.predictor)
+    check_files(args.image, args.generator, args.inverter, args.predictor)
     files = [find_motion(name) for name in _names(args)]
     models = Models(args.generator, args.inverter, args.scorer, args.device)
     with clock.stage("load the models"):
@@ -110,7 +110,7 @@ def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generato
     """Synthesize all takes into one video, chunk by chunk; returns the rows of the contact sheet."""
     codes = torch.cat([t.codes for t in takes])
     sheet = Sheet(takes)
-    with VideoWriter(video, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
+    with open_writer(video, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
         for images in clock.each("synthesize", synthesize_frames(generator, codes, progress=progress)):
             with clock.stage("put the face back"):
                 frames = to_bytes(enlarge(portrait.compose(images), args.size))

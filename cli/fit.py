@@ -19,7 +19,7 @@ from .terminal import Clock, UsageError, progress_bar, say
 def run(args: Namespace, clock: Clock) -> None:
     """Decode the motion of ``args.source``, save it, and say what it is."""
     out = check_output(args.out, (".safetensors",))
-    check_files(args.generator, args.inverter, args.scorer, args.predictor)
+    check_files(args.generator, args.inverter, args.predictor)
     models = Models(args.generator, args.inverter, args.scorer, args.device)
     options = {"estimator": args.estimator, "rank": args.rank, "name": out.stem}
     if "{degree}" in args.source:

@@ -18,6 +18,7 @@ from .terminal import UsageError, note
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BIT_RATE = 8_000_000
+FILMS = (*CONTAINERS, ".gif")
 H264 = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -146,6 +147,35 @@ class VideoWriter:
                 self._mux(None)
         finally:
             self.container.close()
+
+
+class GifWriter:
+    """An animated GIF that loops; its frames wait in memory, one byte a pixel, until the end."""
+
+    def __init__(self, path: Path, fps: float):
+        self.path, self.milliseconds, self.pictures = path, 1000 / fps, []
+
+    def write(self, frames: np.ndarray) -> None:
+        """Append uint8 frames ``[n, H, W, 3]``."""
+        self.pictures += [Image.fromarray(pixels).quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for pixels in frames]
+
+    def __enter__(self) -> GifWriter:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None and self.pictures:
+            first, *rest = self.pictures
+            first.save(self.path, save_all=True, append_images=rest, duration=self._durations(), loop=0)
+
+    def _durations(self) -> list[int]:
+        """Milliseconds of each frame: GIF counts hundredths of a second, so the rounding is carried on."""
+        ends = [round((i + 1) * self.milliseconds / 10) * 10 for i in range(len(self.pictures))]
+        return [end - start for start, end in zip([0, *ends], ends)]
+
+
+def open_writer(path: Path, fps: float) -> VideoWriter | GifWriter:
+    """The writer for a path's ending."""
+    return GifWriter(path, fps) if path.suffix.lower() == ".gif" else VideoWriter(path, fps)
 
 
 def _open_stream(container, width: int, height: int, rate: Fraction):

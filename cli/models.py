@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
+from ..stylegan2 import Generator, load, load_inverter
+from ..stylegan2.inversion import Inverter
+from ..subspaces.anchors import Scorer, load_scorer
 from .terminal import UsageError
 
 PACK = Path(__file__).resolve().parent.parent
@@ -57,25 +62,19 @@ class Models:
 
     generator_file: Path | None = None
     inverter_file: Path | None = None
-    scorer_file: Path | None = None
+    scorer_file: str | None = None
     device: str = "auto"
 
     @cached_property
-    def generator(self):
-        from ..stylegan2 import load
-
+    def generator(self) -> Generator:
         return load(self.generator_file or embedded("generator")).to(self.torch_device).eval().requires_grad_(False)
 
     @cached_property
-    def inverter(self):
-        from ..stylegan2 import load_inverter
-
+    def inverter(self) -> Inverter:
         return load_inverter(self._own(self.inverter_file, "inverter")).to(self.torch_device)
 
     @cached_property
-    def scorer(self):
-        from ..subspaces.anchors import load_scorer
-
+    def scorer(self) -> Scorer:
         return load_scorer(self._own(self.scorer_file, "scorer")).to(self.torch_device)
 
     @property
@@ -83,15 +82,13 @@ class Models:
         """Whether the generator is the embedded one."""
         return self.generator_file is None
 
-    def _own(self, file: Path | None, name: str) -> Path:
+    def _own(self, file: Path | str | None, name: str) -> Path | str:
         if file is None and not self.is_embedded:
             raise UsageError(f"The embedded {name} knows the embedded avatars only; with --generator give its own with --{name} FILE.")
         return file or embedded(name)
 
     @cached_property
-    def torch_device(self):
-        import torch
-
+    def torch_device(self) -> torch.device:
         if self.device != "auto":
             return _checked_device(self.device)
         if torch.cuda.is_available():
@@ -99,9 +96,7 @@ class Models:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _checked_device(name: str):
-    import torch
-
+def _checked_device(name: str) -> torch.device:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError):

@@ -391,6 +391,13 @@ def test_no_codec_at_all_is_said(tmp_path, monkeypatch):
         writer.write(np.zeros((1, 32, 32, 3), np.uint8))
 
 
+def test_a_gif_loops_at_its_rate(room):
+    assert micromotion("animate", "--motion", "smile", "--fps", "30", "--out", "a.gif", *QUICK) == 0
+    gif = Image.open("a.gif")
+    durations = [gif.seek(i) or gif.info["duration"] for i in range(gif.n_frames)]
+    assert gif.info["loop"] == 0 and sum(durations) == pytest.approx(1000 * 8 / 30, abs=10) and gif.size == (32, 32)
+
+
 def test_small_pictures_are_enlarged_and_large_ones_kept():
     assert media.enlarge(torch.zeros(1, 3, 10, 20), 30).shape == (1, 3, 30, 60)
     large = torch.zeros(1, 3, 40, 40)
