@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..subspaces.anchors import Weights, text_anchors
+from ..subspaces.anchors import Weights, text_anchors, video_anchors
 from . import host, sockets
 
 CATEGORY = "micromotion/motions"
@@ -46,6 +46,9 @@ class TextAnchors(io.ComfyNode):
                 ),
                 io.Int.Input("steps", default=40, min=1, max=1000, tooltip="Optimisation steps per degree, 1..1000; 40 as published."),
                 sockets.Codes.Input("codes", optional=True, tooltip="Faces to begin from, instead of random ones."),
+                sockets.Identity.Input(
+                    "identity", optional=True, tooltip="A face recogniser that keeps the likeness, of Load Identity Network."
+                ),
                 io.String.Input(
                     "negative",
                     default="",
@@ -94,9 +97,23 @@ class TextAnchors(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, generator, scorer, template, seeds, steps, negative, neutral, seed, truncation, stay_near, stay_natural, layers, codes=None
+        cls,
+        generator,
+        scorer,
+        template,
+        seeds,
+        steps,
+        negative,
+        neutral,
+        seed,
+        truncation,
+        stay_near,
+        stay_natural,
+        layers,
+        codes=None,
+        identity=None,
     ) -> io.NodeOutput:
-        net, judge = host.ready(generator, scorer)
+        net, judge, likeness = host.ready_with(generator, scorer, identity)
         anchors = text_anchors(
             net,
             judge,
@@ -108,10 +125,49 @@ class TextAnchors(io.ComfyNode):
             steps=steps,
             truncation=truncation,
             weights=Weights(l2=stay_near, prior=stay_natural),
+            identity=likeness,
             layers=layers,
             progress=host.progress(),
         )
         return io.NodeOutput(anchors)
 
 
-NODES = [TextAnchors]
+class VideoAnchors(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionVideoAnchors",
+            display_name="Make Anchors from Clip",
+            category=CATEGORY,
+            description="Take the frames of a short clip of one moving face as anchors, in the order of the motion that they share."
+            " Frames that do not fit are left out. Fit Micromotion turns them into a motion.",
+            search_aliases=["video to motion", "driving video", "learn motion", "head turn", "record expression"],
+            inputs=[
+                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that the clip was inverted with."),
+                sockets.Codes.Input(
+                    "codes", tooltip="The clip's codes, one per frame, of Invert Face; 3 frames at least, 24 or more are good."
+                ),
+                io.Int.Input(
+                    "positive",
+                    default=-1,
+                    min=-1,
+                    max=100000,
+                    advanced=True,
+                    tooltip="The frame that shows the motion most, from 0; -1 takes the end that is farther from the clip's beginning.",
+                ),
+                io.Int.Input(
+                    "max_frames", default=96, min=3, max=1000, advanced=True, tooltip="Longer clips are thinned to as many, 3..1000."
+                ),
+            ],
+            outputs=[sockets.Anchors.Output("anchors", tooltip="The clip's codes in the order of the motion.")],
+        )
+
+    @classmethod
+    def execute(cls, generator, codes, positive, max_frames) -> io.NodeOutput:
+        anchors = video_anchors(codes, generator=generator.value, positive=None if positive < 0 else positive, max_frames=max_frames)
+        for note in anchors.notes:
+            host.remark(note)
+        return io.NodeOutput(anchors)
+
+
+NODES = [TextAnchors, VideoAnchors]

@@ -13,7 +13,6 @@ from ..subspaces import files
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
-NO_FILES = "no saved faces yet"
 
 
 class SampleFaces(io.ComfyNode):
@@ -131,6 +130,9 @@ class RefineFace(io.ComfyNode):
                     advanced=True,
                     tooltip="w+ moves every layer by itself and comes closer; w keeps one row for all and edits more naturally.",
                 ),
+                sockets.Identity.Input(
+                    "identity", optional=True, tooltip="A face recogniser that keeps the likeness, of Load Identity Network."
+                ),
             ],
             outputs=[
                 sockets.Codes.Output("refined", display_name="codes", tooltip="The refined codes, [N, L, D]."),
@@ -141,14 +143,14 @@ class RefineFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, image, codes, steps, tuning_steps, space) -> io.NodeOutput:
-        net = host.ready(generator)
+    def execute(cls, generator, image, codes, steps, tuning_steps, space, identity=None) -> io.NodeOutput:
+        net, judge = host.ready_with(generator, identity)
         with host.gradients():
             images, found = host.plain(host.square(host.from_image(image))), host.plain(codes)
             if steps:
-                found = optimize(net, images, found, space=space, steps=steps, progress=host.progress()).detach()
+                found = optimize(net, images, found, space=space, steps=steps, identity=judge, progress=host.progress()).detach()
             if tuning_steps:
-                tuned = tune(net, images, found, steps=tuning_steps, progress=host.progress())
+                tuned = tune(net, images, found, steps=tuning_steps, identity=judge, progress=host.progress())
                 return io.NodeOutput(found.cpu(), host.manage(tuned.cpu()))
         return io.NodeOutput(found.cpu(), generator)
 
@@ -190,7 +192,7 @@ class LoadCodes(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=host.choices("codes") or [NO_FILES],
+                    options=host.choices("codes"),
                     display_name="codes",
                     tooltip="Which file of models/stylegan2_codes; Save Face Codes writes them.",
                 )

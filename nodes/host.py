@@ -49,7 +49,8 @@ FOLDERS = {
     "generator": Folder(catalogue.GENERATORS, CHECKPOINTS, {"avatar": "generator.safetensors"}),
     "inverter": Folder(catalogue.INVERTERS, CHECKPOINTS, {"avatar": "inverter.safetensors"}),
     "scorer": Folder(catalogue.SCORERS, CHECKPOINTS, {"avatar": "scorer.safetensors"}),
-    "motion": Folder(catalogue.MOTIONS, (".safetensors",), {name: f"motions/{name}.safetensors" for name in MOTIONS}),
+    "identity": Folder(catalogue.IDENTITY, (".pth", ".pt"), {}),
+    "motion": Folder(catalogue.MOTIONS, (".safetensors", ".pt", ".npy"), {name: f"motions/{name}.safetensors" for name in MOTIONS}),
     "codes": Folder("stylegan2_codes", (".safetensors",), {}),
 }
 ADVICE = {
@@ -77,9 +78,10 @@ def embedded_root() -> Path:
 
 
 def choices(kind: str) -> list[str]:
-    """The entries of a combo: the embedded ones first, then the user's files."""
+    """The entries of a combo, never none: the embedded ones first, then the user's files."""
     folder = FOLDERS[kind]
-    return [name + EMBEDDED for name in folder.embedded] + folder_paths.get_filename_list(folder.name)
+    found = [name + EMBEDDED for name in folder.embedded] + folder_paths.get_filename_list(folder.name)
+    return found or [f"(no file in models/{folder.name})"]
 
 
 def find(kind: str, choice: str) -> Path | None:
@@ -160,6 +162,13 @@ def ready(*managed: Managed, memory: int = 0) -> Any:
         for m in managed:
             _drop_inference(m.patcher.model)
     return managed[0].value if len(managed) == 1 else tuple(m.value for m in managed)
+
+
+def ready_with(*managed: Managed | None, memory: int = 0) -> tuple[nn.Module | None, ...]:
+    """``ready`` for several, of which some are not connected and stay None."""
+    if given := [m for m in managed if m is not None]:
+        ready(*given, memory=memory)
+    return tuple(None if m is None else m.value for m in managed)
 
 
 def _drop_inference(module: nn.Module) -> None:

@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..stylegan2 import convert, load, load_inverter
+from ..stylegan2.inversion import load_identity
 from ..subspaces.anchors import load_scorer
 from . import host, sockets
 
@@ -115,6 +116,28 @@ class LoadScorer(_LoadFile):
             return io.NodeOutput(host.manage(load_scorer(host.resolve("scorer", file))))
 
 
+class LoadIdentity(_LoadFile):
+    KIND = "identity"
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionLoadIdentity",
+            display_name="Load Identity Network",
+            category=CATEGORY,
+            description="Load a face recogniser (ArcFace) that keeps the likeness of photos while codes are searched, and measures it."
+            " Optional everywhere; none is embedded.",
+            search_aliases=["arcface", "face recognition", "likeness", "identity"],
+            inputs=[file_input("identity", "Which file of models/stylegan2_identity: model_ir_se50.pth or facexlib's copy of it.")],
+            outputs=[sockets.Identity.Output("identity", tooltip="Turns an aligned face into a vector that says who it is.")],
+        )
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            return io.NodeOutput(host.manage(load_identity(host.resolve("identity", file))))
+
+
 class ConvertCheckpoint(_LoadFile):
     KIND = "generator"
 
@@ -151,4 +174,4 @@ class ConvertCheckpoint(_LoadFile):
         return io.NodeOutput(ui=ui.PreviewText(f"models/stylegan2/{path.name}"))
 
 
-NODES = [LoadGenerator, LoadInverter, LoadScorer, ConvertCheckpoint]
+NODES = [LoadGenerator, LoadInverter, LoadScorer, LoadIdentity, ConvertCheckpoint]

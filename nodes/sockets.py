@@ -8,6 +8,7 @@ Generator = io.Custom("STYLEGAN2_GENERATOR")  # host.Managed around stylegan2.Ge
 Inverter = io.Custom("STYLEGAN2_INVERTER")  # host.Managed around an inverter
 Codes = io.Custom("STYLEGAN2_CODES")  # float32 [N, L, D] on the CPU
 Scorer = io.Custom("MICROMOTION_SCORER")  # host.Managed around subspaces.anchors.Scorer
+Identity = io.Custom("FACE_IDENTITY")  # host.Managed around stylegan2.inversion.Identity
 Anchors = io.Custom("MICROMOTION_ANCHORS")  # subspaces.anchors.Anchors
 Subspace = io.Custom("MICROMOTION_SUBSPACE")  # subspaces.Subspace
 Sweep = io.Custom("MICROMOTION_SWEEP")  # coefficients, float32 [F]

@@ -9,9 +9,9 @@ from comfy_api.input import CurveInput
 from comfy_api.latest import InputImpl, io
 
 from ..stylegan2.frames import frame_bytes, synthesize_frames
-from ..subspaces import EASINGS, from_samples
+from ..subspaces import EASINGS, from_samples, read_coefficients
 from ..subspaces import sweep as make_sweep
-from . import host, sockets, video
+from . import host, measure, pictures, sockets, video
 from .faces import paste_image
 
 CATEGORY = "micromotion/animation"
@@ -114,6 +114,90 @@ class ApplySubspace(io.ComfyNode):
         return io.NodeOutput(motion.apply(codes, steps * coefficient))
 
 
+class ReadCoefficients(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionReadCoefficients",
+            display_name="Read Coefficients",
+            category=CATEGORY,
+            description="Read how far along a motion each frame of a clip is. The sweep drives another face with the same motion.",
+            search_aliases=["motion transfer", "driving video", "retarget", "track expression", "reenact"],
+            inputs=[
+                sockets.Codes.Input("codes", tooltip="The clip's codes, one per frame, of Invert Face."),
+                sockets.Subspace.Input("motion", tooltip="The motion to read."),
+                io.Combo.Input(
+                    "count_from",
+                    options=["first", "median"],
+                    tooltip="Which frame of the clip is coefficient 0: the first, or the middle of all.",
+                ),
+                io.Float.Input(
+                    "smooth",
+                    default=1.0,
+                    min=0.0,
+                    max=30.0,
+                    step=0.5,
+                    tooltip="How much jitter is taken out, 0..30 frames; 0 leaves the track as read.",
+                ),
+            ],
+            outputs=[
+                sockets.Sweep.Output("sweep", tooltip="One coefficient per frame."),
+                io.Image.Output("plot", tooltip="The coefficients over the frames."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, codes, motion, count_from, smooth) -> io.NodeOutput:
+        track = read_coefficients(motion, codes, reference=count_from, smooth=smooth)
+        track = track if track.ndim == 1 else track[:, 0]
+        name = motion.name or "motion"
+        return io.NodeOutput(
+            track, pictures.to_image(pictures.plot({name: track.tolist()}, range(len(track)), "Read from the clip", "frame"))
+        )
+
+
+class MeasureMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionMeasure",
+            display_name="Measure Motion",
+            category=CATEGORY,
+            description="Measure the frames of a clip: how they fit a sentence, how core's blendshapes move, whether the"
+            " person stays the same, and how much the picture changes. A plot and a table.",
+            search_aliases=["curve", "analyse", "blendshapes", "identity similarity", "evaluate", "jitter"],
+            inputs=[
+                io.Image.Input("images", tooltip="The frames, of Synthesize Faces or of any clip of an aligned face."),
+                io.String.Input(
+                    "text", default="a person with 100% smile", tooltip="The sentence that the scorer compares with; needs a scorer."
+                ),
+                sockets.Scorer.Input("scorer", optional=True, tooltip="Measures how well each frame fits the text, cosine -1..1."),
+                sockets.Landmarks.Input(
+                    "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks: the blendshapes that move most, 0..1."
+                ),
+                sockets.Identity.Input(
+                    "identity", optional=True, tooltip="Cosine to the first frame's person, -1..1, of Load Identity Network."
+                ),
+                sockets.Sweep.Input(
+                    "sweep", optional=True, tooltip="Coefficients of the frames, as the horizontal axis; without it the frame number."
+                ),
+            ],
+            outputs=[
+                io.Image.Output("plot", tooltip="The measured curves."),
+                io.String.Output("table", tooltip="The same as comma-separated values, a line per frame."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, images, text, scorer=None, landmarks=None, identity=None, sweep=None) -> io.NodeOutput:
+        curves = measure.curves(images, text, *host.ready_with(scorer, identity), landmarks)
+        x = range(len(images)) if sweep is None else sweep.tolist()
+        if len(x) != len(images):
+            raise host.HostError(f"There are {len(images)} frames and {len(x)} coefficients; connect the sweep that made these frames.")
+        name = "frame" if sweep is None else "coefficient"
+        return io.NodeOutput(pictures.to_image(pictures.plot(curves, x, "Measured motion", name)), measure.table(curves, x, name))
+
+
 class SweepToVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -170,4 +254,4 @@ def shifted(progress, start: int, total: int):
     return lambda done, _, images: progress(start + done, total, images)
 
 
-NODES = [Sweep, SweepFromCurve, ApplySubspace, SweepToVideo]
+NODES = [Sweep, SweepFromCurve, ReadCoefficients, ApplySubspace, SweepToVideo, MeasureMotion]

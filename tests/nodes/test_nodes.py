@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -183,3 +184,116 @@ def test_text_anchors_stop_within_one_step(run, pack, loaded):
 def test_a_template_without_its_slot_is_refused_with_an_example(run, loaded):
     with pytest.raises(ValueError, match="a person with {degree} smile"):
         run("TextAnchors", generator=loaded.generator, scorer=loaded.scorer, template="a smile")
+
+
+def clip(run, loaded, motion, frames=9):
+    codes = run("SampleFaces", generator=loaded.generator)[0]
+    sweep = run("Sweep", frames=frames, easing="linear", ping_pong=False)[0]
+    return run("ApplySubspace", codes=codes, motion=motion, sweep=sweep)[0], sweep
+
+
+def test_a_clip_becomes_the_motion_that_it_shows(run, loaded):
+    motion = run("LoadSubspace", file="turn (embedded)")[0]
+    codes, _ = clip(run, loaded, motion, frames=24)
+    found = run("FitSubspace", anchors=run("VideoAnchors", generator=loaded.generator, codes=codes)[0])[0]
+    cosine = torch.cosine_similarity(found.direction.flatten(), motion.direction.flatten(), 0)
+    assert found.source == "video" and cosine > 0.999
+
+
+def test_a_clips_motion_drives_another_face(run, loaded):
+    motion = run("LoadSubspace")[0]
+    codes, sweep = clip(run, loaded, motion)
+    read, plot = run("ReadCoefficients", codes=codes, motion=motion, smooth=0.0)
+    assert torch.allclose(read, sweep, atol=1e-3) and plot.shape[-1] == 3
+    other = run("SampleFaces", generator=loaded.generator, seed=9)[0]
+    assert len(run("ApplySubspace", codes=other, motion=motion, sweep=read)[0]) == len(sweep)
+
+
+@pytest.mark.parametrize(
+    ("operation", "weight", "expected"),
+    [("add", -0.5, lambda a, b: a - 0.5 * b), ("without", 1.0, lambda a, b: a - (a * b).sum() / (b * b).sum() * b)],
+)
+def test_two_motions_make_one(run, operation, weight, expected):
+    a, b = (run("LoadSubspace", file=f"{name} (embedded)")[0] for name in ("smile", "age"))
+    made = run("Combine", first=a, second=b, operation=operation, weight=weight)[0]
+    assert torch.allclose(made.direction, expected(a.direction, b.direction), atol=1e-4)
+    fine = run("Combine", first=a, second=b, operation=operation, weight=weight, layers="6-7")[0]
+    assert fine.direction[:6].abs().max() == 0 and torch.equal(fine.direction[6:], made.direction[6:])
+
+
+def test_a_motion_is_drawn_and_described(run, loaded):
+    motion, other = (run("LoadSubspace", file=f"{name} (embedded)")[0] for name in ("smile", "age"))
+    alone, text = run("Inspect", generator=loaded.generator, motion=motion)
+    both, _ = run("Inspect", generator=loaded.generator, motion=motion, other=other)
+    assert both.shape[1] > alone.shape[1] and alone.std() > 0.05
+    assert "name: smile" in text and "8 layers of 32" in text
+
+
+def test_calibration_writes_the_range_and_draws_it(run, loaded):
+    direction = response_direction(loaded)
+    motion, plot = run("Calibrate", generator=loaded.generator, scorer=loaded.scorer, motion=direction, faces=2)
+    low, high = motion.safe_range
+    assert low <= 0 <= high and torch.equal(motion.direction, direction.direction) and plot.ndim == 4
+    assert "a person with 100% smile" in motion.calibration.instrument
+
+
+def response_direction(loaded):
+    """A motion that surely moves the score: its gradient at a face."""
+    from micromotion.subspaces import Subspace
+
+    net, judge = loaded.generator.value, loaded.scorer.value
+    code = net.map(torch.zeros(1, 32) + 0.3, 0.7).detach().requires_grad_(True)
+    score = judge.score(net.synthesize(code), ["a person with 100% smile", "a person with no smile"])
+    (score[0, 0] - score[0, 1]).backward()
+    return Subspace(code.grad / code.grad.norm() * 0.5, name="climb")
+
+
+def test_a_clip_is_measured_along_its_sweep(run, loaded):
+    codes, sweep = clip(run, loaded, run("LoadSubspace")[0], frames=5)
+    images = run("Synthesize", generator=loaded.generator, codes=codes)[0]
+    shapes = [[{"blendshapes": {"jawOpen": i / 4, "still": 0.2}}] for i in range(5)]
+    plot, table = run("Measure", images=images, scorer=loaded.scorer, landmarks={"frames": shapes}, sweep=sweep)
+    lines = table.splitlines()
+    assert lines[0].startswith("coefficient,") and "jawOpen" in lines[0] and len(lines) == 6
+    assert lines[1].split(",")[1] == "0.00000" and plot.shape[0] == 1
+    with pytest.raises(ValueError, match="5 frames and 3 coefficients"):
+        run("Measure", images=images, sweep=sweep[:3])
+
+
+class Detected:
+    """FACE_LANDMARKS of a face at (x, y) whose eyes are ``wide`` px apart, in MediaPipe's 478 points."""
+
+    def __new__(cls, x: float, y: float, wide: float) -> dict:
+        points = np.full((478, 2), (x, y), dtype=float)
+        points[:, 0] += np.linspace(-0.4, 0.4, 478) * wide
+        for index, (dx, dy) in {33: (-0.5, 0), 133: (-0.5, 0), 362: (0.5, 0), 263: (0.5, 0), 61: (-0.4, 1.1), 291: (0.4, 1.1)}.items():
+            points[index] = (x + dx * wide, y + dy * wide)
+        box = np.array([x - wide, y - wide, x + wide, y + 2 * wide])
+        return {"landmarks_xy": points, "bbox_xyxy": box, "score": 0.9, "blendshapes": {}}
+
+
+def landmarks(*frames) -> dict:
+    return {"frames": [list(frame) for frame in frames], "image_size": (100, 200)}
+
+
+def test_a_face_is_picked_by_its_number_and_aligned(run):
+    photo = torch.rand(1, 100, 200, 3)
+    found = landmarks([Detected(150, 40, 12), Detected(50, 40, 20)])
+    big, numbered = run("PickFace", image=photo, landmarks=found)
+    right, _ = run("PickFace", image=photo, order="left to right", index=1, landmarks=found)
+    assert big[0].centre[0] < 100 < right[0].centre[0] and numbered.shape == photo.shape
+    square, crop = run("AlignFace", image=photo, face=right, size=64)
+    assert square.shape == (1, 64, 64, 3) and abs(crop[0].centre[0] - 150) < 10
+    with pytest.raises(ValueError, match="2"):
+        run("PickFace", image=photo, index=7, landmarks=found)
+
+
+def test_a_frame_without_a_face_takes_its_neighbours_place(run):
+    clip = torch.rand(3, 100, 200, 3)
+    squares, crops = run("AlignFace", image=clip, size=32, landmarks=landmarks([Detected(50, 40, 20)], [], [Detected(60, 40, 20)]))
+    assert len(squares) == len(crops) == 3 and crops[1] == crops[0] != crops[2]
+
+
+def test_no_face_is_one_sentence(run):
+    with pytest.raises(ValueError, match="No face was found"):
+        run("AlignFace", image=torch.rand(1, 100, 200, 3), landmarks=landmarks([]))
