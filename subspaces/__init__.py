@@ -1,26 +1,49 @@
 """Subspaces: many codes -> a motion -> many codes."""
 
+from .algebra import add, cosine_table, cosines, merge, negate, orthogonalise, restrict, scale, subtract
 from .anchors import Anchors, pool
+from .calibration import calibrate
+from .directions import load_direction
 from .errors import SubspaceError
 from .estimators import ESTIMATORS
 from .fitting import fit
+from .layers import BANDS, parse_layers
+from .preview import preview_strip, with_preview
+from .reading import read_coefficients, smooth_track
 from .robust_pca import robust_pca
 from .subspace import Calibration, Subspace, apply_motions
 from .sweep import EASINGS, from_samples, keyframes, sweep, unique_coefficients
 
 __all__ = [
+    "BANDS",
     "EASINGS",
     "ESTIMATORS",
     "Anchors",
     "Calibration",
     "Subspace",
     "SubspaceError",
+    "add",
     "apply_motions",
+    "calibrate",
+    "cosine_table",
+    "cosines",
     "fit",
     "from_samples",
     "keyframes",
+    "load_direction",
+    "merge",
+    "negate",
+    "orthogonalise",
+    "parse_layers",
     "pool",
+    "preview_strip",
+    "read_coefficients",
+    "restrict",
     "robust_pca",
+    "scale",
+    "smooth_track",
+    "subtract",
     "sweep",
     "unique_coefficients",
+    "with_preview",
 ]

@@ -152,7 +152,7 @@ def curves(value: Any) -> dict[str, list[float]]:
     return {text(k): list(numbers(v)) for k, v in mapping(value).items()}
 
 
-texts, numbers, integers, ranges = sequence_of(text), sequence_of(number), sequence_of(integer), sequence_of(interval)
+texts, numbers, integers, ranges = sequence_of(text), sequence_of(number), sequence_of(integer), sequence_of(optional(interval))
 
 
 def _reason(error: Exception) -> str:

@@ -26,12 +26,12 @@ class Calibration:
     """What one coefficient unit means.
 
     ``unit`` in words; ``scale [K]`` multiplies the basis; ``safe [K]`` are the (lowest, highest) coefficients between which response and
-    identity hold (empty: not measured); ``instrument`` names what measured it; ``curve`` holds the measurement itself.
+    identity hold (None, or no entries: not measured); ``instrument`` names what measured it; ``curve`` holds the measurement itself.
     """
 
     unit: str = UNCALIBRATED
     scale: tuple[float, ...] = (1.0,)
-    safe: tuple[tuple[float, float], ...] = ()
+    safe: tuple[tuple[float, float] | None, ...] = ()
     instrument: str = ""
     curve: dict[str, list[float]] = field(default_factory=dict)
 

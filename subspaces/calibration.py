@@ -1,0 +1,136 @@
+"""Calibration: what one coefficient does to pictures, measured, and between which coefficients that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from ..stylegan2.frames import synthesize_frames
+from ..stylegan2.generator import Generator
+from .errors import SubspaceError
+from .estimators import median, pair_slopes
+from .subspace import Calibration, Subspace
+
+Measure = Callable[[torch.Tensor], torch.Tensor]
+Progress = Callable[[int, int, "torch.Tensor | None"], None]
+MIN_SLOPE_SHARE = 0.25
+MIN_IDENTITY = 0.9
+MIN_SIGNAL = 2.0
+
+
+def calibrate(
+    subspace: Subspace,
+    measure: Measure,
+    generator: Generator,
+    codes: torch.Tensor,
+    *,
+    coefficients: Sequence[float] | torch.Tensor | None = None,
+    component: int = 0,
+    unit: str = "",
+    instrument: str = "",
+    rescale: bool = True,
+    identity: Measure | None = None,
+    min_identity: float = MIN_IDENTITY,
+    batch: int | None = None,
+    progress: Progress | None = None,
+) -> Subspace:
+    """The same motion with its response on faces ``codes [N, L, D]`` measured by ``measure(images [n, 3, R, R]) -> values [n]``.
+
+    The faces are moved by ``coefficients`` (None: 13 from -1.5 to 1.5 units). The middle slope of the response over faces says what one
+    unit does now; with ``rescale`` the unit becomes one unit of what is measured (a negative response turns the motion round),
+    else only the safe range is found: from 0 outward, as long as the median response keeps a quarter of its slope in the middle and,
+    with ``identity(images) -> unit vectors``, the median cosine with the unmoved face stays above ``min_identity``. Scale, range and
+    the measured curve are stored in the result. Errors: a motion that does not move what is measured.
+    """
+    subspace.check(generator)
+    c = _coefficients(coefficients)
+    one = _direction_only(subspace, component)
+    values, cosines = _measure_all(one, measure, identity, generator, codes, c, batch, progress)
+    slope = _central_slope(values, c)
+    factor = 1 / slope if rescale else 1.0
+    response = median(values.T)  # [C]
+    cosine = None if cosines is None else median(cosines.T)
+    safe = _safe_range(response, cosine, c, slope, min_identity)
+    curve = {"coefficients": _list(c / factor), "response": _list(response), "spread": _list(_spread(values))}
+    if cosine is not None:
+        curve["identity"] = _list(cosine)
+    return replace(subspace, calibration=_updated(subspace, component, factor, safe, unit, instrument, curve))
+
+
+def _coefficients(coefficients) -> torch.Tensor:
+    c = torch.linspace(-1.5, 1.5, 13) if coefficients is None else torch.as_tensor(coefficients, dtype=torch.float32).sort().values
+    if len(c.unique()) < 3 or not c.min() < 0 < c.max() or not torch.isfinite(c).all():
+        raise SubspaceError("Calibration needs at least three coefficients, some below and some above 0.")
+    return torch.cat([c, torch.zeros(1)]).unique().double()
+
+
+def _direction_only(subspace: Subspace, component: int) -> Subspace:
+    if not 0 <= component < subspace.rank:
+        raise SubspaceError(f"There is no component {component}; this subspace has {subspace.rank}, counted from 0.")
+    return Subspace(subspace.directions[component])
+
+
+def _measure_all(one, measure, identity, generator, codes, c, batch, progress) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Values ``[C, N]`` and identity cosines ``[C, N]`` of every face at every coefficient."""
+    codes = codes[None] if codes.ndim == 2 else codes
+    values, cosines, origin = [], [], int((c == 0).nonzero()[0, 0])
+    for done, code in enumerate(codes):
+        faces = list(synthesize_frames(generator, one.apply(code, c), batch=batch))
+        with torch.no_grad():
+            values.append(torch.cat([measure(x).detach().cpu().double().reshape(len(x)) for x in faces]))
+            if identity is not None:
+                vectors = torch.cat([identity(x).detach().cpu().double() for x in faces])
+                cosines.append(torch.cosine_similarity(vectors, vectors[origin : origin + 1]))
+        if progress is not None:
+            progress(done + 1, len(codes), faces[-1])
+    found = torch.stack(values, 1)
+    if not torch.isfinite(found).all():
+        raise SubspaceError("The measurement gave numbers that are not finite (NaN or infinity); check the measure.")
+    return found, torch.stack(cosines, 1) if cosines else None
+
+
+def _central_slope(values: torch.Tensor, c: torch.Tensor) -> float:
+    """Median over faces of the Theil-Sen slope of the response in the inner half of the coefficients."""
+    inner = c.abs() <= max(c.abs().max().item() / 2, c.abs().sort().values[2].item())
+    group = torch.zeros(int(inner.sum()), dtype=torch.long)
+    slopes = pair_slopes(values[inner], c[inner], group)  # [N]
+    slope = float(median(slopes))
+    rest = (values[inner] - c[inner, None] * slopes).diff(dim=0).abs().median()
+    reach = abs(slope) * float(c[inner].max() - c[inner].min())
+    if not reach > MIN_SIGNAL * float(rest) or not reach > 1e-6 * float(values.abs().max()):
+        raise SubspaceError("This motion does not move what is measured, so it cannot be calibrated by it; measure something else.")
+    return slope
+
+
+def _safe_range(response: torch.Tensor, cosine: torch.Tensor | None, c: torch.Tensor, slope: float, min_identity: float):
+    """The outermost coefficients, in units before rescaling, that every step from 0 on leads to safely."""
+    good = response.diff() / c.diff() * (1 if slope > 0 else -1) >= MIN_SLOPE_SHARE * abs(slope)  # [C - 1]
+    kept = torch.ones(len(c), dtype=torch.bool) if cosine is None else cosine >= min_identity
+    origin = int((c == 0).nonzero()[0, 0])
+    first = last = origin
+    while last + 1 < len(c) and good[last] and kept[last + 1]:
+        last += 1
+    while first > 0 and good[first - 1] and kept[first - 1]:
+        first -= 1
+    return float(c[first]), float(c[last])
+
+
+def _updated(s: Subspace, component: int, factor: float, safe: tuple[float, float], unit, instrument, curve) -> Calibration:
+    old = s.calibration
+    scale = tuple(v * factor if k == component else v for k, v in enumerate(old.scale))
+    ranges = list(old.safe) or [None] * s.rank
+    ranges[component] = tuple(sorted(x / factor for x in safe))
+    measured = f"one unit of {instrument or 'the measurement'}"
+    return Calibration(unit or (old.unit if factor == 1 else measured), scale, tuple(ranges), instrument, curve)
+
+
+def _spread(values: torch.Tensor) -> torch.Tensor:
+    """Robust spread over faces of the change from the unmoved face's own level."""
+    centred = values - values.mean(0)
+    return 1.4826 * (centred - centred.median(1, keepdim=True).values).abs().median(1).values
+
+
+def _list(x: torch.Tensor) -> list[float]:
+    return [round(float(v), 6) for v in x]

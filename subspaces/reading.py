@@ -1,0 +1,94 @@
+"""Reading coefficients: how far each frame of a driving clip has gone along a motion, as a track for another face."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import SubspaceError
+from .estimators import median
+from .subspace import Subspace
+
+ROUNDS = 30
+HUBER = 1.5
+
+
+def read_coefficients(
+    subspace: Subspace,
+    codes: torch.Tensor,
+    *,
+    reference: torch.Tensor | str = "median",
+    robust: bool = True,
+    smooth: float = 0.0,
+    generator=None,
+) -> torch.Tensor:
+    """Coefficients ``[F]`` (``[F, K]`` for rank K) of a clip's codes ``[F, L, D]``, to sweep another face with.
+
+    They count from ``reference``: ``"median"`` of the clip, its ``"first"`` frame, or a code ``[L, D]``. ``robust``: a fit in which
+    coordinates that do not go along (another expression, a bad inversion) lose their weight (Huber 1964), instead of a plain projection.
+    ``smooth``: standard deviation in frames of a Gaussian after a running median that takes out single bad frames; 0 leaves the track
+    as it is. ``generator``: the clip's, to be checked.
+    """
+    if generator is not None:
+        subspace.check(generator)
+    rows = list(subspace.layers)
+    displacement = _displacement(subspace, codes, reference)[:, rows].flatten(1)  # [F, P]
+    directions = subspace.directions[:, rows].flatten(1).double()  # [K, P]
+    track = _robust_fit(displacement, directions) if robust else _least_squares(displacement, directions)
+    track = smooth_track(track, smooth) if smooth else track
+    track = track.float()
+    return track[:, 0] if subspace.rank == 1 else track
+
+
+def smooth_track(track: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Running median of three, then a Gaussian of ``sigma`` frames, along the first axis; the ends weigh only frames that exist."""
+    if not sigma > 0:
+        raise SubspaceError(f"A smoothing of {sigma} frames was asked for; give 0 for none, or more.")
+    if len(track) >= 3:
+        inner = torch.stack([track[:-2], track[1:-1], track[2:]]).median(0).values
+        track = torch.cat([track[:1], inner, track[-1:]])
+    frames = torch.arange(len(track), dtype=track.dtype)
+    kernel = torch.exp(-0.5 * ((frames[:, None] - frames) / sigma) ** 2)
+    return torch.tensordot(kernel / kernel.sum(1, keepdim=True), track, 1)
+
+
+def _displacement(subspace: Subspace, codes: torch.Tensor, reference: torch.Tensor | str) -> torch.Tensor:
+    shape = subspace.basis.shape[1:]
+    codes = codes.detach().cpu().double()
+    if codes.ndim != 3 or codes.shape[1:] != shape or not len(codes):
+        raise SubspaceError(f"The clip's codes have shape {tuple(codes.shape)}; this motion reads [frames, {shape[0]}, {shape[1]}].")
+    if not torch.isfinite(codes).all():
+        raise SubspaceError("The clip's codes hold numbers that are not finite (NaN or infinity); invert those frames again.")
+    return codes - _reference(codes, reference)
+
+
+def _reference(codes: torch.Tensor, reference: torch.Tensor | str) -> torch.Tensor:
+    if isinstance(reference, torch.Tensor):
+        reference = reference.detach().cpu().double()
+        if reference.numel() != codes[0].numel():
+            raise SubspaceError(f"The reference code has shape {tuple(reference.shape)}; give one code {tuple(codes.shape[1:])}.")
+        return reference.reshape(codes.shape[1:])
+    if reference == "median":
+        return median(codes)
+    if reference == "first":
+        return codes[0]
+    raise SubspaceError(f"There is no reference {reference!r}; choose median, first, or give a code.")
+
+
+def _least_squares(x: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.lstsq(directions.T, x.T).solution.T  # [F, K]
+
+
+def _robust_fit(x: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    """Huber regression of every frame on the directions, by iteratively reweighted least squares."""
+    track = _least_squares(x, directions)
+    for _ in range(ROUNDS):
+        residual = (x - track @ directions).abs()
+        spread = 1.4826 * residual.median(1, keepdim=True).values + 1e-12
+        weight = (HUBER * spread / residual.clamp_min(1e-30)).clamp_max(1)  # [F, P]
+        gram = torch.einsum("kp,fp,jp->fkj", directions, weight, directions)
+        moment = torch.einsum("kp,fp->fk", directions, weight * x)
+        new = torch.linalg.lstsq(gram, moment[..., None]).solution[..., 0]
+        if (new - track).abs().max() <= 1e-7 * (1 + new.abs().max()):
+            return new
+        track = new
+    return track

@@ -1,0 +1,91 @@
+"""Algebra of motions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from micromotion.subspaces import (
+    Calibration,
+    Subspace,
+    SubspaceError,
+    add,
+    cosine_table,
+    cosines,
+    merge,
+    negate,
+    orthogonalise,
+    restrict,
+    scale,
+    subtract,
+)
+from synthetic import cosine, direction
+
+A = Subspace(direction().float(), name="smile", licence="CC0", calibration=Calibration("one smile", (2.0,), ((-1.0, 2.0),)))
+B = Subspace(direction(seed=1).float(), name="age")
+
+
+def test_sums_and_differences_work_on_calibrated_directions():
+    assert torch.allclose(add(A, B, 0.5).direction, A.direction + 0.5 * B.direction)
+    assert torch.allclose(subtract(A, B).direction, A.direction - B.direction)
+    assert add(A, B).calibration.safe == ()
+    assert add(A, B).licence == "CC0"
+    assert add(A, B, name="both").name == "both"
+
+
+def test_negating_and_scaling_carry_the_safe_range_along():
+    assert torch.equal(negate(A).direction, -A.direction)
+    assert negate(A).safe_range == (-2.0, 1.0)
+    assert torch.allclose(scale(A, 4.0).direction, 4 * A.direction)
+    assert scale(A, 4.0).safe_range == (-0.25, 0.5)
+    assert torch.equal(negate(negate(A)).direction, A.direction)
+
+
+@pytest.mark.parametrize("per_layer", [False, True])
+def test_orthogonalising_takes_out_the_other_motion_and_nothing_else(per_layer):
+    rest = orthogonalise(add(A, B, 0.7), [B], per_layer=per_layer)
+    assert abs(cosine(rest.direction, B.direction)) < 1e-5
+    assert cosine(rest.direction, A.direction) > 0.95
+    if per_layer:
+        assert (rest.direction * B.direction).sum(1).abs().max() < 1e-4
+    assert torch.allclose(orthogonalise(rest, B, per_layer=per_layer).direction, rest.direction, atol=1e-5)
+
+
+def test_restricting_keeps_the_chosen_rows_as_they_are():
+    part = restrict(A, "2-3")
+    assert part.layers == (2, 3)
+    assert torch.equal(part.direction[2:4], A.direction[2:4])
+    assert part.direction.norm() < A.direction.norm()
+    assert not part.direction[[0, 1, 4, 5]].any()
+
+
+def test_merging_seeds_outvotes_a_bad_one_and_turns_them_to_one_side():
+    noisy = [Subspace((k * (direction() + 0.02 * torch.randn(6, 32))).float()) for k in (1, -1, 1.5, 0.7)]
+    wrong = Subspace(direction(seed=5).float())
+    together = merge([*noisy, wrong])
+    assert cosine(together.direction, direction()) > 0.97
+    assert together.direction.norm() == pytest.approx(3, rel=0.15)
+
+
+def test_the_cosine_table_names_its_motions():
+    table = cosines([A, B, negate(A)])
+    assert table[0].tolist() == pytest.approx([1, cosine(A.direction, B.direction), -1], abs=1e-5)
+    text = cosine_table([A, B])
+    assert "smile" in text.splitlines()[0]
+    assert text.splitlines()[1].endswith(f"{table[0, 1]:.2f}")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: add(A, Subspace(torch.ones(4, 32))), "different shapes"),
+        (lambda: merge([Subspace(torch.ones(2, 2), fingerprint=f) for f in "ab"]), "different generators"),
+        (lambda: merge([]), "no motions"),
+        (lambda: merge([A, Subspace(torch.zeros(6, 32))]), "length 0"),
+        (lambda: scale(A, 0.0), "other than 0"),
+        (lambda: orthogonalise(A, negate(A)), "same motion"),
+        (lambda: restrict(restrict(A, "0-2"), "4"), "touches 0, 1, 2"),
+    ],
+)
+def test_bad_combinations_get_one_sentence(call, words):
+    with pytest.raises(SubspaceError, match=words):
+        call()

@@ -1,0 +1,127 @@
+"""Calibration against an instrument whose truth is known, and the preview strip."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from micromotion.subspaces import Calibration, Subspace, SubspaceError, calibrate, preview_strip, with_preview
+from micromotion.subspaces.preview import default_coefficients
+from PIL import Image
+
+
+class Plain:
+    """A generator whose pictures are its codes, so that every response is exact."""
+
+    resolution, num_layers, width, fingerprint = 16, 6, 32, "plain"
+    w_avg = torch.zeros(32)
+
+    class architecture:  # noqa: N801
+        channels = {16: 1}
+
+    def synthesize(self, codes, noise="const"):
+        return codes.reshape(len(codes), 3, 8, 8)
+
+
+D = torch.zeros(6, 32)
+D[0, 0] = 1.0
+FACES = 0.01 * torch.randn(5, 6, 32, generator=torch.Generator().manual_seed(0))
+
+
+def first_pixel(images):
+    return images[:, 0, 0, 0]
+
+
+def test_one_unit_becomes_one_unit_of_what_is_measured():
+    s = calibrate(Subspace(2 * D), first_pixel, Plain(), FACES, instrument="first pixel", unit="one pixel")
+    assert torch.allclose(s.direction, D, atol=1e-5)
+    assert s.calibration.unit == "one pixel"
+    assert s.calibration.instrument == "first pixel"
+    assert s.safe_range == pytest.approx((-3.0, 3.0))
+    curve = s.calibration.curve
+    assert curve["response"][-1] - curve["response"][0] == pytest.approx(6.0, abs=1e-4)
+    assert curve["coefficients"][-1] == pytest.approx(3.0, abs=1e-4)
+
+
+def test_a_negative_response_turns_the_motion_round():
+    s = calibrate(Subspace(2 * D), lambda x: -first_pixel(x), Plain(), FACES)
+    assert torch.allclose(s.direction, -D, atol=1e-5)
+    assert s.safe_range == pytest.approx((-3.0, 3.0))
+
+
+def test_the_safe_range_ends_where_the_response_flattens():
+    s = calibrate(Subspace(D), lambda x: first_pixel(x).clamp(-0.5, 1.0), Plain(), 0 * FACES, coefficients=torch.linspace(-2, 2, 17))
+    low, high = s.safe_range
+    assert low == pytest.approx(-0.5, abs=0.26)
+    assert high == pytest.approx(1.0, abs=0.26)
+
+
+def test_the_safe_range_ends_where_identity_breaks():
+    def identity(images):
+        angle = images[:, 0, 0, 0]
+        return torch.stack([angle.cos(), angle.sin()], 1)
+
+    s = calibrate(Subspace(D), first_pixel, Plain(), FACES, identity=identity, min_identity=0.9)
+    assert s.safe_range == pytest.approx((-0.25, 0.25), abs=0.02)  # arccos(0.9) = 0.45 lies between 0.25 and 0.5
+    assert min(s.calibration.curve["identity"]) < 0.5
+
+
+def test_the_unit_may_stay_while_the_range_is_measured():
+    before = Subspace(2 * D, calibration=Calibration(unit="degree 0 to 1"))
+    s = calibrate(before, first_pixel, Plain(), FACES, rescale=False)
+    assert torch.equal(s.direction, before.direction)
+    assert s.calibration.unit == "degree 0 to 1"
+    assert s.safe_range == pytest.approx((-1.5, 1.5))
+
+
+def test_one_component_of_several_is_calibrated_alone(tmp_path):
+    other = torch.zeros(6, 32)
+    other[1, 1] = 5.0
+    s = calibrate(Subspace(torch.stack([other, 4 * D])), first_pixel, Plain(), FACES, component=1)
+    assert torch.allclose(s.directions[1], D, atol=1e-5)
+    assert torch.equal(s.directions[0], other)
+    assert s.calibration.safe[0] is None
+    s.save(tmp_path / "s.safetensors")
+    assert Subspace.load(tmp_path / "s.safetensors").calibration == s.calibration
+
+
+def test_a_calibrated_motion_is_calibrated_already_on_a_real_generator(generator):
+    s = Subspace(torch.randn(6, 32, generator=torch.Generator().manual_seed(0)))
+    codes = generator.map(torch.randn(3, 32, generator=torch.Generator().manual_seed(1)))
+    seen = []
+
+    def brightness(images):
+        return images.mean((1, 2, 3))
+
+    once = calibrate(s, brightness, generator, codes, coefficients=[-0.02, -0.01, 0.01, 0.02], progress=lambda *a: seen.append(a[:2]))
+    again = calibrate(once, brightness, generator, codes, coefficients=once.calibration.curve["coefficients"])
+    assert once.calibration.scale[0] != pytest.approx(1.0, rel=0.01)
+    assert again.calibration.scale[0] == pytest.approx(once.calibration.scale[0], rel=0.02)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"measure": lambda x: x[:, 1, 0, 0]}, "does not move what is measured"),
+        ({"measure": lambda x: x[:, 0, 0, 0] / 0}, "not finite"),
+        ({"coefficients": [0.0, 1.0]}, "at least three"),
+        ({"component": 2}, "no component 2"),
+    ],
+)
+def test_bad_calibrations_get_one_sentence(options, words):
+    arguments = {"measure": first_pixel, "generator": Plain(), "codes": FACES, **options}
+    with pytest.raises(SubspaceError, match=words):
+        calibrate(Subspace(D), **arguments)
+
+
+def test_the_preview_is_a_small_strip_over_the_safe_range(generator, tmp_path):
+    s = Subspace(0.1 * torch.ones(6, 32), calibration=Calibration(safe=((-0.5, 2.0),)))
+    assert default_coefficients(s).tolist() == pytest.approx([-0.5, 0.125, 0.75, 1.375, 2.0])
+    strip = with_preview(s, generator)
+    picture = Image.open(io.BytesIO(strip.preview))
+    assert picture.size == (80, 16)
+    strip.save(tmp_path / "s.safetensors")
+    assert (tmp_path / "s.safetensors").stat().st_size < 200_000
+    assert preview_strip(s, generator, coefficients=[0.0]) != preview_strip(s, generator, coefficients=[1.0])

@@ -1,0 +1,69 @@
+"""Reading coefficients from a clip: projection, robustness, smoothing, and back again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from micromotion.subspaces import Subspace, SubspaceError, read_coefficients, smooth_track, sweep
+from synthetic import direction
+
+S = Subspace(direction().float())
+TRACK = sweep(40, 0, 1, ping_pong=True, easing="ease")
+CODE = torch.randn(6, 32, generator=torch.Generator().manual_seed(2))
+
+
+def test_reads_back_what_was_applied():
+    clip = S.apply(CODE, TRACK)
+    assert torch.allclose(read_coefficients(S, clip, reference="first"), TRACK, atol=1e-5)
+    assert torch.allclose(read_coefficients(S, clip, reference=CODE), TRACK, atol=1e-5)
+    median = read_coefficients(S, clip)
+    assert torch.allclose(median - median[0], TRACK, atol=1e-5)
+
+
+def test_reads_every_component_of_a_higher_rank():
+    two = Subspace(torch.stack([direction(), direction(seed=1)]).float())
+    tracks = torch.stack([TRACK, 0.5 - TRACK.flip(0)], 1)
+    assert torch.allclose(read_coefficients(two, two.apply(CODE, tracks), reference=CODE), tracks, atol=1e-5)
+
+
+def test_a_robust_reading_survives_what_breaks_a_projection():
+    rng = torch.Generator().manual_seed(1)
+    clip = S.apply(CODE, TRACK) + 0.01 * torch.randn(40, 6, 32, generator=rng)
+    spikes = (torch.rand(40, 6, 32, generator=rng) < 0.1) * 2.0
+    robust = read_coefficients(S, clip + spikes, reference=CODE)
+    plain = read_coefficients(S, clip + spikes, reference=CODE, robust=False)
+    assert (robust - TRACK).abs().mean() < 0.2 * (plain - TRACK).abs().mean()
+    assert (robust - TRACK).abs().max() < 0.05
+
+
+def test_smoothing_calms_jitter_drops_single_bad_frames_and_keeps_constants():
+    rng = torch.Generator().manual_seed(1)
+    noisy = TRACK + 0.05 * torch.randn(40, generator=rng)
+    noisy[20] += 3
+    smooth = smooth_track(noisy, 1.5)
+    assert (smooth - TRACK).abs().mean() < 0.7 * (noisy - TRACK).abs().mean()
+    assert (smooth - TRACK)[15:25].abs().max() < 0.25
+    assert torch.allclose(smooth_track(torch.full((9, 2), 0.7), 2.0), torch.full((9, 2), 0.7))
+    assert smooth_track(torch.tensor([1.0, 2.0]), 1.0).shape == (2,)
+
+
+def test_layers_outside_the_motion_do_not_count():
+    part = Subspace(S.basis * (torch.arange(6) < 3)[:, None], layers=(0, 1, 2))
+    clip = part.apply(CODE, TRACK)
+    clip[:, 3:] += torch.randn(40, 3, 32) * 5
+    assert torch.allclose(read_coefficients(part, clip, reference=CODE), TRACK, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: read_coefficients(S, torch.zeros(3, 4, 32)), "this motion reads"),
+        (lambda: read_coefficients(S, torch.full((3, 6, 32), float("nan"))), "not finite"),
+        (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference="last"), "choose median"),
+        (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference=torch.zeros(32)), "give one code"),
+        (lambda: read_coefficients(S, torch.zeros(3, 6, 32), smooth=-1.0), "0 for none"),
+    ],
+)
+def test_bad_clips_get_one_sentence(call, words):
+    with pytest.raises(SubspaceError, match=words):
+        call()
