@@ -103,10 +103,14 @@ def _models(parser: argparse.ArgumentParser) -> None:
     models.add_argument(
         "--scorer", metavar="FILE", help="a text scorer, needed for a text: a file, or an open_clip name that was downloaded before"
     )
-    models.add_argument(
-        "--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, needed for pictures that are not aligned squares"
-    )
     models.add_argument("--device", default="auto", help=f"where to compute: {DEVICE}")
+
+
+def _framing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--align", action="store_true", help="look for the face in square pictures too; others are always searched (with dlib)"
+    )
+    parser.add_argument("--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, where it is not found by itself")
 
 
 def _animate(commands) -> None:
@@ -116,6 +120,7 @@ def _animate(commands) -> None:
         "--seed", type=seed, default=FAVOURITE, help=f"which face of the generator to show without an image (default {FAVOURITE})"
     )
     parser.add_argument("--truncation", type=finite, default=0.7, help="0: the mean face, 1: the full variety (default 0.7)")
+    _framing(parser)
     parser.add_argument("--invert-steps", type=whole, metavar="N", help="work on finding the image's code (default: the inverter's own)")
     what = parser.add_argument_group("motions (default: the ready ones, one after another)")
     what.add_argument("--motion", action="append", default=[], metavar="NAME", help="a ready motion or a file; repeat for several")
@@ -155,6 +160,7 @@ def _fit(commands) -> None:
     parser.add_argument("--seed", type=seed, default=0, help="first of the faces a text is decoded from (default 0)")
     parser.add_argument("--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
     parser.add_argument("--steps", type=whole, help="optimisation steps per anchor for a text")
+    _framing(parser)
     _models(parser)
 
 

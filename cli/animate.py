@@ -16,7 +16,7 @@ from ..subspaces import Subspace, apply_motions, sweep
 from .fit import decode_text
 from .media import FILMS, check_output, contact_sheet, enlarge, open_writer, to_bytes, whole_file
 from .models import Models, check_files, embedded, embedded_motions, find_motion
-from .portrait import Portrait, avatar, portrait_of
+from .portrait import Framing, Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, progress_bar, say
 
 COLUMNS, CELL = 7, 160
@@ -82,7 +82,7 @@ def _motion_for(generator: Generator, file: Path) -> Subspace:
 def _portrait(args: Namespace, models: Models) -> Portrait:
     if args.image is None:
         return avatar(args.seed, args.truncation, models.generator)
-    return portrait_of(args.image, models, args.predictor, args.invert_steps)
+    return portrait_of(args.image, models, Framing(args.align, args.predictor), args.invert_steps)
 
 
 def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:

@@ -12,7 +12,7 @@ from ..subspaces.anchors.text import text_anchors
 from .inspect import describe_motion
 from .media import check_output, read_clip
 from .models import Models, check_files
-from .portrait import frame_face
+from .portrait import Framing
 from .terminal import Clock, UsageError, progress_bar, say
 
 
@@ -26,7 +26,7 @@ def run(args: Namespace, clock: Clock) -> None:
         with clock.stage("decode the motion from text"):
             motion = decode_text(args.source, models, {"seeds": range(args.seed, args.seed + args.seeds)}, args.steps, **options)
     else:
-        motion = decode_clip(_existing(args.source), models, args.predictor, clock, **options)
+        motion = decode_clip(_existing(args.source), models, Framing(args.align, args.predictor), clock, **options)
     motion.save(out)
     say(f"{out}\n{describe_motion(motion)}")
 
@@ -47,10 +47,10 @@ def decode_text(template: str, models: Models, faces: dict, steps: int | None = 
     return fit(anchors, **options)
 
 
-def decode_clip(path: Path, models: Models, predictor: Path | None, clock: Clock, **options) -> Subspace:
+def decode_clip(path: Path, models: Models, framing: Framing, clock: Clock, **options) -> Subspace:
     """A motion from a clip of one moving face: every frame is aligned and inverted."""
     with clock.stage("read and align the clip"):
-        squares = [frame_face(frame, f"Frame {i} of {path}", predictor)[0] for i, frame in enumerate(read_clip(path))]
+        squares = [framing.frame(frame, f"Frame {i} of {path}")[0] for i, frame in enumerate(read_clip(path))]
     with clock.stage("invert the clip"), progress_bar("Invert") as progress:
         codes = models.inverter.invert(models.generator, torch.cat(squares), progress=progress)
     anchors = Anchors(

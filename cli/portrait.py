@@ -40,13 +40,33 @@ def avatar(seed: int, truncation: float, generator: Generator) -> Portrait:
     return Portrait(draw_faces(generator, [seed], truncation))
 
 
-def portrait_of(path: Path, models: Models, predictor: Path | None, steps: int | None) -> Portrait:
+@dataclass(frozen=True)
+class Framing:
+    """How the face is cut out of a picture: ``always`` looks for it in squares too; ``predictor`` is dlib's landmark file."""
+
+    always: bool = False
+    predictor: Path | None = None
+
+    def frame(self, photo: torch.Tensor, where: Path | str) -> tuple[torch.Tensor, faces.Crop]:
+        """The aligned square of a photo ``[1, 3, H, W]``, and its crop: the whole of it when it is square, else its largest face."""
+        height, width = photo.shape[-2:]
+        if height == width and not self.always:
+            return faces.align(photo, "aligned", width)
+        try:
+            found = detect(photo, predictor=self.predictor, folders=[models_folder() / "dlib"])[0]
+            return faces.align(photo, faces.choose(found, where=str(where)), SQUARE)
+        except faces.FaceError as error:
+            reason = "" if height == width else f"{where} is {width} x {height} px, no aligned square, so its face has to be found. "
+            raise UsageError(f"{reason}{error}") from None
+
+
+def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps: int | None = None) -> Portrait:
     """Find the face in a picture and its code.
 
     A picture that the inverter cannot reproduce, because it knows rendered faces only, is said so and shown as the nearest face it knows.
     """
     photo = read_image(path)
-    square, crop = frame_face(photo, path, predictor)
+    square, crop = framing.frame(photo, path)
     with progress_bar("Invert") as progress:
         codes = models.inverter.invert(models.generator, square, steps=steps, progress=progress)
     card = models.inverter.card
@@ -57,15 +77,3 @@ def portrait_of(path: Path, models: Models, predictor: Path | None, steps: int |
             return Portrait(codes)
     with torch.no_grad():
         return Portrait(codes, photo, crop, models.generator.synthesize(codes).cpu())
-
-
-def frame_face(photo: torch.Tensor, where: Path | str, predictor: Path | None = None) -> tuple[torch.Tensor, faces.Crop]:
-    """The aligned square of a photo ``[1, 3, H, W]``, and its crop: the whole of it when it is square, else its largest face."""
-    height, width = photo.shape[-2:]
-    if height == width:
-        return faces.align(photo, "aligned", width)
-    try:
-        found = detect(photo, predictor=predictor, folders=[models_folder() / "dlib"])[0]
-        return faces.align(photo, faces.choose(found, where=str(where)), SQUARE)
-    except faces.FaceError as error:
-        raise UsageError(f"{where} is {width} x {height} px, no aligned square, so its face has to be found. {error}") from None

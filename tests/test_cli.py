@@ -117,7 +117,7 @@ def test_own_files_replace_the_embedded_ones(room, friendly):
 def test_coefficient_zero_is_exact(room, friendly, monkeypatch):
     monkeypatch.setenv("MICROMOTION_WEIGHTS", str(friendly))
     image, networks = picture(room / "face.png", 48, 48), models.Models()
-    found = portrait.portrait_of(image, networks, None, None)
+    found = portrait.portrait_of(image, networks)
     generator, motion = networks.generator, Subspace.load(models.find_motion("smile"))
     squares = generator.synthesize(motion.apply(found.codes, torch.tensor([0.0, 1.0, 0.0])))
     shown = media.to_bytes(found.compose(squares))
@@ -133,18 +133,19 @@ def test_a_stranger_is_shown_and_named(room, capsys):
     assert np.abs(frames[0] - np.asarray(Image.open(room / "photo.jpg"))).mean() > 10, "the nearest face it knows, not a ghost on the photo"
 
 
-def test_a_photo_is_aligned_edited_and_put_back(room, friendly, monkeypatch):
+@pytest.mark.parametrize(("width", "align"), [(120, []), (90, ["--align"])])
+def test_a_photo_is_aligned_edited_and_put_back(room, friendly, monkeypatch, width, align):
     monkeypatch.setenv("MICROMOTION_WEIGHTS", str(friendly))
-    photo = picture(room / "group.png", 120, 90)
+    photo = picture(room / "group.png", width, 90)
     turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
-    points = np.stack([60 + 15 * np.cos(turn), 45 + 18 * np.sin(turn)], 1)
-    points[36:42], points[42:48], points[48], points[54] = (54, 40), (66, 40), (55, 52), (65, 52)
-    monkeypatch.setattr(portrait, "detect", lambda *a, **k: [[faces.Face(points, (40, 25, 80, 65))]])
-    assert micromotion("animate", photo, "--motion", "eyes", "--out", "a.mp4", *QUICK) == 0
+    points = np.stack([45 + 15 * np.cos(turn), 45 + 18 * np.sin(turn)], 1)
+    points[36:42], points[42:48], points[48], points[54] = (39, 40), (51, 40), (40, 52), (50, 52)
+    monkeypatch.setattr(portrait, "detect", lambda *a, **k: [[faces.Face(points, (25, 25, 65, 65))]])
+    assert micromotion("animate", photo, *align, "--motion", "eyes", "--out", "a.mp4", *QUICK) == 0
     frames, original = frames_of(room / "a.mp4").astype(int), np.asarray(Image.open(photo)).astype(int)
-    assert frames.shape == (8, 90, 120, 3)
+    assert frames.shape == (8, 90, width, 3)
     moved = np.abs(frames - frames[0]).mean(axis=(0, 3))
-    assert moved[30:60, 45:75].mean() > 4 * moved[:8].mean() and np.abs(frames[0] - original).mean() < 8
+    assert moved[30:60, 30:60].mean() > 4 * moved[:8].mean() and np.abs(frames[0] - original).mean() < 8
 
 
 def test_text_decodes_a_motion_for_this_face(room, monkeypatch):
