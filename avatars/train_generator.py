@@ -21,8 +21,8 @@ from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, 
 
 Z_DIM = len(rendering.PARAMETERS) + 1
 ROTATION_SEED = 20240
-STAGES = ((16, 32_000), (32, 64_000), (64, 224_000))
-FINISH = 24_000
+STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
+FINISH = 0
 ADVERSARIAL = 0.03
 FEATURES = ("eyes", "brows", "mouth")
 
@@ -123,7 +123,7 @@ class Distillation:
         for seen, bar in steps(start, total, self.batch, "distil"):
             resolution, first, length = stage_at(seen)
             peak = learning_rate(seen - first, length, 1.0, floor=0.25 if resolution < 64 else 0.02)
-            for group, rate in zip(self.optimizer.param_groups, (0.03, 0.006)):
+            for group, rate in zip(self.optimizer.param_groups, (0.3, 0.006)):
                 group["lr"] = rate * peak
             loss = self.step(seen, resolution)
             if seen // self.batch % 50 == 0:

@@ -24,6 +24,7 @@ IMAGES = 200_000
 BATCH = 96
 TRAIN_SEED, TEST_SEED = 400_000_000, 910_000_000
 TAU, DEGREE_TAU = 0.10, 0.07
+PROBE = 40.0
 CONFIG = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 64, "layers": [1, 2, 2, 1], "width": 24, "head_width": 32},
@@ -90,6 +91,8 @@ def ladder_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 class Training:
+    """The run. A linear probe that is thrown away makes small features, a mouth or a lid, worth embedding from the start."""
+
     def __init__(self, out: Path, device: torch.device, fast: bool):
         torch.manual_seed(0)
         self.device, self.fast = device, fast
@@ -97,8 +100,11 @@ class Training:
         self.model = build_model(CONFIG).to(device).requires_grad_(True).train()
         self.model.visual.to(memory_format=torch.channels_last)
         self.average = Average(self.model, 0.999)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.98), weight_decay=0.02)
-        self.checkpoint = Checkpoint(out / "scorer.pt", model=self.model, average=self.average.module, optimizer=self.optimizer)
+        self.probe = nn.Linear(CONFIG["embed_dim"], len(rendering.PARAMETERS)).to(device)
+        parameters = [*self.model.parameters(), *self.probe.parameters()]
+        self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.02)
+        parts = dict(model=self.model, average=self.average.module, probe=self.probe, optimizer=self.optimizer)
+        self.checkpoint = Checkpoint(out / "scorer.pt", **parts)
 
     def run(self, images: int) -> nn.Module:
         for seen, bar in steps(self.checkpoint.load(), images, BATCH, "scorer"):
@@ -125,6 +131,8 @@ class Training:
         truth, values, masks = truth.to(self.device), values.to(self.device), masks.to(self.device)
         shape = (BATCH, len(captions.MOTIONS), len(captions.DEGREES))
         loss = caption_loss(logits[:, :BATCH], truth, values, masks) + 3 * ladder_loss(logits[:, BATCH:].reshape(shape), truth)
+        read = self.probe(image * CONFIG["embed_dim"] ** 0.5) + 0.5
+        loss = loss + PROBE * F.smooth_l1_loss(read, truth, beta=0.05)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
