@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 
 from ...subspaces import Anchors, SubspaceError, fit, pool, robust_pca
 from ...subspaces.estimators import Problem, center, median, motion_scores, pair_slopes
 from ..captions import Motion
 from . import metrics
-from .baselines import ALL
-from .measure import sweep
+from .baselines import ALL, at_oracle_length, oracle_change
 from .rows import Metric, Row, section, spread
-from .study import ORACLE, TEXT, VIDEO, Study
+from .study import CLEANED, ONE, ORACLE, POOLED, TEXT, VIDEO, Study
 from .world import STEP
 
 SHARE = Metric("ablation_response", "Response at the oracle's length, share of the oracle's")
@@ -52,7 +50,9 @@ def variants(study: Study) -> Iterator[Variant]:
         yield from _estimators(study, source)
         yield from _amounts(study, source)
     for source in study.sources:
-        yield Variant("source", source, _fitted(study, source, 1))
+        yield Variant("source", f"{source}, {ONE}", _fitted(study, source, 1))
+        yield Variant("source", f"{source}, {POOLED}", lambda m, s=source: study.directions(f"{s}, {POOLED}", m))
+        yield Variant("source", f"{source}, {CLEANED}", lambda m, s=source: study.directions(f"{s}, {CLEANED}", m))
 
 
 def _estimators(study: Study, source: str) -> Iterator[Variant]:
@@ -160,22 +160,8 @@ def _variant_rows(study: Study, variant: Variant) -> list[Row]:
 
 def _judge(study: Study, directions: torch.Tensor, motion: Motion) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Share of the oracle's change and leakage per test face, ``[N]``, and the cosine of that face's direction to the oracle's."""
-    world, step = study.world, STEP[motion.name]
-    codes = world.tests(study.sizes.ablated).codes
-    oracle = study.directions(ORACLE, motion)
-    unit = F.normalize(directions.flatten(1), dim=1).reshape(directions.shape)
-    readings = sweep(world, codes, unit * oracle.flatten().norm(), [0.0, step])
-    own = unit[torch.arange(len(codes)) % len(unit)]
-    share = readings.response(motion)[:, 1] / _oracle_change(study, motion)
+    faces, step = study.world.tests(study.sizes.ablated), STEP[motion.name]
+    readings = at_oracle_length(study, directions, motion, faces, step)
+    oracle, own = study.directions(ORACLE, motion), directions[torch.arange(len(faces)) % len(directions)]
+    share = readings.response(motion)[:, 1] / oracle_change(study, motion, faces, step)
     return share, readings.leakage(motion, 1), metrics.cosine(own, oracle.expand_as(own))
-
-
-def _oracle_change(study: Study, motion: Motion) -> float:
-    made = study.cache.tensors(f"oracle-change-{motion.name}", lambda: {"change": _measure_oracle(study, motion)})
-    return float(made["change"])
-
-
-def _measure_oracle(study: Study, motion: Motion) -> torch.Tensor:
-    codes = study.world.tests(study.sizes.ablated).codes
-    readings = sweep(study.world, codes, study.directions(ORACLE, motion), [0.0, STEP[motion.name]])
-    return readings.response(motion)[:, 1].mean().clamp(min=1e-3)

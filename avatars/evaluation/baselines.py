@@ -13,10 +13,10 @@ from ...subspaces import Anchors, fit
 from ..captions import Motion
 from . import anchors, metrics
 from .counterfactual import error_of
-from .measure import calibrated, sweep, typical_length
+from .measure import Readings, sweep, typical_length
 from .rows import Metric, Row, row, section, spread
-from .study import INVERTED, ORACLE, TEXT, Study
-from .world import STEP, factor_of, sign_of
+from .study import CLEANED, INVERTED, ORACLE, POOLED, TEXT, Study
+from .world import STEP, Faces, factor_of, sign_of
 
 CANDIDATES = 20
 SAMPLES = 10_000
@@ -71,7 +71,8 @@ def methods(study: Study) -> list[Method]:
     found = [Method("random", "nothing", lambda m: timed(lambda: random_direction(study)))]
     for source in study.sources:
         found += [_estimated(study, source, name) for name in ESTIMATED if source != INVERTED]
-        found.append(Method(f"ours, {source}, pooled", _told(source), lambda m, s=source: _pooled(study, s, m)))
+        found.append(Method(f"ours, {source}, {POOLED}", _told(source), lambda m, s=source: _pooled(study, s, m)))
+        found.append(Method(f"ours, {source}, {CLEANED}", _told(source), lambda m, s=source: _cleaned(study, s, m)))
     if TEXT in study.sources:
         found.append(Method("StyleCLIP, one prompt", _told(TEXT), lambda m: _prompts(study, m)))
     found += [
@@ -118,6 +119,12 @@ def _pooled(study: Study, source: str, motion: Motion) -> tuple[torch.Tensor, fl
     return direction, seconds + study.anchor_seconds(source, motion, members)
 
 
+def _cleaned(study: Study, source: str, motion: Motion) -> tuple[torch.Tensor, float]:
+    """The orthogonalised direction; its seconds count the anchors of every motion, which it needs."""
+    direction, seconds = timed(lambda: study.cleaned(source, motion)[None])
+    return direction, seconds + sum(study.anchor_seconds(source, m, range(study.sizes.pool)) for m in study.motions)
+
+
 def _prompts(study: Study, motion: Motion) -> tuple[torch.Tensor, float]:
     made = [anchors.prompt_only(study.world, study.cache, motion, i) for i in range(study.sizes.pool)]
     return torch.stack([d for d, _ in made]), sum(s for _, s in made) / len(made)
@@ -149,11 +156,11 @@ def sefa(study: Study) -> torch.Tensor:
 def best_of(study: Study, motion: Motion, candidates: torch.Tensor) -> torch.Tensor:
     """The candidate, with its sign, that moves the intended factor the most of all that it moves, on calibration faces."""
     world, k = study.world, factor_of(motion)
-    codes = world.calibration().codes[:PROBES]
+    faces = world.calibration(min(PROBES, study.sizes.probes))
     unit = 0.5 * typical_length(world) * F.normalize(candidates.flatten(1), dim=1).reshape(candidates.shape)
     best, chosen = -1.0, unit[:1]
     for direction in torch.cat([unit, -unit]):
-        factors = sweep(world, codes, direction[None], [0.0, 1.0]).factors
+        factors = sweep(world, faces, direction[None], [0.0, 1.0]).factors
         change = (factors[:, 1] - factors[:, 0]).mean(0)
         quality = float(sign_of(motion) * change[k] / change.norm().clamp(min=0.02))
         if quality > best:
@@ -192,7 +199,7 @@ def _method_rows(study: Study, method: Method) -> list[Row]:
     rows, collected, seconds = [], [], []
     for motion in study.motions:
         directions, took = method.make(motion)
-        values, norm = compare(study, directions, motion)
+        values, norm = compare(study, method.name, directions, motion)
         rows += [spread(m, method.name, motion.name, v, statistic) for m, v, statistic in values]
         rows += [row(NORM, method.name, motion.name, norm), row(SECONDS, method.name, motion.name, took)]
         collected.append(values)
@@ -205,38 +212,53 @@ def _method_rows(study: Study, method: Method) -> list[Row]:
     return rows
 
 
-def compare(study: Study, directions: torch.Tensor, motion: Motion) -> tuple[list[tuple], float]:
+def compare(study: Study, name: str, directions: torch.Tensor, motion: Motion) -> tuple[list[tuple], float]:
     """One value per face for every metric of the table, and the length of one unit."""
     world, step = study.world, STEP[motion.name]
     faces = world.tests(study.sizes.compared)
-    scaled = calibrated(world, directions, motion)
-    readings = sweep(world, faces.codes, scaled, [0.0, metrics.SIGMA, step])
+    scaled = study.calibrated(name, motion, lambda: directions)
+    readings = sweep(world, faces, scaled, [0.0, metrics.SIGMA, step])
     values = [
-        (EFFICIENCY, efficiency(study, directions, motion, faces.codes), metrics.median),
+        (EFFICIENCY, efficiency(study, directions, motion, faces), metrics.median),
         (GAIN, readings.response(motion)[:, 2] / step, metrics.median),
         (LEAKAGE, readings.leakage(motion, 1), metrics.median),
         (IDENTITY, readings.same(1), metrics.median),
         (SUCCESS, readings.success(motion, step), metrics.mean),
-        (EDITED, error_of(world, motion, faces.parameters, faces.codes, scaled), metrics.median),
+        (EDITED, error_of(world, motion, faces, scaled), metrics.median),
     ]
     return values, float(scaled.flatten(1).norm(dim=1).mean()) / typical_length(world)
 
 
-def efficiency(study: Study, directions: torch.Tensor, motion: Motion, codes: torch.Tensor) -> torch.Tensor:
+def efficiency(study: Study, directions: torch.Tensor, motion: Motion, faces: Faces) -> torch.Tensor:
     """Change of the factor at the length of the oracle's one sigma, over the oracle's own mean change, ``[N]``."""
-    oracle = study.directions(ORACLE, motion)
-    length = oracle.flatten().norm()
+    change = at_oracle_length(study, directions, motion, faces, metrics.SIGMA).response(motion)[:, 1]
+    return change / oracle_change(study, motion, faces, metrics.SIGMA)
+
+
+def at_oracle_length(study: Study, directions: torch.Tensor, motion: Motion, faces: Faces, coefficient: float) -> Readings:
+    """Readings at rest and at ``coefficient``, with every direction brought to the length of the oracle's unit."""
+    length = study.directions(ORACLE, motion).flatten().norm()
     same = length * F.normalize(directions.flatten(1), dim=1).reshape(directions.shape)
-    change = [sweep(study.world, codes, d, [0.0, metrics.SIGMA]).response(motion)[:, 1] for d in (same, oracle)]
-    return change[0] / change[1].mean().clamp(min=1e-3)
+    return sweep(study.world, faces, same, [0.0, coefficient])
+
+
+def oracle_change(study: Study, motion: Motion, faces: Faces, coefficient: float) -> float:
+    """The oracle's mean change of the factor there."""
+    name = f"oracle-change-{motion.name}-{len(faces)}-{coefficient:.3f}"
+    made = study.cache.tensors(name, lambda: {"change": _measure_oracle(study, motion, faces, coefficient)})
+    return float(made["change"])
+
+
+def _measure_oracle(study: Study, motion: Motion, faces: Faces, coefficient: float) -> torch.Tensor:
+    readings = sweep(study.world, faces, study.directions(ORACLE, motion), [0.0, coefficient])
+    return readings.response(motion)[:, 1].mean().clamp(min=1e-3)
 
 
 def _against_oracle(study: Study, rows: list[Row]) -> list[Row]:
-    """The judged lines: ours pooled against the oracle, per motion."""
+    """The judged lines: ours against the oracle, per motion."""
     value = {(r.metric, r.group, r.motion): r.value for r in rows}
     found = []
-    for source in study.sources:
-        name = f"ours, {source}, pooled"
+    for name in (f"ours, {group}" for group in study.ours):
         for motion in [*(m.name for m in study.motions), ALL]:
             ratio = value[LEAKAGE.key, name, motion] / max(value[LEAKAGE.key, ORACLE, motion], 1e-6)
             found += [row(RESPONSE_SHARE, name, motion, value[EFFICIENCY.key, name, motion]), row(LEAKAGE_RATIO, name, motion, ratio)]

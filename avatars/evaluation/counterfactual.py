@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from ..captions import Motion
@@ -16,24 +18,31 @@ RATIO = Metric("counterfactual_to_oracle", "Counterfactual error over the oracle
 FLOOR = "the generator's own latent"
 
 
-def error_of(
-    world: World, motion: Motion, parameters: torch.Tensor, codes: torch.Tensor, directions: torch.Tensor, style: str = "photo"
-) -> torch.Tensor:
+def error_of(world: World, motion: Motion, faces: Faces, directions: torch.Tensor) -> torch.Tensor:
     """M6 per face: distance to the render of the face with its factor moved, after the edit over before it, ``[N]``."""
-    truth = world.draw(moved(parameters, motion, STEP[motion.name]), style)
-    after = metrics.residual(world.show(edited(codes, directions, STEP[motion.name])), truth)
-    return after / metrics.residual(world.show(codes), truth)
+    truth, before = _asked(world, motion, faces)
+    return metrics.residual(world.show(edited(faces.codes, directions, STEP[motion.name])), truth) / before
+
+
+@lru_cache(maxsize=16)
+def _asked(world: World, motion: Motion, faces: Faces) -> tuple[torch.Tensor, torch.Tensor]:
+    """The renders that are asked for, and how far the unmoved faces are from them."""
+    truth = world.draw(moved(faces.parameters, motion, STEP[motion.name]), faces.style)
+    return truth, metrics.residual(world.show(faces.codes), truth)
 
 
 def counterfactuals(study: Study) -> dict:
     """M6 on the generator's own test faces, beside the oracle and beside the generator's own drawing of the moved face."""
-    world, faces, rows = study.world, study.world.tests(), []
+    rows = []
     for motion in study.motions:
-        errors = {g: error_of(world, motion, faces.parameters, faces.codes, study.directions(g, motion)) for g in study.groups}
-        oracle = metrics.median(errors[ORACLE])
-        rows += [spread(EDITED, g, motion.name, e) for g, e in errors.items()]
-        rows += [spread(RATIO, g, motion.name, e / oracle) for g, e in errors.items() if g != ORACLE]
-        rows.append(spread(EDITED, FLOOR, motion.name, _floor(study, motion, faces), judged=False))
+        for group in study.groups:
+            faces, directions = study.tests(group), study.directions(group, motion)
+            errors = error_of(study.world, motion, faces, directions)
+            rows.append(spread(EDITED, group, motion.name, errors))
+            if group != ORACLE:
+                oracle = metrics.median(error_of(study.world, motion, faces, study.directions(ORACLE, motion)))
+                rows.append(spread(RATIO, group, motion.name, errors / oracle))
+        rows.append(spread(EDITED, FLOOR, motion.name, _floor(study.world, motion, study.tests(ORACLE)), judged=False))
     text = (
         "The renderer draws the very face that was asked for: the same parameters, one factor moved. The error is the distance of the"
         " edited picture to it, over the distance of the unedited one. The last line is the generator's own drawing of that face from its"
@@ -42,8 +51,7 @@ def counterfactuals(study: Study) -> dict:
     return section("M6. Counterfactual error", [EDITED, RATIO], rows, text, step=STEP)
 
 
-def _floor(study: Study, motion: Motion, faces: Faces) -> torch.Tensor:
-    world = study.world
-    target = moved(faces.parameters, motion, STEP[motion.name])
-    truth = world.draw(target)
-    return metrics.residual(world.show(world.faces(target).codes), truth) / metrics.residual(world.show(faces.codes), truth)
+def _floor(world: World, motion: Motion, faces: Faces) -> torch.Tensor:
+    truth, before = _asked(world, motion, faces)
+    own = world.faces(moved(faces.parameters, motion, STEP[motion.name]))
+    return metrics.residual(world.show(own.codes), truth) / before

@@ -24,7 +24,7 @@ def domains(study: Study) -> dict:
         for group in study.ours:
             for motion in study.motions:
                 step = STEP[motion.name]
-                readings = sweep(world, faces.codes, study.directions(group, motion), [0.0, step])
+                readings = sweep(world, faces, study.directions(group, motion), [0.0, step])
                 name = f"{style}, {how} | {group}"
                 rows.append(spread(STYLE_SUCCESS, name, motion.name, readings.success(motion, step), metrics.mean, target=target))
                 rows.append(spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step))

@@ -9,7 +9,7 @@ from .counterfactual import EDITED, error_of
 from .instrument import PSNR
 from .rows import Metric, Row, section, spread
 from .study import ORACLE, Study
-from .world import FACTORS, World
+from .world import FACTORS, Faces, World
 
 FACTOR_ERROR = Metric("factor_error", "Factor error after inversion", "<=", 0.05, 3)
 
@@ -27,7 +27,7 @@ def inversion(study: Study) -> dict:
         found = inversion_rows(world, f"{steps} steps", images, parameters, world.invert(images, steps))
         rows += found
         curve.append({"steps": steps, "psnr": found[0].value, "factor_error": found[1].value})
-    rows += _editability(study, parameters, default)
+    rows += _editability(study, Faces(parameters, default))
     text = (
         "Renders of faces at rest, inverted. Steps beyond the inverter's own passes are spent on optimising the code. Editability is M6"
         " after inversion, with the oracle's and the pooled directions."
@@ -44,10 +44,10 @@ def inversion_rows(world: World, group: str, images: torch.Tensor, parameters: t
     ]
 
 
-def _editability(study: Study, parameters: torch.Tensor, codes: torch.Tensor) -> list[Row]:
+def _editability(study: Study, faces: Faces) -> list[Row]:
     groups = [ORACLE, *study.ours]
     return [
-        spread(EDITED, f"edited after inversion, {g}", m.name, error_of(study.world, m, parameters, codes, study.directions(g, m)))
+        spread(EDITED, f"edited after inversion, {g}", m.name, error_of(study.world, m, faces, study.directions(g, m)))
         for g in groups
         for m in study.motions
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
 from ..captions import Motion
 from . import metrics
-from .world import BATCH, REACH, STEP, World, factor_of, sign_of
+from .world import BATCH, REACH, STEP, Faces, World, factor_of, sign_of
 
 ROUNDS = 3
 LONGEST = 3.0
@@ -55,14 +56,22 @@ def edited(codes: torch.Tensor, directions: torch.Tensor, coefficient: float) ->
     return codes + coefficient * own
 
 
-def sweep(world: World, codes: torch.Tensor, directions: torch.Tensor, coefficients) -> Readings:
-    """Read every face at every coefficient."""
+def sweep(world: World, faces: Faces, directions: torch.Tensor, coefficients) -> Readings:
+    """Read every face at every coefficient; what it is at rest is read once."""
     coefficients = torch.as_tensor(coefficients, dtype=torch.float32)
-    frames = torch.stack([edited(codes, directions, float(c)) for c in coefficients], 1)  # [N, F, L, D]
-    n, f = frames.shape[:2]
+    moving = coefficients[coefficients != 0]
+    frames = torch.stack([edited(faces.codes, directions, float(c)) for c in moving], 1)  # [N, F, L, D]
     parts = [read(world, world.show(chunk)) for chunk in frames.flatten(0, 1).split(BATCH)]
-    factors, identity, luma = (torch.cat(p).unflatten(0, (n, f)) for p in zip(*parts))
-    return Readings(coefficients, factors, identity, luma)
+    moved = [torch.cat(p).unflatten(0, frames.shape[:2]) for p in zip(*parts)]
+    places = (coefficients != 0).cumsum(0) * (coefficients != 0)
+    columns = (torch.cat([still[:, None], move], 1)[:, places] for still, move in zip(rest(world, faces), moved))
+    return Readings(coefficients, *columns)
+
+
+@lru_cache(maxsize=64)
+def rest(world: World, faces: Faces) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What the instrument reads before any edit."""
+    return read(world, world.show(faces.codes))
 
 
 def read(world: World, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -76,26 +85,25 @@ def typical_length(world: World) -> float:
     return float((codes - codes.mean(0)).flatten(1).norm(dim=1).square().mean().sqrt())
 
 
-def calibrate(world: World, direction: torch.Tensor, motion: Motion) -> torch.Tensor:
+def calibrate(world: World, direction: torch.Tensor, motion: Motion, faces: Faces) -> torch.Tensor:
     """Scale ``direction [L, D]`` so that one unit moves its factor by one unit, on faces that are not tested.
 
     A direction with too little effect is stopped at ``LONGEST`` times the spread of codes; the table then shows its small response.
     The sign is kept: a direction that works backwards has found the wrong end.
     """
-    limit = LONGEST * typical_length(world)
-    length = direction.flatten().norm().clamp(min=1e-12)
-    faces, step = world.calibration(), [0.0, 0.5 * STEP[motion.name], STEP[motion.name]]
-    scale = typical_length(world) / length
+    usual, length = typical_length(world), direction.flatten().norm().clamp(min=1e-12)
+    scale, steps = usual / length, [0.0, 0.5 * STEP[motion.name], STEP[motion.name]]
     for _ in range(ROUNDS):
-        readings = sweep(world, faces.codes, direction[None] * scale, step)
+        readings = sweep(world, faces, direction[None] * scale, steps)
         slope = metrics.slopes(readings.coefficients, readings.response(motion)).mean()
-        scale = (scale / slope.clamp(min=0.25, max=4.0)).clamp(max=limit / length).float()
+        scale = (scale / slope.clamp(min=0.25, max=4.0)).clamp(max=LONGEST * usual / length).float()
     return direction * scale
 
 
 def calibrated(world: World, directions: torch.Tensor, motion: Motion) -> torch.Tensor:
-    """``calibrate`` each of ``directions [S, L, D]``."""
-    return torch.stack([calibrate(world, d, motion) for d in directions])
+    """``calibrate`` each of ``directions [S, L, D]``, several on fewer faces each."""
+    faces = world.calibration(world.sizes.probes if len(directions) > 1 else None)
+    return torch.stack([calibrate(world, d, motion, faces) for d in directions])
 
 
 def grid(world: World, motion: Motion) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 from ..training import save_sheet
 from .baselines import ALL
 from .measure import edited
-from .study import ORACLE, POOLED, Study
+from .study import CLEANED, ORACLE, POOLED, Study
 from .world import REACH, STEP, UNSEEN_STYLE
 
 COLUMNS = 7
@@ -83,7 +83,7 @@ def curves(section: dict, path: Path, key: str, label: str) -> None:
     for axis, motion in zip(axes[0], motions):
         for name, c in section["curves"].items():
             group, own = name.split("|")
-            if own == motion and group.endswith((POOLED, ORACLE)):
+            if own == motion and group.endswith((POOLED, CLEANED, ORACLE)):
                 axis.plot(c["coefficients"], c[f"{key}50"], label=group)
                 axis.fill_between(c["coefficients"], c[f"{key}25"], c[f"{key}75"], alpha=0.15)
         axis.set(title=motion, xlabel="coefficient")
@@ -94,7 +94,7 @@ def curves(section: dict, path: Path, key: str, label: str) -> None:
 
 def matrices(section: dict, path: Path) -> None:
     """The 5 x 5 leakage matrices as heat maps."""
-    groups = [g for g in section["matrices"] if g.endswith((POOLED, ORACLE))]
+    groups = [g for g in section["matrices"] if g.endswith((POOLED, CLEANED, ORACLE))]
     motions = list(dict.fromkeys(r["motion"] for r in section["rows"]))
     figure, axes = _figure(len(groups), height=3.0)
     for axis, group in zip(axes[0], groups):

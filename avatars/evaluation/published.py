@@ -11,7 +11,7 @@ from ..captions import Motion
 from . import metrics
 from .baselines import singles
 from .counterfactual import error_of
-from .measure import calibrated, grid, sweep
+from .measure import grid, sweep
 from .response import IDENTITY, LEAKAGE, LINE, MONOTONE, ORDER, SUCCESS, worst_pair
 from .rows import Metric, Row, row, section, spread
 from .study import ORACLE, Study
@@ -50,9 +50,9 @@ def _rows(study: Study, group: str, source: str, motion: Motion, estimator: str 
     world, name = study.world, motion.name
     estimator = estimator or ("theil_sen" if study.anchors(source, motion, 0).degrees is not None else "rpca")
     directions, _ = singles(study, source, motion, estimator)
-    scaled = calibrated(world, directions, motion)
+    scaled = study.calibrated(f"{source} {estimator} one", motion, lambda: directions)
     faces = world.tests(study.sizes.compared)
-    readings = sweep(world, faces.codes, scaled, grid(world, motion))
+    readings = sweep(world, faces, scaled, grid(world, motion))
     c, response = readings.coefficients[:-2], readings.response(motion)[:, :-2]
     sigma = readings.at(metrics.SIGMA)
     values = (
@@ -66,7 +66,7 @@ def _rows(study: Study, group: str, source: str, motion: Motion, estimator: str 
     statistics = (metrics.median, metrics.median, metrics.mean, metrics.median, metrics.median, metrics.mean)
     rows = [spread(m, group, name, v, s) for m, v, s in zip(_unjudged(), values, statistics)]
     rows.append(row(WORST, group, name, worst_pair(readings, motion, sigma)))
-    rows.append(spread(ERROR, group, name, error_of(world, motion, faces.parameters, faces.codes, scaled)))
+    rows.append(spread(ERROR, group, name, error_of(world, motion, faces, scaled)))
     return rows + _raw_rows(study, group, motion, directions, scaled) + [_seconds(study, group, source, motion, estimator)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .baselines import ALL
-from .study import INVERTED, ONE, ORACLE, POOLED, TEXT, VIDEO
+from .study import CLEANED, INVERTED, ONE, ORACLE, POOLED, TEXT, VIDEO
 
 WIDE = ("Baselines", "Ablations")
 SIGNS = {">=": "at least", "<=": "at most"}
@@ -118,7 +118,7 @@ def _wide(section: dict) -> list[str]:
 def _matrices(section: dict) -> list[str]:
     blocks = []
     for group, matrix in section.get("matrices", {}).items():
-        if not group.endswith((POOLED, ORACLE)):
+        if not group.endswith((POOLED, CLEANED, ORACLE)):
             continue
         motions = _ordered(section["rows"], "motion")
         lines = [f"| {_escape(group)} | {' | '.join(section['factors'])} |", "|---|" + "---|" * len(matrix[0])]
@@ -195,6 +195,8 @@ def _comparisons(group: str) -> list[tuple[str, str]]:
     found = []
     if how == ONE:
         found.append((f"{source}, {POOLED}", "pooling several faces mends it ({cells})"))
+    if how == POOLED:
+        found.append((f"{source}, {CLEANED}", "taking the other motions out of it mends it ({cells})"))
     if source == INVERTED or group == INVERTED:
         saying = "with exact codes in place of inverted ones it holds ({cells}), so the inverter loses it"
         found.append((join(VIDEO) if group != INVERTED else VIDEO, saying))

@@ -25,11 +25,10 @@ SUCCESS = Metric("success", "Transfer success", ">=", 0.95)
 def responses(study: Study) -> dict:
     """All four for every group and motion on the test identities."""
     rows, curves, matrices = [], {}, {}
-    faces = study.world.tests()
     for group in study.groups:
         matrix = []
         for motion in study.motions:
-            readings = sweep(study.world, faces.codes, study.directions(group, motion), grid(study.world, motion))
+            readings = sweep(study.world, study.tests(group), study.directions(group, motion), grid(study.world, motion))
             rows += rows_of(readings, group, motion)
             curves[f"{group}|{motion.name}"] = curve(readings, motion)
             matrix.append(_matrix_row(readings, motion))

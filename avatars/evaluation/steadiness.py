@@ -10,7 +10,7 @@ from . import metrics
 from .measure import edited
 from .rows import Metric, Row, row, section, spread
 from .study import Study
-from .world import STEP, World, factor_of, moved
+from .world import STEP, Faces, World, factor_of, moved
 
 ZERO = Metric("zero", "Share of frames at coefficient 0 that are the face, bit for bit", ">=", 1.0)
 DRIFT = Metric("drift", "Luminance drift beyond the render's, 255ths", "<=", 0.5)
@@ -25,7 +25,7 @@ def steadiness(study: Study) -> dict:
     for group in study.ours:
         for motion in study.motions:
             direction = study.directions(group, motion)
-            drift = luminance_drift(study.world, faces.parameters, faces.codes, direction, motion)
+            drift = luminance_drift(study.world, faces, direction, motion)
             rows += [
                 row(ZERO, group, motion.name, zero_share(study.world, faces.codes[: study.sizes.pictures], direction[0])),
                 spread(DRIFT, group, motion.name, drift.abs().amax(1)),
@@ -51,11 +51,11 @@ def zero_share(world: World, codes: torch.Tensor, direction: torch.Tensor) -> fl
     return sum(equal) / len(equal)
 
 
-def luminance_drift(world: World, parameters: torch.Tensor, codes: torch.Tensor, directions: torch.Tensor, motion: Motion) -> torch.Tensor:
+def luminance_drift(world: World, faces: Faces, directions: torch.Tensor, motion: Motion) -> torch.Tensor:
     """Change of mean luminance along the motion less that of the renders, ``[N, F]`` in 255ths."""
     steps = torch.linspace(0, STEP[motion.name], 5)
-    made = torch.stack([metrics.luminance(world.show(edited(codes, directions, float(c)))) for c in steps], 1)
-    drawn = torch.stack([metrics.luminance(world.draw(moved(parameters, motion, float(c)))) for c in steps], 1)
+    made = torch.stack([metrics.luminance(world.show(edited(faces.codes, directions, float(c)))) for c in steps], 1)
+    drawn = torch.stack([metrics.luminance(world.draw(moved(faces.parameters, motion, float(c)))) for c in steps], 1)
     return (made - made[:, :1]) - (drawn - drawn[:, :1])
 
 

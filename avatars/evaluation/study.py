@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import torch
 
 from ...subspaces import Anchors, Subspace, fit, pool
+from ...subspaces.algebra import orthogonalise
 from .. import render as rendering
 from ..captions import MOTIONS, Motion
 from . import anchors
 from .cache import Cache
 from .measure import calibrated
-from .world import LABELS, World, factor_of, sign_of
+from .world import LABELS, Faces, World, factor_of, sign_of
 
 VIDEO, INVERTED, TEXT = "video", "video, inverted", "text"
-ONE, POOLED = "one face", "pooled"
+ONE, POOLED, CLEANED = "one face", "pooled", "pooled and orthogonalised"
 ORACLE = "labels (oracle)"
 RIDGE = 1e-3
 
@@ -33,12 +37,16 @@ class Study:
 
     @property
     def groups(self) -> list[str]:
-        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED)] + [ORACLE]
+        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED, CLEANED)] + [ORACLE]
 
     @property
     def ours(self) -> list[str]:
-        """The pooled directions: what a user would make and keep."""
-        return [g for g in self.groups if g.endswith(POOLED)]
+        """The directions of several faces: what a user would make and keep."""
+        return [g for g in self.groups if g.endswith((POOLED, CLEANED))]
+
+    def tests(self, group: str) -> Faces:
+        """The unseen faces that a group is measured on: all of them for the oracle and for ours."""
+        return self.world.tests(None if group in (ORACLE, *self.ours) else self.sizes.compared)
 
     def anchors(self, source: str, motion: Motion, which: int, count: int | None = None) -> Anchors:
         if source == TEXT:
@@ -68,8 +76,12 @@ class Study:
 
     def directions(self, group: str, motion: Motion) -> torch.Tensor:
         """Calibrated directions ``[S, L, D]`` of a group: one unit is one unit of the factor."""
-        name = f"direction-{group}-{motion.name}".replace(", ", "-").replace(" ", "_")
-        return self.cache.tensors(name, lambda: {"d": calibrated(self.world, self._raw(group, motion), motion)})["d"]
+        return self.calibrated(group, motion, lambda: self._raw(group, motion))
+
+    def calibrated(self, name: str, motion: Motion, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Calibrate what ``make`` gives, once for a name."""
+        name = "direction-" + re.sub(r"[^a-z0-9]+", "-", f"{name} {motion.name}".lower())
+        return self.cache.tensors(name, lambda: {"d": calibrated(self.world, make(), motion)})["d"]
 
     def _raw(self, group: str, motion: Motion) -> torch.Tensor:
         if group == ORACLE:
@@ -77,7 +89,17 @@ class Study:
         source, _, how = group.rpartition(", ")
         if how == ONE:
             return self.singles(source, motion, self.sizes.pool)
-        return self.fit(source, motion, range(self.sizes.pool)).direction[None]
+        if how == POOLED:
+            return self.fit(source, motion, range(self.sizes.pool)).direction[None]
+        return self.cleaned(source, motion)[None]
+
+    def cleaned(self, source: str, motion: Motion) -> torch.Tensor:
+        """The pooled direction ``[L, D]`` at right angles to those of the other motions."""
+        mine, *others = (Subspace(self.directions(f"{source}, {POOLED}", m)[0], name=m.name) for m in self._first(motion))
+        return orthogonalise(mine, others).direction
+
+    def _first(self, motion: Motion) -> list[Motion]:
+        return [motion, *(m for m in self.motions if m != motion)]
 
     def labelled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes ``[N, D]`` in W of random photos with all their parameters ``[N, P]``: what only a renderer can know."""

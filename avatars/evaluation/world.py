@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -31,11 +32,16 @@ TEST, CALIBRATION, ANCHORS, LABELS = range(4)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured. ``pool`` anchor identities make one direction; ``2 * pool`` are drawn, for two disjoint pools."""
+    """How much is measured.
+
+    ``pool`` anchor identities make one direction; ``2 * pool`` are drawn, for two disjoint pools. ``identities`` is for the oracle and
+    the directions that a user would keep, ``compared`` for the others; ``calibration`` for those, ``probes`` for single-face ones.
+    """
 
     identities: int = 200
     coefficients: int = 21
     calibration: int = 48
+    probes: int = 16
     pool: int = 5
     frames: int = 24
     degrees: int = 24
@@ -53,16 +59,17 @@ class Sizes:
 
 FULL = Sizes()
 BRIEF = Sizes(
-    calibration=32, degrees=12, many=24, compared=40, ablated=32, domains=50, inverted=24, inversion_steps=(1, 2, 10, 25, 50)
+    coefficients=9, calibration=32, degrees=12, many=12, compared=30, ablated=24, domains=40, inverted=24,
+    inversion_steps=(1, 2, 10, 25, 50),
 )  # fmt: skip
 QUICK = Sizes(
-    identities=12, coefficients=5, calibration=8, pool=2, frames=6, degrees=4, steps=6, many=8, gate=256, labels=256, compared=6,
+    identities=12, coefficients=5, calibration=8, probes=4, pool=2, frames=6, degrees=4, steps=6, many=8, gate=256, labels=256, compared=6,
     ablated=6, domains=6, inverted=4, inversion_steps=(1, 2, 4), pictures=2,
 )  # fmt: skip
 SIZES = {"full": FULL, "brief": BRIEF, "quick": QUICK}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Faces:
     """Faces whose truth is known: ``parameters [N, P]`` and the codes ``[N, L, D]`` that the generator draws them from."""
 
@@ -72,9 +79,6 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.codes)
-
-    def first(self, count: int) -> Faces:
-        return Faces(self.parameters[:count], self.codes[:count], self.style)
 
 
 @dataclass(frozen=True)
@@ -136,14 +140,20 @@ class World:
         return parameters
 
     def tests(self, count: int | None = None, style: str = "photo") -> Faces:
-        """Faces that no direction was made from or calibrated on."""
-        return self.faces(self.neutral(count or self.sizes.identities, TEST), style)
+        """Faces that no direction was made from or calibrated on; the same object for the same request."""
+        return _at_rest(self, count or self.sizes.identities, TEST, style)
 
-    def calibration(self) -> Faces:
-        return self.faces(self.neutral(self.sizes.calibration, CALIBRATION))
+    def calibration(self, count: int | None = None) -> Faces:
+        """Faces that directions are scaled on."""
+        return _at_rest(self, count or self.sizes.calibration, CALIBRATION, "photo")
 
     def anchor_parameters(self) -> torch.Tensor:
         return self.neutral(2 * self.sizes.pool, ANCHORS)
+
+
+@lru_cache(maxsize=32)
+def _at_rest(world: World, count: int, use: int, style: str) -> Faces:
+    return world.faces(world.neutral(count, use), style)
 
 
 def factor_of(motion: captions.Motion) -> int:

@@ -67,20 +67,20 @@ def test_a_clip_moves_one_factor_only(bare):
 @pytest.mark.parametrize("motion", MOTIONS[:2], ids=lambda m: m.name)
 def test_calibration_finds_the_unit_and_keeps_the_direction(bare, motion):
     truth = true_direction(bare, motion)
-    found = measure.calibrate(bare.world, 7.3 * truth, motion)
+    found = measure.calibrate(bare.world, 7.3 * truth, motion, bare.world.calibration())
     assert torch.allclose(found, truth, atol=1e-3)
 
 
 def test_a_powerless_direction_is_stopped(bare):
     world = bare.world
     other = true_direction(bare, MOTIONS[3])
-    found = measure.calibrate(world, other, SMILE)
+    found = measure.calibrate(world, other, SMILE, world.calibration())
     assert found.norm() == pytest.approx(measure.LONGEST * measure.typical_length(world), rel=1e-3)
 
 
 def test_sweep_gives_each_face_its_own_direction(bare):
     directions = torch.stack([true_direction(bare, SMILE), 2 * true_direction(bare, SMILE)])
-    readings = measure.sweep(bare.world, bare.world.tests(4).codes, directions, [0.0, 0.1])
+    readings = measure.sweep(bare.world, bare.world.tests(4), directions, [0.0, 0.1])
     assert readings.response(SMILE)[:, 1].tolist() == pytest.approx([0.1, 0.2, 0.1, 0.2], abs=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_a_linear_world_meets_every_target_of_the_response(study):
 
 def test_a_leak_of_known_size_is_found(bare):
     mixed = true_direction(bare, SMILE) + 0.62 * true_direction(bare, EYES)
-    readings = measure.sweep(bare.world, bare.world.tests().codes, mixed[None], measure.grid(bare.world, SMILE))
+    readings = measure.sweep(bare.world, bare.world.tests(), mixed[None], measure.grid(bare.world, SMILE))
     rows = {r.metric: r for r in response.rows_of(readings, "mixed", SMILE)}
     assert rows["leakage"].value == pytest.approx(0.31, abs=1e-3) and rows["leakage"].met is False
     assert rows["worst_leak"].value == pytest.approx(0.62, abs=1e-3)
@@ -124,8 +124,8 @@ def test_alignment_of_equal_and_of_orthogonal_motions(bare):
 
 def test_counterfactual_is_zero_for_the_truth_and_one_for_no_edit(bare):
     faces, truth = bare.world.tests(), true_direction(bare, SMILE)[None]
-    errors = counterfactual.error_of(bare.world, SMILE, faces.parameters, faces.codes, truth)
-    still = counterfactual.error_of(bare.world, SMILE, faces.parameters, faces.codes, 0 * truth)
+    errors = counterfactual.error_of(bare.world, SMILE, faces, truth)
+    still = counterfactual.error_of(bare.world, SMILE, faces, 0 * truth)
     assert errors.max() < 1e-4 and torch.allclose(still, torch.ones_like(still))
 
 
