@@ -1,7 +1,7 @@
 """Train the avatar inverter: renders and generator samples -> codes, in a few passes over its own error (ReStyle).
 
-Both kinds of picture have a known code: the generator was distilled so that the code of a render's latent draws it. The
-first part of the run regresses codes; the second adds the picture itself, through the frozen generator.
+Both kinds of picture have a known code: the generator was distilled so that the code of a render's latent draws it. The run
+first regresses codes in a single pass, then over the passes, and last adds the picture itself, through the frozen generator.
 ``python -m micromotion.avatars.train_inverter --save avatars/weights/inverter.safetensors``
 """
 
@@ -18,7 +18,7 @@ from ..stylegan2.inversion.compact import CompactEncoder
 from .train_generator import Z_DIM, batch_of, distillation_loss
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
-IMAGES, PICTURES_FROM = 360_000, 0.75
+IMAGES, PASSES_FROM, PICTURES_FROM = 160_000, 0.75, 0.9
 BATCH, PASSES = 32, 2
 TRAIN_SEED, TEST_SEED = 600_000_000, 920_000_000
 DOMAIN = "rendered avatars"
@@ -47,12 +47,13 @@ class Training:
         self.checkpoint = Checkpoint(out / "inverter.pt", encoder=self.encoder, average=self.average.module, optimizer=self.optimizer)
         self.spread = _code_spread(self.generator)
         self.mean = self.generator.w_avg.expand(1, generator.num_layers, generator.width)
+        self.mean_image = self._shown(self.mean)
 
     def run(self, images: int) -> CompactEncoder:
         for seen, bar in steps(self.checkpoint.load(), images, BATCH, "inverter"):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(seen, images, 1.5e-3, floor=0.01)
-            loss = self.step(seen, pictures=seen >= PICTURES_FROM * images)
+            loss = self.step(seen, PASSES if seen >= PASSES_FROM * images else 1, seen >= PICTURES_FROM * images)
             if seen // BATCH % 25 == 0:
                 bar.set_postfix_str(f"loss {loss:.4f}")
             if seen // BATCH % 400 == 399:
@@ -60,13 +61,12 @@ class Training:
         self.checkpoint.save(images)
         return self.average.module.cpu().eval()
 
-    def step(self, seen: int, pictures: bool) -> float:
-        target, truth, weight = self._batch(seen)
+    def step(self, seen: int, passes: int, pictures: bool) -> float:
+        target, truth, weight = self._batch(seen, samples=BATCH // 2 if passes > 1 else 0)
         codes, total = self.mean.expand(len(target), -1, -1), 0.0
         self.optimizer.zero_grad(set_to_none=True)
-        for _ in range(PASSES):
-            with torch.no_grad(), autocast(self.device, self.fast):
-                shown = self.generator.synthesize(codes.detach()).clamp(-1.2, 1.2)
+        for i in range(passes):
+            shown = self._shown(codes.detach()) if i else self.mean_image.expand(len(target), -1, -1, -1)
             with autocast(self.device, self.fast):
                 offsets = self.encoder(torch.cat([target, shown], 1).contiguous(memory_format=torch.channels_last))
             codes = codes.detach() + offsets.float()
@@ -79,17 +79,22 @@ class Training:
             total += loss.item()
         self.optimizer.step()
         self.average.update(self.encoder, seen // BATCH)
-        return total / PASSES
+        return total / passes
 
-    def _batch(self, seen: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pictures, their codes in W ``[N, D]`` and pixel weights: half renders, half generator samples."""
+    @torch.no_grad()
+    def _shown(self, codes: torch.Tensor) -> torch.Tensor:
+        with autocast(self.device, self.fast):
+            return self.generator.synthesize(codes)
+
+    def _batch(self, seen: int, samples: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pictures, their codes in W ``[N, D]`` and pixel weights: renders, and generator samples instead of the first ones."""
         z, image, weight = (t.to(self.device) for t in batch_of(BATCH, TRAIN_SEED + seen, 64, 64))
         with torch.no_grad():
             truth = self.generator.mapping(z)
-            half = BATCH // 2
-            with autocast(self.device, self.fast):
-                sample = self.generator.synthesize(truth[:half, None].expand(-1, self.generator.num_layers, -1))
-        return torch.cat([sample.clamp(-1, 1), image[half:]]), truth, weight
+        if not samples:
+            return image, truth, weight
+        sample = self._shown(truth[:samples, None].expand(-1, self.generator.num_layers, -1))
+        return torch.cat([sample.clamp(-1, 1), image[samples:]]), truth, weight
 
 
 @torch.no_grad()
