@@ -63,6 +63,11 @@ def seed(text: str) -> int:
     return _number(text, int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
 
 
+def index(text: str) -> int:
+    """The number of a frame."""
+    return _number(text, int, lambda n: n >= 0, "a whole number of 0 or more")
+
+
 def _number(text: str, kind, allowed, wanted: str):
     try:
         value = kind(text)
@@ -157,6 +162,7 @@ def _fit(commands) -> None:
         "--estimator", choices=ESTIMATORS, metavar="NAME", help=f"{', '.join(ESTIMATORS)} (default: theil_sen for text, rpca for clips)"
     )
     parser.add_argument("--rank", type=whole, default=1, help="how many components to keep (default 1)")
+    parser.add_argument("--positive", type=index, metavar="FRAME", help="the frame of a clip that shows the motion most (counted from 0)")
     parser.add_argument("--seed", type=seed, default=0, help="first of the faces a text is decoded from (default 0)")
     parser.add_argument("--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
     parser.add_argument("--steps", type=whole, help="optimisation steps per anchor for a text")

@@ -12,14 +12,15 @@ from PIL import Image
 
 from ..stylegan2 import Generator
 from ..stylegan2.frames import synthesize_frames
-from ..subspaces import Subspace, apply_motions, sweep
-from .fit import decode_text
+from ..subspaces import Subspace, apply_motions, fit, load_direction, sweep
+from .fit import anchors_of_text
 from .media import FILMS, check_output, contact_sheet, enlarge, open_writer, to_bytes, whole_file
 from .models import Models, check_files, embedded, embedded_motions, find_motion
 from .portrait import Framing, Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, progress_bar, say
 
 COLUMNS, CELL = 7, 160
+BOTH_WAYS = 0.5  # of a unit: how far the opposite motion must be safe to be shown unasked
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def run(args: Namespace, clock: Clock) -> None:
         portrait = _portrait(args, models)
     for text in args.text:
         with clock.stage("decode motions from text"):
-            motions.append((text, decode_text(text, models, {"start": portrait.codes})))
+            motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}))))
     groups = [motions] if args.together else [[motion] for motion in motions]
     takes = [take(portrait.codes, group, args) for group in groups]
     with whole_file(video) as video_part, whole_file(sheet) as sheet_part:
@@ -74,6 +75,9 @@ def _names(args: Namespace) -> list[str]:
 
 
 def _motion_for(generator: Generator, file: Path) -> Subspace:
+    """A motion file, or a plain direction such as the authors' ``.pt`` files."""
+    if file.suffix != ".safetensors":
+        return load_direction(file, generator=generator)
     motion = Subspace.load(file)
     motion.check(generator)
     return motion
@@ -87,9 +91,16 @@ def _portrait(args: Namespace, models: Models) -> Portrait:
 
 def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:
     """Move one code ``[1, L, D]`` there and back along all of ``motions`` at once."""
-    coefficients = there_and_back(args.range or (0.0, 1.0), args.frames, args.easing)
+    coefficients = there_and_back(args.range or default_span([motion for _, motion in motions]), args.frames, args.easing)
     moved = apply_motions(codes, [(motion, coefficients) for _, motion in motions])
     return Take(" + ".join(name for name, _ in motions), moved, coefficients)
+
+
+def default_span(motions: list[Subspace]) -> tuple[float, float]:
+    """One unit, less where less is safe; both ways where all of the motions were measured to hold both ways."""
+    ranges = [motion.safe_range or (0.0, 1.0) for motion in motions]
+    low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
+    return (max(low, -1.0) if low <= -BOTH_WAYS else 0.0), min(high, 1.0)
 
 
 def there_and_back(span: tuple[float, float], frames: int, easing: str) -> torch.Tensor:

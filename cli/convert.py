@@ -1,10 +1,13 @@
-"""``micromotion convert``: a generator of any supported format -> a safe ``.safetensors`` file."""
+"""``micromotion convert``: a generator or a direction of any supported format -> a safe ``.safetensors`` file."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 from .. import stylegan2
+from ..subspaces import SubspaceError, load_direction
+from .inspect import describe_motion
 from .media import check_output
 from .models import check_files
 from .terminal import Clock, note, say
@@ -15,7 +18,25 @@ def run(args: Namespace, clock: Clock) -> None:
     check_files(args.source)
     out = check_output(args.out, (".safetensors",))
     with clock.stage("convert"):
-        generator = stylegan2.convert(args.source, out)
+        say(convert(args.source, out))
+
+
+def convert(source: Path, out: Path) -> str:
+    """Write the generator or direction in ``source`` to ``out``; returns what it is."""
+    try:
+        generator = stylegan2.convert(source, out)
+    except stylegan2.CheckpointError as reason:
+        return _convert_direction(source, out, reason)
     for sentence in generator.provenance.notes:
         note(sentence)
-    say(f"{out}  ({generator.provenance.format}, {generator.resolution} px, {generator.num_layers} layers of {generator.width})")
+    return f"{out}  ({generator.provenance.format}, {generator.resolution} px, {generator.num_layers} layers of {generator.width})"
+
+
+def _convert_direction(source: Path, out: Path, reason: stylegan2.CheckpointError) -> str:
+    """Directions come second: only a file that is no generator is read as one, and its first refusal stays the answer."""
+    try:
+        motion = load_direction(source)
+    except SubspaceError:
+        raise reason from None
+    motion.save(out)
+    return f"{out}\n{describe_motion(motion)}"

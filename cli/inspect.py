@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 
 from .. import stylegan2
 from ..stylegan2.checkpoint import read_metadata
 from ..stylegan2.inversion import Inverter
-from ..subspaces import Subspace
+from ..subspaces import Subspace, load_direction
 from .models import check_files
 from .terminal import Clock, say
 
@@ -32,11 +33,11 @@ def describe(path: Path) -> str:
         return f"{path}\n{_rows({'kind': 'text scorer (open_clip)', 'size': f'{path.stat().st_size:,} bytes'})}"
     try:
         return str(stylegan2.inspect(path))
-    except stylegan2.CheckpointError:
-        inverter = _inverter_or_none(path)
-        if inverter is None:
-            raise
-        return f"{path}\n{describe_inverter(inverter)}"
+    except stylegan2.CheckpointError as reason:
+        for read in (lambda: describe_inverter(stylegan2.load_inverter(path)), lambda: describe_motion(load_direction(path))):
+            with suppress(stylegan2.MicromotionError):
+                return f"{path}\n{read()}"
+        raise reason from None
 
 
 def _native_kind(path: Path) -> str:
@@ -47,13 +48,6 @@ def _native_kind(path: Path) -> str:
     except ValueError:
         return ""
     return str(header.get("kind", "")) if isinstance(header, dict) else ""
-
-
-def _inverter_or_none(path: Path) -> Inverter | None:
-    try:
-        return stylegan2.load_inverter(path)
-    except stylegan2.MicromotionError:
-        return None
 
 
 def describe_motion(motion: Subspace) -> str:

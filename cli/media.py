@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -36,12 +36,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def to_images(picture: Image.Image) -> torch.Tensor:
-    """RGB picture -> ``[1, 3, H, W]``, -1..1."""
-    pixels = torch.from_numpy(np.array(picture, dtype=np.float32))
-    return (pixels / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
-
-
 def to_bytes(images: torch.Tensor) -> np.ndarray:
     """Images ``[N, 3, H, W]`` in -1..1 -> uint8 ``[N, H, W, 3]``, rounded, so that a picture read comes out unchanged."""
     scaled = images.detach().float().mul(127.5).add_(127.5).round_().clamp_(0, 255)
@@ -57,20 +51,17 @@ def enlarge(images: torch.Tensor, size: int) -> torch.Tensor:
     return torch.nn.functional.interpolate(images, size=target, mode="bicubic", antialias=True)
 
 
-def read_clip(path: str | Path, limit: int | None = None) -> Iterator[torch.Tensor]:
-    """Yield the frames ``[1, 3, H, W]`` of a video file, an animated picture, or a folder of pictures in the order of their names."""
+def read_clip(path: str | Path) -> Iterator[torch.Tensor]:
+    """Yield the frames uint8 ``[3, H, W]`` of a video file, an animated picture, or a folder of pictures in the order of their names."""
     path = Path(path)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-        if not files:
-            raise UsageError(f"The folder {path} holds no pictures ({', '.join(sorted(PICTURES))}).")
-        frames = (read_image(p) for p in files)
-    else:
-        frames = _decode(path)
-    for i, frame in enumerate(frames):
-        if limit is not None and i >= limit:
-            return
-        yield frame
+    if not path.is_dir():
+        yield from _decode(path)
+        return
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+    if not files:
+        raise UsageError(f"The folder {path} holds no pictures ({', '.join(sorted(PICTURES))}).")
+    for file in files:
+        yield torch.from_numpy(to_bytes(read_image(file))[0]).permute(2, 0, 1)
 
 
 def _decode(path: Path) -> Iterator[torch.Tensor]:
@@ -79,13 +70,25 @@ def _decode(path: Path) -> Iterator[torch.Tensor]:
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                yield to_images(frame.to_image())
+                yield torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
     except FileNotFoundError:
         raise UsageError(f"There is no file or folder {path}.") from None
     except (av.FFmpegError, IndexError) as error:
         raise UsageError(
             f"{path} is not a video that can be read ({_first_line(error)}); give an MP4, MOV, MKV, WebM or GIF file."
         ) from None
+
+
+def thinned(frames: Iterable[torch.Tensor], most: int) -> tuple[list[torch.Tensor], int]:
+    """At most ``most`` evenly spaced frames of a clip of unknown length, and their spacing; memory stays flat."""
+    kept, spacing = [], 1
+    for i, frame in enumerate(frames):
+        if i % spacing:
+            continue
+        kept.append(frame)
+        if len(kept) > most:
+            kept, spacing = kept[::2], 2 * spacing
+    return kept, spacing
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..stylegan2 import Generator, faces
-from ..stylegan2.faces.detection import detect
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
 from ..subspaces.anchors.text import draw_faces
 from .media import read_image
@@ -52,11 +53,34 @@ class Framing:
         height, width = photo.shape[-2:]
         if height == width and not self.always:
             return faces.align(photo, "aligned", width)
+        with self._explained(f"{where} is {width} x {height} px", height == width):
+            return faces.align(photo, faces.choose(self._detect(photo)[0], where=str(where)), SQUARE)
+
+    def frame_clip(self, frames: torch.Tensor, where: Path) -> tuple[torch.Tensor, tuple[int, ...]]:
+        """Squares ``[T, 3, S, S]`` in -1..1 of a clip uint8 ``[F, 3, H, W]``, and which of its frames they are: those that show a face.
+
+        Each shot has one crop, so that what the head does stays visible.
+        """
+        height, width = frames.shape[-2:]
+        if height == width and not self.always:
+            squares, kept = faces.align(frames, "aligned", min(width, SQUARE))[0], tuple(range(len(frames)))
+        else:
+            with self._explained(f"The frames of {where} are {width} x {height} px", height == width):
+                squares, _, report = faces.align_clip(frames, faces.follow(self._detect(frames)), SQUARE, path="fixed", missing="skip")
+            note(f"{where}: {report}.")
+            kept = report.kept
+        return squares.float() / 127.5 - 1, kept
+
+    def _detect(self, frames: torch.Tensor) -> list:
+        return faces.detect(frames, predictor=self.predictor, folders=[models_folder() / "dlib"])
+
+    @contextmanager
+    def _explained(self, size: str, is_square: bool) -> Iterator[None]:
+        """Tell the user why a face is looked for at all."""
         try:
-            found = detect(photo, predictor=self.predictor, folders=[models_folder() / "dlib"])[0]
-            return faces.align(photo, faces.choose(found, where=str(where)), SQUARE)
+            yield
         except faces.FaceError as error:
-            reason = "" if height == width else f"{where} is {width} x {height} px, no aligned square, so its face has to be found. "
+            reason = "" if is_square else f"{size}, no aligned square, so its face has to be found. "
             raise UsageError(f"{reason}{error}") from None
 
 

@@ -15,7 +15,7 @@ from micromotion import __main__ as command_line
 from micromotion.cli import animate, media, models, portrait
 from micromotion.cli.terminal import Clock, UsageError
 from micromotion.stylegan2 import catalogue, faces, load
-from micromotion.subspaces import EASINGS, ESTIMATORS, Subspace
+from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace
 from PIL import Image
 
 SIDE = 32
@@ -60,7 +60,7 @@ def micromotion(*arguments) -> int:
 
 def frames_of(video: Path) -> np.ndarray:
     """All frames of a video, uint8 ``[F, H, W, 3]``."""
-    return np.concatenate([media.to_bytes(frame) for frame in media.read_clip(video)])
+    return np.stack([frame.permute(1, 2, 0).numpy() for frame in media.read_clip(video)])
 
 
 def picture(path: Path, width: int = SIDE, height: int = SIDE) -> Path:
@@ -68,6 +68,14 @@ def picture(path: Path, width: int = SIDE, height: int = SIDE) -> Path:
     y, x = np.mgrid[0:height, 0:width]
     Image.fromarray(np.stack([x * 255 // width, y * 255 // height, (x + y) * 2 % 256], -1).astype(np.uint8)).save(path)
     return path
+
+
+def _face() -> faces.Face:
+    """A face that looks at us from the middle of a picture 90 px high."""
+    turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = np.stack([45 + 15 * np.cos(turn), 45 + 18 * np.sin(turn)], 1)
+    points[36:42], points[42:48], points[48], points[54] = (39, 40), (51, 40), (40, 52), (50, 52)
+    return faces.Face(points, (25, 25, 65, 65))
 
 
 def test_plain_animate_shows_all_ready_motions_one_after_another(room, capsys):
@@ -137,10 +145,7 @@ def test_a_stranger_is_shown_and_named(room, capsys):
 def test_a_photo_is_aligned_edited_and_put_back(room, friendly, monkeypatch, width, align):
     monkeypatch.setenv("MICROMOTION_WEIGHTS", str(friendly))
     photo = picture(room / "group.png", width, 90)
-    turn = np.linspace(0, 2 * np.pi, 68, endpoint=False)
-    points = np.stack([45 + 15 * np.cos(turn), 45 + 18 * np.sin(turn)], 1)
-    points[36:42], points[42:48], points[48], points[54] = (39, 40), (51, 40), (40, 52), (50, 52)
-    monkeypatch.setattr(portrait, "detect", lambda *a, **k: [[faces.Face(points, (25, 25, 65, 65))]])
+    monkeypatch.setattr(faces, "detect", lambda *a, **k: [[_face()]])
     assert micromotion("animate", photo, *align, "--motion", "eyes", "--out", "a.mp4", *QUICK) == 0
     frames, original = frames_of(room / "a.mp4").astype(int), np.asarray(Image.open(photo)).astype(int)
     assert frames.shape == (8, 90, width, 3)
@@ -150,8 +155,10 @@ def test_a_photo_is_aligned_edited_and_put_back(room, friendly, monkeypatch, wid
 
 def test_text_decodes_a_motion_for_this_face(room, monkeypatch):
     seen = {}
-    library = animate.decode_text
-    monkeypatch.setattr(animate, "decode_text", lambda text, networks, given: seen.update(given) or library(text, networks, given, steps=2))
+    library = animate.anchors_of_text
+    monkeypatch.setattr(
+        animate, "anchors_of_text", lambda text, networks, given: seen.update(given) or library(text, networks, given, steps=2)
+    )
     assert micromotion("animate", "--text", "a person with {degree} smile", "--seed", 3, "--out", "a.mp4", *QUICK) == 0
     assert seen["start"].shape == (1, 8, 32)
     assert len(frames_of(room / "a.mp4")) == 8
@@ -306,6 +313,7 @@ def test_fit_from_a_clip(room, form):
     assert micromotion("fit", source, "nod.safetensors", "--device", "cpu") == 0
     motion = Subspace.load(room / "nod.safetensors")
     assert motion.estimator == "rpca" and motion.parameters["anchors"] >= 7 and motion.fingerprint
+    assert motion.source == "video" and motion.parameters["clip"] == source and motion.preview
 
 
 @pytest.mark.parametrize(
@@ -315,6 +323,43 @@ def test_fit_from_a_clip(room, form):
 def test_inspect_knows_every_kind_of_file(room, capsys, name, expected):
     assert micromotion("inspect", models.embedded_root() / f"{name}.safetensors") == 0
     assert expected in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_plain_direction_can_be_inspected_converted_and_animated(room, capsys):
+    torch.save(torch.randn(1, 8, SIDE, generator=torch.Generator().manual_seed(0)), "d_latent.pt")
+    assert micromotion("inspect", "d_latent.pt") == 0 and micromotion("convert", "d_latent.pt", "wink.safetensors") == 0
+    assert capsys.readouterr().out.count("imported") == 2
+    assert Subspace.load(room / "wink.safetensors").direction.norm() == pytest.approx(10, rel=1e-4)
+    for name in ("d_latent.pt", "wink.safetensors"):
+        assert micromotion("animate", "--motion", name, "--out", f"{name}.mp4", *QUICK) == 0
+    assert np.array_equal(frames_of("d_latent.pt.mp4"), frames_of("wink.safetensors.mp4"))
+
+
+def test_fit_from_a_clip_that_is_not_square_follows_the_face(room, monkeypatch, capsys):
+    clip = (np.indices((90, 120)).sum(0)[None, ..., None] + 7 * np.arange(6)[:, None, None, None] + np.zeros(3)) % 256
+    with media.VideoWriter(room / "clip.mp4", 24) as writer:
+        writer.write(clip.astype(np.uint8))
+    monkeypatch.setattr(faces, "detect", lambda frames, **_: [[_face()] if i != 2 else [] for i in range(len(frames))])
+    assert micromotion("fit", "clip.mp4", "nod.safetensors", "--positive", 5, "--device", "cpu") == 0
+    assert "no face in 1 frames (2): skip" in capsys.readouterr().err
+    motion = Subspace.load(room / "nod.safetensors")
+    assert motion.parameters["anchors"] <= 5 and motion.parameters["positive"] == 4, "frame 5 is the fifth that shows a face"
+
+
+def test_the_default_span_is_what_was_measured_to_be_safe():
+    def motion(*safe):
+        return Subspace(torch.ones(2, 3), calibration=Calibration(safe=(safe,) if safe else ()))
+
+    assert animate.default_span([motion()]) == (0, 1)
+    assert animate.default_span([motion(-1.2, 0.8)]) == (-1, 0.8)
+    assert animate.default_span([motion(-0.2, 1.5)]) == (0, 1)
+    assert animate.default_span([motion(-1, 1), motion(-0.1, 0.6)]) == (0, 0.6)
+
+
+def test_long_clips_are_thinned_evenly():
+    frames, spacing = media.thinned((torch.tensor(i) for i in range(1000)), 96)
+    assert spacing == 16 and [int(f) for f in frames] == list(range(0, 1000, 16))
+    assert media.thinned(iter(frames), 96) == (frames, 1)
 
 
 def test_convert_keeps_every_number(room, capsys):
