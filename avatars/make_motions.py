@@ -1,7 +1,8 @@
-"""Decode the five ready motions of the avatars from text, as any user would, and calibrate them with the factor regressor.
+"""Decode the five ready motions of the avatars as any user would, and calibrate them with the factor regressor.
 
-``python -m micromotion.avatars.make_motions`` writes ``avatars/weights/motions/*.safetensors``. Anchors come from the text
-scorer, never from labels; the regressor only says how much one unit is: one coefficient unit is degree 0 to 1 of the template.
+``python -m micromotion.avatars.make_motions`` writes ``avatars/weights/motions/*.safetensors``. As in the paper, smile, eyes, anger
+and age are decoded from text and the head turn from clips: rendered heads that turn, inverted frame by frame. No label is used for
+a direction; the regressor only says how much one unit is: one coefficient unit is degree 0 to 1.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..stylegan2 import Generator, load
+from ..stylegan2 import Generator, load, load_inverter
+from ..stylegan2.inversion import Inverter
 from ..subspaces import Subspace, calibrate, fit, with_preview
-from ..subspaces.anchors import load_scorer, text_anchors
+from ..subspaces.anchors import load_scorer, text_anchors, video_anchors
 from ..subspaces.anchors.scorer import Scorer
 from ..subspaces.anchors.text import Weights
 from . import render as rendering
@@ -26,13 +28,35 @@ from .train_generator import latents_of
 WEIGHTS = Path(__file__).parent / "weights"
 SEEDS = range(8)
 ANCHOR_WEIGHTS = Weights(l2=0.002, prior=0.01)
+CLIPS, FRAMES = 8, 31
+CLIP_SEED = 950_000_000
+FROM_CLIPS = ("turn",)
 CALIBRATION_SEED, CALIBRATION_FACES = 940_000_000, 48
 REST = {"smile": 0.1, "eyes": 0.9, "anger": 0.1, "yaw": 0.5, "age": 0.1}
 
 
-def decode(generator: Generator, scorer: Scorer, motion: Motion, progress: Callable | None = None) -> Subspace:
+def decode_text(generator: Generator, scorer: Scorer, motion: Motion, progress: Callable | None = None) -> Subspace:
     """The motion of a template, pooled over ``SEEDS``, before calibration."""
     anchors = text_anchors(generator, scorer, motion.template, seeds=SEEDS, weights=ANCHOR_WEIGHTS, progress=progress)
+    return fit(anchors, name=motion.name, licence="MIT")
+
+
+def clip(motion: Motion, seed: int) -> torch.Tensor:
+    """A rendered face ``[FRAMES, 3, 64, 64]`` that runs through the whole range of one factor, the motion's positive end last."""
+    parameters = rendering.sample_parameters(1, seed).repeat(FRAMES, 1)
+    for name, rest in REST.items():
+        parameters[:, rendering.PARAMETERS.index(name)] = rest
+    middle, reach = (motion.low + motion.high) / 2, abs(motion.high - motion.low) / 2
+    low, high = (0.0, 1.0) if motion.parameter == "yaw" else (middle - reach, middle + reach)
+    run = torch.linspace(low, high, FRAMES)
+    parameters[:, rendering.PARAMETERS.index(motion.parameter)] = run if motion.high > motion.low else run.flip(0)
+    return rendering.render(parameters, 64).images
+
+
+def decode_clips(generator: Generator, inverter: Inverter, motion: Motion) -> Subspace:
+    """The motion of ``CLIPS`` rendered clips, inverted frame by frame, before calibration."""
+    codes = [inverter.invert(generator, clip(motion, CLIP_SEED + i)) for i in range(CLIPS)]
+    anchors = video_anchors(codes, positive=FRAMES - 1, generator=generator, description=f"rendered heads: {motion.name}")
     return fit(anchors, name=motion.name, licence="MIT")
 
 
@@ -63,19 +87,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=WEIGHTS / "motions")
     parser.add_argument("--generator", type=Path, default=WEIGHTS / "generator.safetensors")
+    parser.add_argument("--inverter", type=Path, default=WEIGHTS / "inverter.safetensors")
     parser.add_argument("--scorer", type=Path, default=WEIGHTS / "scorer.safetensors")
     parser.add_argument("--regressor", type=Path, default=WEIGHTS / "regressor.safetensors")
     args = parser.parse_args(arguments)
-    generator, scorer, regressor = load(args.generator), load_scorer(args.scorer), load_regressor(args.regressor)
+    generator, regressor = load(args.generator), load_regressor(args.regressor)
+    inverter, scorer = load_inverter(args.inverter), load_scorer(args.scorer)
     args.out.mkdir(parents=True, exist_ok=True)
     for motion in MOTIONS:
-        with tqdm(total=1, desc=motion.name, unit="anchor step") as bar:
-
-            def show(done: int, total: int, _images, bar=bar) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            subspace = decode(generator, scorer, motion, show)
+        with tqdm(desc=motion.name, unit="anchor step") as bar:
+            if motion.name in FROM_CLIPS:
+                subspace = decode_clips(generator, inverter, motion)
+            else:
+                subspace = decode_text(generator, scorer, motion, lambda done, total, _images, bar=bar: bar.update(done - bar.n))
         subspace = calibrated(subspace, generator, regressor, motion)
         example = faces(generator, motion, REST[motion.parameter])[0]
         with_preview(subspace, generator, example, torch.linspace(0, 1, 5)).save(args.out / f"{motion.name}.safetensors")
