@@ -12,7 +12,7 @@ from .preview import preview_strip, with_preview
 from .reading import read_coefficients, smooth_track
 from .robust_pca import robust_pca
 from .subspace import Calibration, Subspace, apply_motions
-from .sweep import EASINGS, from_samples, keyframes, sweep, unique_coefficients
+from .sweep import EASINGS, close_loop, from_samples, keyframes, sweep, unique_coefficients
 
 __all__ = [
     "BANDS",
@@ -25,6 +25,7 @@ __all__ = [
     "add",
     "apply_motions",
     "calibrate",
+    "close_loop",
     "cosine_table",
     "cosines",
     "fit",

@@ -67,6 +67,15 @@ def from_samples(samples: Sequence[float] | torch.Tensor, frames: int, start: fl
     return torch.tensor([_between(start, stop, _at(points, f * step, EASINGS["linear"])) for f in range(frames)])
 
 
+def close_loop(track: torch.Tensor, overlap: int) -> torch.Tensor:
+    """A track ``[F]`` or ``[F, K]`` as an exact loop of ``F - overlap`` frames: its first ``overlap`` frames are faded in from its last."""
+    if not 1 <= overlap <= len(track) // 2:
+        raise SubspaceError(f"A track of {len(track)} frames cannot overlap itself by {overlap}; give 1 to {len(track) // 2} frames.")
+    fade = torch.linspace(0, 1, overlap + 1)[:-1].reshape(-1, *[1] * (track.ndim - 1))
+    head = fade * track[:overlap] + (1 - fade) * track[len(track) - overlap :]
+    return torch.cat([head, track[overlap : len(track) - overlap]])
+
+
 def unique_coefficients(coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The different rows of ``coefficients [F]`` or ``[F, K]``, and for every frame ``[F]`` which one it is.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from micromotion.subspaces import EASINGS, SubspaceError, from_samples, keyframes, sweep, unique_coefficients
+from micromotion.subspaces import EASINGS, SubspaceError, close_loop, from_samples, keyframes, sweep, unique_coefficients
 
 
 @pytest.mark.parametrize("easing", EASINGS)
@@ -59,6 +59,16 @@ def test_samples_are_stretched_over_the_frames():
     assert from_samples([0, 1, 0.25], 1).tolist() == pytest.approx([0])
 
 
+@pytest.mark.parametrize("shape", [(30,), (30, 2)])
+def test_a_track_becomes_a_loop_whose_ends_meet(shape):
+    track = torch.linspace(0, 1, 30).reshape(30, *[1] * (len(shape) - 1)).expand(shape)
+    loop = close_loop(track, 10)
+    assert len(loop) == 20
+    assert torch.equal(loop[10:], track[10:20])
+    assert torch.equal(loop[0], track[20])
+    assert (loop.roll(-1, 0) - loop).abs().max() < 0.1
+
+
 def test_a_ping_pong_renders_half_of_its_frames_and_gives_them_all_back():
     c = torch.stack([sweep(48, ping_pong=True, easing="ease"), sweep(48, ping_pong=True)], 1)
     unique, index = unique_coefficients(c)
@@ -78,6 +88,7 @@ def test_a_ping_pong_renders_half_of_its_frames_and_gives_them_all_back():
         (lambda: keyframes([], 5), "no keyframes"),
         (lambda: keyframes([(0, float("nan"))], 5), "not a finite number"),
         (lambda: from_samples([], 5), "no samples"),
+        (lambda: close_loop(torch.zeros(10), 6), "1 to 5 frames"),
         (lambda: from_samples([float("inf")], 5), "not a finite number"),
     ],
 )
