@@ -110,21 +110,23 @@ def act_backward(g, y, scale, bias, noise, clamp, needs):
     With u = x * scale + noise + bias, the sign of y gives the slope, and lrelu'(u) * u = y, so the gradient of ``scale``,
     sum(gu * x) = sum(gu * (u - noise - bias)) / scale, needs no x. Where y is clamped every gradient is zero.
     """
-    gx, gnoise = torch.empty_like(y), []
-    gbias, gscale = y.new_zeros(2, *y.shape[:2], 1, 1)
-    for n in cached_runs(y):
-        gy = g[n] if clamp is None else g[n] * (y[n].abs() < clamp)
-        gu = torch.ops.aten.leaky_relu_backward(gy, y[n], SLOPE, True)
-        if needs[0] or needs[1]:
-            gbias[n] = gu.sum((2, 3), keepdim=True)
-        if needs[0]:
-            gux = gy * y[n] if noise is None else (gy * y[n]).sub_(gu * of_run(noise, n))
-            gscale[n] = gux.sum((2, 3), keepdim=True)
-        if needs[2]:
-            gnoise.append(gu.sum(1, keepdim=True))
-        gx[n] = gu if scale is None else gu.mul_(of_run(scale, n))
-    gscale = ((gscale - gbias * bias) / scale)[:, :, 0, 0] if needs[0] else None
-    return gx, gscale, gbias.sum((0, 2, 3)), torch.cat(gnoise).sum_to_size(noise.shape) if needs[2] else None
+    parts = [_act_backward(g[n], y[n], of_run(scale, n), bias, of_run(noise, n), clamp, needs) for n in cached_runs(y)]
+    gx, gscale, gbias, gnoise = (torch.cat(p) if len(p) > 1 and p[0] is not None else p[0] for p in zip(*parts))
+    return gx, gscale, gbias.sum(0) if needs[1] else None, gnoise.sum_to_size(noise.shape) if needs[2] else None
+
+
+def _act_backward(g, y, scale, bias, noise, clamp, needs):
+    g = g if clamp is None else g * (y.abs() < clamp)
+    gu = torch.ops.aten.leaky_relu_backward(g, y, SLOPE, True)
+    gscale = gbias = gnoise = None
+    if needs[0] or needs[1]:
+        gbias = gu.sum((2, 3))
+    if needs[0]:
+        gux = (g * y).sum((2, 3)) if noise is None else (g * y - gu * noise).sum((2, 3))
+        gscale = (gux - gbias * bias[:, 0, 0]) / scale[:, :, 0, 0]
+    if needs[2]:
+        gnoise = gu.sum(1, keepdim=True)
+    return gu if scale is None else gu * scale, gscale, gbias, gnoise
 
 
 def cached_runs(x: torch.Tensor) -> list[slice]:

@@ -50,14 +50,16 @@ def reference_upsample2d(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return filter2d(stuffed.reshape(n, c, 2 * h, 2 * w), kernel * 4, ((m + 1) // 2, (m - 2) // 2))
 
 
-def upsample_add(image: torch.Tensor | None, rgb: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """Return ``upsample2d(image) + rgb`` in at least float32: ``image [N, C, h, w]``, ``rgb [N, C, 2h, 2w]``."""
-    rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))
-    if image is None:
-        return rgb
-    if backend.select(rgb) == "cuda":
+def upsample_add(image: torch.Tensor | None, rgb: torch.Tensor, kernel: torch.Tensor, *, picture: bool = False) -> torch.Tensor:
+    """Return ``upsample2d(image) + rgb`` in at least float32: ``image [N or 1, C, h, w]`` or None, ``rgb [N, C, 2h, 2w]``.
+
+    ``picture`` moves the result from -1..1 to 0..1 and clamps it.
+    """
+    if image is not None and backend.select(rgb) == "cuda":
         from . import cuda
 
         if cuda.supports(rgb, kernel):
-            return cuda.upsample_add(image, rgb, kernel)
-    return upsample2d(image, kernel) + rgb
+            return cuda.upsample_add(image, rgb, kernel, picture)
+    rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))
+    image = rgb if image is None else upsample2d(image, kernel) + rgb
+    return (image * 0.5 + 0.5).clamp(0, 1) if picture else image

@@ -78,6 +78,7 @@ def test_prepared_is_kept_until_the_weight_changes_or_goes():
     twin.fill_(5)
     assert prepared([twin], "double", make).sum() == 30
     kept = prepared.__globals__["_prepared"]
+    gc.collect()
     before = len(kept)
     del weight, twin
     gc.collect()
