@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -202,7 +203,11 @@ def main(arguments: list[str] | None = None) -> int:
         _run(args)
         return 0
     except KeyboardInterrupt:
-        return _end("interrupted; nothing was written", 130)
+        return _end("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not complain of it when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         return _explain(error, args.verbose)
 

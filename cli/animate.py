@@ -123,7 +123,7 @@ def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generato
     sheet = Sheet(takes)
     with open_writer(video, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
         for images in clock.each("synthesize", synthesize_frames(generator, codes, progress=progress)):
-            with clock.stage("put the face back"):
+            with clock.stage("compose the frames"):
                 frames = to_bytes(enlarge(portrait.compose(images), args.size))
             with clock.stage("encode the video"):
                 writer.write(frames)

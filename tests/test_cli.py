@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -372,6 +374,15 @@ def test_download_lists_the_catalogue_with_licences(room, capsys):
     assert micromotion("download") == 0
     listed = capsys.readouterr().out
     assert all(entry.name in listed and entry.licence in listed for entry in catalogue.ENTRIES)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(weights):
+    prelude = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import conftest; import micromotion.__main__ as m; "
+    command = [sys.executable, "-c", prelude + "sys.exit(m.main(['download']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_download_fetches_into_the_kind_s_folder(room, monkeypatch, capsys):
