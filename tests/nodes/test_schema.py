@@ -1,0 +1,110 @@
+"""What every node promises: names, tooltips, help, translations, and a schema that never breaks a saved workflow."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SNAPSHOT = Path(__file__).with_name("schema.json")
+LANGUAGES = ("en", "zh", "ja")
+VERBS = {"Load", "Save", "Convert", "Sample", "Pick", "Align", "Frame", "Paste", "Invert", "Refine", "Synthesize", "Make", "Fit"}
+VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure"}
+TAKEN = {"LoadStyleGAN", "StyleGANSampler", "StyleGANInversion", "StyleGAN2ModelLoader", "StyleGAN2Sampler", "ExpressionEditor"}
+HOSTS_OWN = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGE", "MASK", "VIDEO", "CURVE", "FACE_LANDMARKS"}
+
+
+@pytest.fixture(scope="module")
+def schemas(pack):
+    return {node.define_schema().node_id: node.define_schema() for node in pack.nodes.values()}
+
+
+def test_ids_are_prefixed_and_free(schemas):
+    assert len(schemas) >= 25
+    assert all(name.startswith("Micromotion") for name in schemas) and not TAKEN & set(schemas)
+
+
+def test_sockets_are_ours_or_the_hosts(schemas):
+    types = {put.io_type for s in schemas.values() for put in (*s.inputs, *s.outputs)}
+    assert all(t in HOSTS_OWN or t.startswith(("STYLEGAN2_", "MICROMOTION_", "FACE_")) for t in types)
+
+
+def test_names_begin_with_a_verb_and_say_what_they_do(schemas):
+    assert {s.display_name.split()[0] for s in schemas.values()} <= VERBS
+    assert all(len(s.description) > 40 and len(s.search_aliases) >= 3 and s.category.startswith("micromotion/") for s in schemas.values())
+
+
+def test_every_input_and_output_explains_itself(schemas):
+    silent = [f"{name}.{put.id}" for name, s in schemas.items() for put in (*s.inputs, *s.outputs) if len(put.tooltip or "") < 15]
+    assert not silent
+
+
+def test_numbers_state_their_range(schemas):
+    numbers = [(name, put) for name, s in schemas.items() for put in s.inputs if put.io_type in ("INT", "FLOAT")]
+    assert all({"default", "min", "max"} <= put.keywords.keys() for _, put in numbers)
+    assert all(put.keywords["min"] <= put.keywords["default"] <= put.keywords["max"] for _, put in numbers)
+
+
+def test_combos_are_never_empty_and_begin_with_what_is_there(schemas):
+    combos = [(name, put) for name, s in schemas.items() for put in s.inputs if put.io_type == "COMBO"]
+    assert all(put.keywords["options"] and all(put.keywords["options"]) for _, put in combos)
+    embedded = {name: put.keywords["options"][0] for name, put in combos if put.id == "file"}
+    assert embedded["MicromotionLoadGenerator"] == "avatar (embedded)" and embedded["MicromotionLoadSubspace"] == "smile (embedded)"
+
+
+def test_no_input_and_output_share_an_id(schemas):
+    for schema in schemas.values():
+        ids = [put.id for put in (*schema.inputs, *schema.outputs)]
+        assert len(ids) == len(set(ids)), schema.node_id
+
+
+def test_every_input_is_read(schemas, pack):
+    for node in pack.nodes.values():
+        code = node.execute.__func__.__code__
+        assert set(code.co_varnames[1 : code.co_argcount]) == {put.id for put in node.define_schema().inputs}
+
+
+def shape(schema) -> dict:
+    return {
+        "inputs": [[put.id, put.io_type, bool(put.optional)] for put in schema.inputs],
+        "outputs": [put.io_type for put in schema.outputs],
+    }
+
+
+def test_saved_workflows_stay_loadable(schemas):
+    """Ids, inputs, types and order of the snapshot are forever; what is new comes after. MICROMOTION_UPDATE_SCHEMA=1 writes it anew."""
+    now = {name: shape(s) for name, s in sorted(schemas.items())}
+    if os.environ.get("MICROMOTION_UPDATE_SCHEMA"):
+        SNAPSHOT.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    known = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    assert not set(known) - set(now), "nodes are gone"
+    assert not set(now) - set(known), "new nodes belong into the snapshot"
+    for name, old in known.items():
+        for side in ("inputs", "outputs"):
+            assert now[name][side][: len(old[side])] == old[side], f"{name}: {side} changed"
+
+
+def test_every_node_has_its_help_page(schemas):
+    for name, schema in schemas.items():
+        page = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        assert page.startswith(f"# {schema.display_name}\n"), name
+        missing = [put.id for put in (*schema.inputs, *schema.outputs) if f"`{put.display_name or put.id}`" not in page]
+        assert not missing, f"{name}: {missing}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_name_and_tooltip_is_translated(schemas, language):
+    texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    assert set(texts) == set(schemas)
+    for name, schema in schemas.items():
+        entry = texts[name]
+        assert entry["display_name"] and entry["description"], name
+        assert set(entry.get("inputs", {})) == {put.id for put in schema.inputs}, name
+        assert set(entry.get("outputs", {})) == {str(i) for i in range(len(schema.outputs))}, name
+        assert all(text["name"] and text["tooltip"] for side in ("inputs", "outputs") for text in entry.get(side, {}).values()), name
+        if language == "en":
+            assert entry["display_name"] == schema.display_name and entry["description"] == schema.description
+            assert all(entry["inputs"][put.id]["tooltip"] == put.tooltip for put in schema.inputs)
