@@ -62,9 +62,7 @@ def theil_sen(p: Problem) -> Motion:
     """The median slope of each coordinate over all pairs inside a group (Theil 1950, Sen 1968); needs degrees."""
     slope = pair_slopes(p.codes, p.degrees, p.group)  # [L, D]
     residual = center(p.codes - p.degrees[:, None, None] * slope, p.group)
-    sigma = 1.4826 * residual.abs().median(0).values + 1e-6 * residual.abs().max()
-    share = (residual.abs() > OUTLIER_SIGMAS * sigma).double().mean().item()
-    return Motion(complete(slope, residual, p.rank, p.group), spectrum(p.codes, p.group), None, share)
+    return Motion(complete(slope, residual, p.rank, p.group), spectrum(p.codes, p.group), None, share_of_outliers(residual))
 
 
 def least_squares(p: Problem) -> Motion:
@@ -88,8 +86,7 @@ def rpca(p: Problem) -> Motion:
     slope = pair_slopes(low[keep], degrees[keep], p.group[keep])
     values = spectrum(low[keep], p.group[keep])
     basis = complete(slope, residual_of(low, slope, degrees, p.group)[keep], p.rank, p.group[keep])
-    share = (sparse.abs() > 1e-6 * p.codes.abs().max()).double().mean().item()
-    return Motion(basis, values, numerical_rank(values), share, tuple((~keep).nonzero()[:, 0].tolist()))
+    return Motion(basis, values, numerical_rank(values), share_of_outliers(sparse), tuple((~keep).nonzero()[:, 0].tolist()))
 
 
 def pca(p: Problem) -> Motion:
@@ -134,8 +131,7 @@ def published_direction(p: Problem) -> Motion:
         parts.append(low)
         spikes.append(sparse.flatten())
     values = spectrum(torch.cat(parts), torch.arange(len(parts)).repeat_interleave(torch.tensor([len(x) for x in parts])))
-    share = (torch.cat(spikes) != 0).double().mean().item()
-    return Motion(torch.stack(directions).mean(0)[None], values, numerical_rank(values), share)
+    return Motion(torch.stack(directions).mean(0)[None], values, numerical_rank(values), share_of_outliers(torch.cat(spikes)))
 
 
 ESTIMATORS: dict[str, Callable[[Problem], Motion]] = {
@@ -250,6 +246,13 @@ def spectrum(x: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
 def numerical_rank(values: torch.Tensor, tolerance: float = 1e-3) -> int:
     """How many singular values exceed ``tolerance`` times the largest."""
     return int((values > tolerance * values[0]).sum()) if values[0] > 0 else 0
+
+
+def share_of_outliers(residual: torch.Tensor) -> float:
+    """Share of entries beyond five robust standard deviations (of the noise that most entries show)."""
+    size = residual.abs()
+    sigma = 1.4826 * size.median() + 1e-6 * size.max()
+    return (size > OUTLIER_SIGMAS * sigma).double().mean().item()
 
 
 def truncate(x: torch.Tensor, rank: int) -> torch.Tensor:

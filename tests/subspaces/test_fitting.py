@@ -88,6 +88,8 @@ def test_reports_rank_and_outlier_share():
     assert s.outlier_share == pytest.approx(0.05, abs=0.015)
     assert fit(codes, degrees, "theil_sen").outlier_share == pytest.approx(0.05, abs=0.03)
     assert fit(codes, degrees, "pca").outlier_share is None
+    noisy, _, _ = line(direction(), spikes=0.05, noise=0.02, count=24)
+    assert fit(noisy, degrees, "rpca").outlier_share == pytest.approx(0.05, abs=0.03)
 
 
 @pytest.mark.parametrize("estimator", ["theil_sen", "rpca", "pca"])
