@@ -13,7 +13,7 @@ from . import catalogue
 from .checkpoints import native
 from .checkpoints.architecture import infer_architecture
 from .checkpoints.containers import plain, read_contents, read_metadata
-from .checkpoints.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError
+from .checkpoints.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError, naming
 from .checkpoints.recognise import Found, find_generator
 from .download import hash_file
 from .generator import Architecture, Generator, Provenance
@@ -45,7 +45,7 @@ def load(path: str | Path) -> Generator:
     """
     path = Path(path)
     _require(path)
-    with torch.inference_mode(False), torch.no_grad():
+    with naming(path.name), torch.inference_mode(False), torch.no_grad():
         contents = read_contents(path)
         found = find_generator(contents, path.name)
         mapped = contents.container == "safetensors"
@@ -58,7 +58,7 @@ def read_file(path: str | Path) -> Any:
     Objects (``argparse.Namespace``, modules) become dicts of their attributes. Tensors may share the file's memory: do not write to them.
     Raises CheckpointError like :func:`load`.
     """
-    with torch.inference_mode(False), torch.no_grad():
+    with naming(Path(path).name), torch.inference_mode(False), torch.no_grad():
         return plain(read_contents(path).tree)
 
 

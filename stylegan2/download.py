@@ -76,13 +76,13 @@ class _Transfer:
         """Fetch until complete. A part of an earlier call is used only where a hash will tell whether it fits."""
         if not resume:
             self.part.unlink(missing_ok=True)
-        failures = 0
+        failures, best = 0, self._have()
         while not self._complete():
-            before = self._have()
             try:
                 self._connect()
             except (OSError, http.client.HTTPException) as e:
-                failures = 1 if self._have() > before else failures + 1
+                failures = 1 if self._have() > best else failures + 1
+                best = max(best, self._have())
                 self._give_up_if(e, failures)
                 log.info("The connection to %s broke after %d bytes (%s); trying again.", self.url, self._have(), e)
 
@@ -131,9 +131,7 @@ class _Transfer:
 
     def _receive(self, response: Any) -> None:
         start = self._start(response)
-        length = response.headers.get("Content-Length")
-        if self.total is None and length and length.isdigit():
-            self.total = start + int(length)
+        self._expect(start, response.headers.get("Content-Length") or "")
         self.validator = response.headers.get("ETag")
         with open(self.part, "r+b" if start else "wb") as file:
             file.seek(start)
@@ -145,6 +143,16 @@ class _Transfer:
             self.total = self._have()
         if not self._complete():
             raise ConnectionError("the connection closed early")
+
+    def _expect(self, start: int, length: str) -> None:
+        """Take the total from the server where nobody published it; refuse a file that is announced too long or too short."""
+        announced = start + int(length) if length.isdigit() else None
+        if None not in (announced, self.size) and announced != self.size:
+            self.part.unlink(missing_ok=True)
+            raise DownloadError(
+                f"{self.url} offers {announced:,} bytes instead of {self.size:,}; it is not the file asked for. {self._by_hand()}"
+            )
+        self.total = announced if self.size is None else self.size
 
     def _start(self, response: Any) -> int:
         """Where the answer continues: at what we have if the server says so, else at the beginning."""

@@ -10,6 +10,7 @@ from ..generator import Architecture
 from .errors import DamagedFileError, UnsupportedFileError
 
 MAX_RESOLUTION = 4096
+MAX_MAPPING = 64
 ACTIVATIONS = ("lrelu", "linear")
 
 
@@ -44,6 +45,8 @@ def _mapping_sizes(state: Mapping[str, Any]) -> dict[str, Any]:
     layers = 0
     while f"mapping.fc{layers}.weight" in state:
         layers += 1
+    if layers > MAX_MAPPING:
+        raise DamagedFileError(f"The generator's mapping has {layers} layers, far more than any StyleGAN2; the file is refused.")
     hidden, n_in = _shape(state, "mapping.fc0.weight", 2)
     w_dim = _shape(state, "synthesis.b4.conv1.affine.weight", 2)[1]
     embed, classes = _shape(state, "mapping.embed.weight", 2) if "mapping.embed.weight" in state else (0, 0)

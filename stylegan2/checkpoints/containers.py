@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
 
+from . import archive
 from .errors import SUPPORTED, DamagedFileError, MissingFileError, UnsupportedFileError
 from .machine import Machine
 from .names import storage_type
@@ -185,7 +184,7 @@ def _unwrapped(content: Blob) -> Storage:
 
 
 def _read_zip(view: memoryview) -> Any:
-    records = _zip_records(view)
+    records = archive.records(view)
     if "data.pkl" not in records:
         raise UnsupportedFileError(f"The file is a zip archive without PyTorch data ({_describe(records)}). {SUPPORTED}.")
     if any(name.startswith("code/") for name in records):
@@ -204,54 +203,6 @@ def _read_zip(view: memoryview) -> Any:
 
 def _describe(names: dict[str, Any]) -> str:
     return ", ".join(list(names)[:3]) or "empty"
-
-
-def _zip_records(view: memoryview) -> dict[str, Blob]:
-    """Record name, without the archive's own folder -> its bytes in the file. PyTorch never compresses."""
-    try:
-        with zipfile.ZipFile(_Window(view)) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, OverflowError, ValueError, OSError, EOFError, IndexError) as e:
-        raise DamagedFileError("The file's end, where its table of contents belongs, is missing or damaged; download it again.") from e
-    if sum(info.compress_size for info in infos) > len(view):
-        raise DamagedFileError("The file's table of contents lists more than the file holds; it is refused.")
-    return {info.filename.partition("/")[2] or info.filename: _record(view, info) for info in infos}
-
-
-def _record(view: memoryview, info: zipfile.ZipInfo) -> Blob:
-    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-        raise UnsupportedFileError(
-            f"The file is a compressed archive (it declares {info.file_size:,} bytes for {info.compress_size:,} stored);"
-            f" PyTorch never writes one, so it is not unpacked. {SUPPORTED}."
-        )
-    header = view[info.header_offset : info.header_offset + 30]
-    if len(header) < 30 or bytes(header[:4]) != b"PK\x03\x04":
-        raise DamagedFileError("The file's table of contents points outside of it; it is damaged.")
-    start = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:30]))
-    if start + info.file_size > len(view):
-        raise DamagedFileError("The file's table of contents points outside of it; it is damaged.")
-    return Blob(view[start : start + info.file_size], crc=info.CRC)
-
-
-class _Window(BytesIO):
-    """A read-only file over a memoryview, without the copy that BytesIO makes."""
-
-    def __init__(self, view: memoryview):
-        super().__init__()
-        self._source, self._at = view, 0
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, len(self._source))[whence])
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        end = len(self._source) if size is None or size < 0 else self._at + size
-        chunk = bytes(self._source[self._at : end])
-        self._at += len(chunk)
-        return chunk
 
 
 def settle(tree: Any) -> Any:

@@ -1,5 +1,8 @@
 """What can be wrong with a file, one class each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ..errors import MicromotionError
 
 SUPPORTED = (
@@ -10,6 +13,17 @@ SUPPORTED = (
 
 class CheckpointError(MicromotionError):
     """A file that cannot be used; the message says what was found and what is supported."""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the file's name before every CheckpointError that does not say it."""
+    try:
+        yield
+    except CheckpointError as e:
+        if name in str(e):
+            raise
+        raise type(e)(f"{name}: {e}") from e
 
 
 class MissingFileError(CheckpointError):

@@ -16,7 +16,7 @@ from .errors import DamagedFileError, UnsafeFileError
 from .names import apply, build, resolve
 from .values import Blob, Global
 
-MAX_OPERATIONS = 1_000_000
+MAX_OPERATIONS = 400_000
 LAZY_BYTES = 4096
 MARK = object()
 _TRUNCATED = "The file ends in the middle of its data; it is truncated. Download it again."

@@ -138,7 +138,7 @@ def _path(machine: Any, *parts: str) -> str:
 
 def _encode(machine: Any, text: Any, encoding: str = "latin1") -> Blob:
     if encoding not in ("latin1", "latin-1"):
-        raise ValueError
+        raise UnsafeFileError(f"The file asks for the codec {_printable(str(encoding))}, which no checkpoint needs. It was not run.")
     if type(text) is Blob:
         return text
     return Blob(memoryview(text.encode("latin-1")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from .errors import CheckpointError, DamagedFileError, UnsupportedFileError
 KEY = "micromotion"
 FORMAT = "micromotion safetensors"
 VERSION = 1
-WIDE = (torch.float32, torch.float64)
 HINTS = ("architecture", "conv_clamp", "resample_filter", "lr_multiplier", "activation")
 
 
@@ -34,7 +34,7 @@ def save(generator: Generator, path: str | Path, dtype: torch.dtype = torch.floa
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise CheckpointError(f"Generators are stored as float32, float16 or bfloat16, not {dtype}.")
     tensors = {k: _narrow(v.detach().to("cpu", torch.float32), dtype) for k, v in generator.state_dict().items()}
-    write(path, tensors, {KEY: json.dumps(_description(generator), sort_keys=True)})
+    write(path, tensors, {KEY: json.dumps({**_description(generator), "crc32": checksum(tensors)}, sort_keys=True)})
     return path
 
 
@@ -48,6 +48,14 @@ def write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def checksum(tensors: dict[str, torch.Tensor]) -> int:
+    """CRC-32 over the tensors' bytes in the order of their names."""
+    crc = 0
+    for _, tensor in sorted(tensors.items()):
+        crc = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
+    return crc
 
 
 def _narrow(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -71,14 +79,20 @@ def description(metadata: dict[str, str]) -> dict[str, Any] | None:
     if KEY not in metadata:
         return None
     found = parse_json(metadata[KEY])
-    if not isinstance(found, dict) or not isinstance(found.get("architecture"), dict):
-        kind = found.get("kind") if isinstance(found, dict) else None
-        raise UnsupportedFileError(
-            f"This micromotion file holds {str(kind or 'something other than a generator')[:40]!r}, not a generator."
-        )
+    kind = found.get("kind", "generator") if isinstance(found, dict) else None
+    if kind != "generator":
+        raise UnsupportedFileError(f"This is a micromotion file of another kind ({str(kind)[:40]!r}), not a generator.")
+    if not isinstance(found.get("architecture"), dict):
+        raise DamagedFileError("The file does not describe its architecture; it is damaged.")
     if found.get("version") != VERSION:
         raise UnsupportedFileError("This generator was written by a newer micromotion; update micromotion to load it.")
     return found
+
+
+def verify(found: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    """Compare the tensors with the checksum that was written with them, where there is one."""
+    if "crc32" in found and found["crc32"] != checksum(tensors):
+        raise DamagedFileError("The tensors do not fit the checksum that was written with them; the file is damaged. Download it again.")
 
 
 def hints(found: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def _native(contents: Contents) -> Found | None:
     if description is None:
         return None
     origin, notes = native.source(description)
+    native.verify(description, contents.tree)
     form = native.FORMAT + (f", from {origin}" if origin else "")
     return Found(form, contents.tree, native.hints(description), notes)
 

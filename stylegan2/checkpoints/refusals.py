@@ -10,6 +10,7 @@ from .containers import Contents
 from .errors import SUPPORTED, UnsupportedFileError
 from .values import Instance, TensorRef
 
+MAX_KEYS = 5000
 _KINDS = (
     (r"(^|\.)synthesis\.(input\.(freqs|weight|transform)|L\d+_\d+_\d+\.)", "a StyleGAN3 generator"),
     (r"(^|\.)(progression|to_rgb)\.\d+\.(conv|weight)|(^|\.)g_mapping\.|epilogue|StyleMod|style_mod\.", "a StyleGAN1 generator"),
@@ -40,7 +41,7 @@ def _what(tree: Any) -> str:
         return "a lucidrains stylegan2-pytorch model, which is a different architecture"
     if isinstance(tree, TensorRef):
         return f"a single tensor of shape {list(tree.shape)} (a code or a direction?), not a generator"
-    keys = [k for found in state_dicts(tree) for k in found.tensors]
+    keys = [k[:200] for found in state_dicts(tree) for k in found.tensors][:MAX_KEYS]
     for pattern, kind in _KINDS:
         if any(re.search(pattern, k) for k in keys):
             return kind
@@ -51,4 +52,4 @@ def _names(tree: Any, keys: list[str]) -> list[str]:
     if isinstance(tree, Instance):
         return [tree.name[:60]]
     own = [str(k) for k in tree] if isinstance(tree, dict) else []
-    return [ascii(k)[1:-1][:60] for k in own or keys]
+    return [ascii(k)[1:-1][:60] for k in dict.fromkeys([*own[:3], *keys])]

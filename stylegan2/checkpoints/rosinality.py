@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import torch
 
 SIGNATURE = "input.input"
+MAX_BLOCKS = 12
 
 
 def canonical(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename and reshape; no number changes except the low-pass kernels, which are stored times 4."""
-    resolution = 4 << sum(1 for k in state if re.fullmatch(r"to_rgbs\.\d+\.conv\.weight", k))
+    resolution = 4 << min(sum(1 for k in state if re.fullmatch(r"to_rgbs\.\d+\.conv\.weight", k)), MAX_BLOCKS)
     named = {theirs: ours for ours, theirs in names(resolution)}
     named.update(
         {f"style.{m[1]}.{m[2]}": f"mapping.fc{int(m[1]) - 1}.{m[2]}" for k in state if (m := re.fullmatch(r"style\.(\d{1,3})\.(\w+)", k))}
