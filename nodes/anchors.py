@@ -113,7 +113,7 @@ class TextAnchors(io.ComfyNode):
         codes=None,
         identity=None,
     ) -> io.NodeOutput:
-        net, judge, likeness = host.ready_with(generator, scorer, identity)
+        net, judge, likeness = host.ready_with(generator, scorer, identity, memory=host.gradient_memory(generator))
         anchors = text_anchors(
             net,
             judge,

@@ -9,7 +9,7 @@ from ..stylegan2.frames import frame_bytes, synthesize_frames
 from ..stylegan2.generator import NOISE_MODES
 from ..stylegan2.inversion import optimize, out_of_domain, reconstruction_report, tune
 from ..stylegan2.inversion.optimize import SPACES
-from ..subspaces import files
+from ..subspaces import files, unique_coefficients
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
@@ -83,7 +83,7 @@ class InvertFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, generator, inverter, image, steps) -> io.NodeOutput:
-        net, finder = host.ready(generator, inverter)
+        net, finder = host.ready(generator, inverter, memory=host.gradient_memory(generator) if steps else 0)
         with host.gradients():
             images = host.plain(host.square(host.from_image(image)))
             codes = finder.invert(net, images, steps=steps or None, progress=host.progress()).detach()
@@ -144,7 +144,7 @@ class RefineFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, generator, image, codes, steps, tuning_steps, space, identity=None) -> io.NodeOutput:
-        net, judge = host.ready_with(generator, identity)
+        net, judge = host.ready_with(generator, identity, memory=host.gradient_memory(generator))
         with host.gradients():
             images, found = host.plain(host.square(host.from_image(image))), host.plain(codes)
             if steps:
@@ -221,7 +221,8 @@ class Synthesize(io.ComfyNode):
             node_id="MicromotionSynthesize",
             display_name="Synthesize Faces",
             category=CATEGORY,
-            description="Turn codes into pictures, one per code. The batch is chosen from the free memory and halved when it runs out.",
+            description="Turn codes into pictures, one per code; equal codes are drawn once."
+            " The batch is chosen from the free memory and halved when it runs out.",
             search_aliases=["decode", "render", "generate images", "stylegan", "frames", "latent to image"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 that draws; the one that the codes were made with."),
@@ -240,8 +241,9 @@ class Synthesize(io.ComfyNode):
     @classmethod
     def execute(cls, generator, codes, noise) -> io.NodeOutput:
         net = host.ready(generator, memory=frame_bytes(generator.value))
-        chunks = synthesize_frames(net, codes, noise=noise, progress=host.progress())
-        return io.NodeOutput(torch.cat([host.to_image(images) for images in chunks]))
+        different, index = (codes, torch.arange(len(codes))) if noise == "random" else unique_coefficients(codes)
+        chunks = synthesize_frames(net, different, noise=noise, progress=host.progress())
+        return io.NodeOutput(torch.cat([host.to_image(images) for images in chunks])[index])
 
 
 NODES = [SampleFaces, InvertFace, RefineFace, SaveCodes, LoadCodes, Synthesize]

@@ -7,14 +7,14 @@ import math
 import torch
 from comfy_api.latest import io
 
-from ..stylegan2.faces import Crop, Face, align, choose, faces_from_mediapipe, paste
-from ..stylegan2.faces.detection import detect
+from ..stylegan2.faces import Crop, Face, align, align_clip, choose, detect, draw, faces_from_mediapipe, find_cuts, follow, paste
+from ..stylegan2.faces.clips import PATHS
 from ..stylegan2.faces.landmarks import ORDERS
-from . import host, pictures, sockets
+from . import host, sockets
 
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
-ORDER_TIP = "How faces are counted: by size, from left to right, or by how sure the detector is."
+ORDER_TIP = "How faces are counted: from left to right as in the numbered picture, by size, or by how sure the detector is."
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
 
 
@@ -63,13 +63,11 @@ def find_faces(image: torch.Tensor, landmarks=None) -> list[list[Face]]:
     return detect(channels_first(image), folders=host.landmark_folders(), value_range=UNIT)
 
 
-def choose_faces(found: list[list[Face]], order: str, index: int) -> tuple[Face, ...]:
-    """One face per frame; a frame without any takes that of the nearest frame that has one."""
-    seen = [i for i, faces in enumerate(found) if len(faces) > index]
-    if not seen:
-        return (choose(max(found, key=len), order, index=index),)
-    nearest = (min(seen, key=lambda j, i=i: abs(j - i)) for i in range(len(found)))
-    return tuple(choose(found[j], order, index=index) for j in nearest)
+def choose_faces(image: torch.Tensor, found: list[list[Face]], order: str, index: int) -> tuple[Face | None, ...]:
+    """One face per frame, followed through a clip; None where it is gone."""
+    if len(found) == 1:
+        return (choose(found[0], order, index=index),)
+    return tuple(follow(found, order, index=index, cuts=find_cuts(channels_first(image), value_range=UNIT)))
 
 
 class PickFace(io.ComfyNode):
@@ -83,7 +81,7 @@ class PickFace(io.ComfyNode):
             search_aliases=["select face", "group photo", "face index", "which face", "detect faces"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a clip."),
-                io.Combo.Input("order", options=list(ORDERS), default="largest", tooltip=ORDER_TIP),
+                io.Combo.Input("order", options=list(ORDERS), default="left to right", tooltip=ORDER_TIP),
                 io.Int.Input("index", default=0, min=0, max=99, tooltip="Which face in that order, 0..99: 0 is the first."),
                 sockets.Landmarks.Input(
                     "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
@@ -91,20 +89,15 @@ class PickFace(io.ComfyNode):
             ],
             outputs=[
                 sockets.Face.Output("face", tooltip="The chosen face, one per frame."),
-                io.Image.Output("numbered", tooltip="The first frame with its faces numbered and the chosen one marked."),
+                io.Image.Output("numbered", tooltip="The first frame with its faces numbered from left to right."),
             ],
         )
 
     @classmethod
     def execute(cls, image, order, index, landmarks=None) -> io.NodeOutput:
         found = find_faces(image, landmarks)
-        chosen = choose_faces(found, order, index)
-        return io.NodeOutput(chosen, pictures.number_faces(image[:1], ordered(found[0], order), chosen[0]))
-
-
-def ordered(faces: list[Face], order: str) -> list[Face]:
-    """Faces as they are counted in ``order``."""
-    return [choose(faces, order, index=i) for i in range(len(faces))]
+        numbered = draw(channels_first(image[:1]), found[:1], value_range=UNIT)
+        return io.NodeOutput(choose_faces(image, found, order, index), host.to_host(numbered.movedim(1, -1)))
 
 
 class AlignFace(io.ComfyNode):
@@ -118,8 +111,17 @@ class AlignFace(io.ComfyNode):
             " landmark file, or the landmarks of core's MediaPipe node. For avatars, drawings and statues use Frame Face by Hand.",
             search_aliases=["crop face", "ffhq", "detect face", "landmarks", "dlib", "mediapipe"],
             inputs=[
-                io.Image.Input("image", tooltip="The photo, or the frames of a clip; a frame without a face takes its neighbour's place."),
+                io.Image.Input(
+                    "image", tooltip="The photo, or the frames of a clip; where a frame shows no face its place is interpolated."
+                ),
                 size_input(),
+                io.Combo.Input(
+                    "path",
+                    options=list(PATHS),
+                    default="smooth",
+                    tooltip="For clips. smooth follows the face without jitter; fixed keeps one square per shot, for head turns;"
+                    " each aligns every frame by itself.",
+                ),
                 sockets.Face.Input("face", optional=True, tooltip="Which face, of Pick Face; without it the largest."),
                 sockets.Landmarks.Input(
                     "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
@@ -129,9 +131,14 @@ class AlignFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, size, face=None, landmarks=None) -> io.NodeOutput:
-        chosen = face or choose_faces(find_faces(image, landmarks), "largest", 0)
-        return io.NodeOutput(*align_image(image, list(chosen), size))
+    def execute(cls, image, size, path, face=None, landmarks=None) -> io.NodeOutput:
+        chosen = face or choose_faces(image, find_faces(image, landmarks), "largest", 0)
+        if len(image) == 1:
+            return io.NodeOutput(*align_image(image, list(chosen), size))
+        squares, crops, report = align_clip(channels_first(image), chosen, size, path=path, value_range=UNIT)
+        if report.missing:
+            host.remark(str(report))
+        return io.NodeOutput(host.to_host(squares.movedim(1, -1)), crops)
 
 
 class FrameFace(io.ComfyNode):

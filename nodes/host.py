@@ -22,12 +22,14 @@ from torch import nn
 
 from ..stylegan2 import catalogue
 from ..stylegan2.errors import MicromotionError
+from ..stylegan2.inversion.optimize import BACKWARD_BYTES
 
 log = logging.getLogger("micromotion")
 
 EMBEDDED = " (embedded)"
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_SECONDS = 0.1
+GRADIENT_PICTURES = 4
 
 
 class HostError(MicromotionError):
@@ -169,6 +171,11 @@ def ready_with(*managed: Managed | None, memory: int = 0) -> tuple[nn.Module | N
     if given := [m for m in managed if m is not None]:
         ready(*given, memory=memory)
     return tuple(None if m is None else m.value for m in managed)
+
+
+def gradient_memory(generator: Managed) -> int:
+    """Bytes that a few pictures of this generator need for their gradients."""
+    return GRADIENT_PICTURES * BACKWARD_BYTES * generator.value.resolution**2 // 1024**2
 
 
 def _drop_inference(module: nn.Module) -> None:

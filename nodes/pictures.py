@@ -1,4 +1,4 @@
-"""Pictures that explain: numbered faces, curves, bars, contact sheets; drawn with Pillow alone."""
+"""Pictures that explain: curves, bars, contact sheets; drawn with Pillow alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-
-from ..stylegan2.faces import Face
 
 PAPER, INK, PALE, GRID = "#ffffff", "#1d2433", "#8a94a6", "#e3e7ee"
 COLOURS = ("#2f6fdf", "#e4572e", "#2a9d5c", "#8e5bd6", "#d39b00", "#0f9fb0", "#c0398f", "#5a6472")
@@ -28,21 +26,6 @@ def from_image(image: torch.Tensor) -> Image.Image:
 
 def font(size: int = FONT):
     return ImageFont.load_default(size)
-
-
-def number_faces(image: torch.Tensor, faces: Sequence[Face], chosen: Face) -> torch.Tensor:
-    """The first picture with a box and a number around every face, the chosen one filled."""
-    picture = from_image(image)
-    draw = ImageDraw.Draw(picture)
-    width = max(2, min(picture.size) // 150)
-    for i, face in enumerate(faces):
-        colour = COLOURS[1] if face is chosen else COLOURS[0]
-        size = max(14, int(face.extent / 5))
-        left, top = face.box[:2]
-        draw.rectangle(face.box, outline=colour, width=width * (2 if face is chosen else 1))
-        draw.rectangle((left, top, left + size * 1.2, top + size * 1.2), fill=colour)
-        draw.text((left + size * 0.6, top + size * 0.6), str(i), fill=PAPER, font=font(size), anchor="mm")
-    return to_image(picture)
 
 
 def plot(curves: dict[str, Sequence[float]], x: Sequence[float], title: str, x_name: str, size=(720, 420)) -> Image.Image:

@@ -13,5 +13,5 @@ Anchors = io.Custom("MICROMOTION_ANCHORS")  # subspaces.anchors.Anchors
 Subspace = io.Custom("MICROMOTION_SUBSPACE")  # subspaces.Subspace
 Sweep = io.Custom("MICROMOTION_SWEEP")  # coefficients, float32 [F]
 Crop = io.Custom("FACE_CROP")  # tuple of stylegan2.faces.Crop, one per frame or one for all
-Face = io.Custom("MICROMOTION_FACE")  # tuple of stylegan2.faces.Face, one per frame
+Face = io.Custom("MICROMOTION_FACE")  # tuple of stylegan2.faces.Face or None, one per frame
 Landmarks = io.Custom("FACE_LANDMARKS")  # core MediaPipe nodes: 478 points and 52 blendshapes a face

@@ -81,6 +81,15 @@ def test_synthesis_gives_an_image_batch_in_range(run, loaded, tiny):
     assert 0 <= image.min() and image.max() <= 1
 
 
+def test_equal_codes_are_drawn_once_and_put_where_they_belong(run, pack, loaded):
+    codes = run("SampleFaces", generator=loaded.generator, count=3)[0]
+    order = [2, 0, 1, 0, 2, 2]
+    one_by_one = torch.cat([run("Synthesize", generator=loaded.generator, codes=code[None])[0] for code in codes])
+    pack.fake.progress.seen.clear()
+    together = run("Synthesize", generator=loaded.generator, codes=codes[order])[0]
+    assert torch.allclose(together, one_by_one[order], atol=1e-4) and pack.fake.progress.seen[-1][1] == 3
+
+
 @pytest.mark.parametrize("shape", ["face", "square"])
 def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape):
     torch.manual_seed(0)
@@ -279,8 +288,8 @@ def landmarks(*frames) -> dict:
 def test_a_face_is_picked_by_its_number_and_aligned(run):
     photo = torch.rand(1, 100, 200, 3)
     found = landmarks([Detected(150, 40, 12), Detected(50, 40, 20)])
-    big, numbered = run("PickFace", image=photo, landmarks=found)
-    right, _ = run("PickFace", image=photo, order="left to right", index=1, landmarks=found)
+    big, numbered = run("PickFace", image=photo, order="largest", landmarks=found)
+    right, _ = run("PickFace", image=photo, index=1, landmarks=found)
     assert big[0].centre[0] < 100 < right[0].centre[0] and numbered.shape == photo.shape
     square, crop = run("AlignFace", image=photo, face=right, size=64)
     assert square.shape == (1, 64, 64, 3) and abs(crop[0].centre[0] - 150) < 10
@@ -288,10 +297,14 @@ def test_a_face_is_picked_by_its_number_and_aligned(run):
         run("PickFace", image=photo, index=7, landmarks=found)
 
 
-def test_a_frame_without_a_face_takes_its_neighbours_place(run):
-    clip = torch.rand(3, 100, 200, 3)
-    squares, crops = run("AlignFace", image=clip, size=32, landmarks=landmarks([Detected(50, 40, 20)], [], [Detected(60, 40, 20)]))
-    assert len(squares) == len(crops) == 3 and crops[1] == crops[0] != crops[2]
+def test_a_frame_without_a_face_takes_its_place_from_the_others(run, caplog):
+    clip = torch.rand(1, 100, 200, 3).repeat(5, 1, 1, 1)
+    frames = [[Detected(50 + 2 * i, 40, 20)] for i in range(5)]
+    with caplog.at_level("INFO", "micromotion"):
+        squares, crops = run("AlignFace", image=clip, size=32, path="each", landmarks=landmarks(*frames[:2], [], *frames[3:]))
+    assert len(squares) == len(crops) == 5 and "no face in 1 frames (2)" in caplog.text
+    centres = [crop.centre[0] for crop in crops]
+    assert centres[2] == pytest.approx((centres[1] + centres[3]) / 2, abs=0.5) and centres[0] < centres[4]
 
 
 def test_no_face_is_one_sentence(run):

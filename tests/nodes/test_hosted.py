@@ -1,0 +1,161 @@
+"""In a real ComfyUI: the pack loads, every workflow runs by API on the embedded default, and the video moves."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.comfyui
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+DIFFUSION = [name for name in WORKFLOWS if name.startswith("diffusion_")]
+FEWER = {"MicromotionSweep": ("frames", 8), "MicromotionSweepFromCurve": ("frames", 9), "MicromotionTextAnchors": ("steps", 4)}
+
+
+@pytest.fixture(scope="module")
+def server(hosted, tmp_path_factory, tiny):
+    """A ComfyUI with only this pack, on the shipped weights, or on tiny ones while there are none."""
+    base = tmp_path_factory.mktemp("base")
+    shipped = ROOT / "avatars" / "weights" / "generator.safetensors"
+    env = {} if shipped.is_file() else {"MICROMOTION_WEIGHTS": str(tiny.write(base / "weights"))}
+    with hosted.Server(base, env=env) as running:
+        running.info = running.get("/object_info")
+        yield running
+
+
+def prompt_of(server, hosted, name: str, shorter: bool = True) -> dict:
+    workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    prompt = hosted.to_prompt(workflow, server.info)
+    for node in prompt.values() if shorter else ():
+        name, value = FEWER.get(node["class_type"], (None, None))
+        if name and node["inputs"][name] > value:
+            node["inputs"][name] = value
+    return prompt
+
+
+def files(server, entry: dict, suffix: str) -> list[Path]:
+    found = [f for out in entry["outputs"].values() for group in out.values() for f in group if isinstance(f, dict) and "filename" in f]
+    return [server.base / f["type"] / f["subfolder"] / f["filename"] for f in found if f["filename"].endswith(suffix)]
+
+
+def frames(path: Path) -> np.ndarray:
+    import av
+
+    with av.open(str(path)) as clip:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]).astype(float)
+
+
+def test_the_pack_loads_without_a_warning(server):
+    ours = [line for line in server.log.splitlines() if "micromotion" in line.lower()]
+    assert any("seconds: " in line and "IMPORT FAILED" not in line for line in ours)
+    assert not [line for line in ours if any(word in line for word in ("WARN", "ERROR", "Traceback", "FAILED"))]
+    assert len([name for name in server.info if name.startswith("Micromotion")]) >= 25
+
+
+def test_the_page_finds_templates_help_translations_and_blueprints(server):
+    assert set(server.get("/workflow_templates")["micromotion"]) == set(WORKFLOWS)
+    for name in WORKFLOWS:
+        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/micromotion/{name}.json") as answer:
+            assert answer.status == 200
+    with urllib.request.urlopen(f"{server.url}/extensions/micromotion/docs/MicromotionSweep.md") as answer:
+        assert answer.read().decode().startswith("# Make Sweep")
+    assert server.get("/i18n")["zh"]["nodeDefs"]["MicromotionSweep"]["display_name"]
+    assert any(entry["name"] == "Animate Face" for entry in server.get("/global_subgraphs").values())
+
+
+@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name not in DIFFUSION])
+def test_a_workflow_runs_and_what_it_makes_moves(server, hosted, name):
+    entry = server.run(prompt_of(server, hosted, name))
+    videos, pictures = files(server, entry, ".mp4"), files(server, entry, ".png")
+    assert videos or pictures
+    assert all(path.stat().st_size > 500 for path in (*videos, *pictures))
+    for path in videos:
+        clip = frames(path)
+        assert len(clip) >= 8 and abs(clip - clip[0]).mean((1, 2, 3)).max() > 0.05, "the video stands still"
+
+
+def test_the_first_frame_is_the_photo(server, hosted):
+    from PIL import Image
+
+    video = files(server, server.run(prompt_of(server, hosted, "animate_avatar")), ".mp4")[0]
+    photo = np.asarray(Image.open(ROOT / "web" / "examples" / "micromotion_avatar.png").convert("RGB"), dtype=float)
+    assert abs(frames(video)[0] - photo).mean() < 2.5
+
+
+def test_a_second_run_is_answered_from_the_cache_and_a_slider_only_redoes_what_follows(server, hosted):
+    prompt = prompt_of(server, hosted, "animate_avatar")
+    apply = next(number for number, node in prompt.items() if node["class_type"] == "MicromotionApplySubspace")
+    server.run(prompt)
+    assert cached(server.run(prompt)) >= set(prompt) - outputs(server, prompt)
+    prompt[apply]["inputs"]["coefficient"] = 0.63
+    kept = cached(server.run(prompt))
+    invert = next(number for number, node in prompt.items() if node["class_type"] == "MicromotionInvertFace")
+    assert invert in kept and apply not in kept
+
+
+def cached(entry: dict) -> set[str]:
+    return {number for kind, message in entry["status"]["messages"] if kind == "execution_cached" for number in message["nodes"]}
+
+
+def outputs(server, prompt: dict) -> set[str]:
+    return {number for number, node in prompt.items() if server.info[node["class_type"]]["output_node"]}
+
+
+def test_interrupt_stops_text_anchors_within_seconds(server, hosted):
+    prompt = prompt_of(server, hosted, "motion_from_text", shorter=False)
+    for node in prompt.values():
+        if node["class_type"] == "MicromotionTextAnchors":
+            node["inputs"] |= {"steps": 900, "seeds": 5}
+    number = server.submit(prompt)
+    while "Requested to load" not in server.log or not server.get("/queue")["queue_running"]:
+        time.sleep(0.2)
+    time.sleep(5)
+    server.post("/interrupt", {})
+    start = time.monotonic()
+    with pytest.raises(hosted.RunError, match="interrupted"):
+        server.wait(number, 60)
+    assert time.monotonic() - start < 30
+
+
+def test_a_missing_file_is_named_with_its_folder(server, hosted):
+    prompt = prompt_of(server, hosted, "animate_avatar")
+    for node in prompt.values():
+        if node["class_type"] == "MicromotionLoadGenerator":
+            node["inputs"]["file"] = "ffhq.pkl"
+    with pytest.raises(hosted.RunError, match="models/stylegan2"):
+        server.run(prompt)
+
+
+def test_a_motion_of_another_generator_is_one_sentence(server, hosted, tiny):
+    import torch
+    from micromotion.subspaces import Subspace
+
+    folder = server.base / "models" / "micromotion"
+    folder.mkdir(parents=True, exist_ok=True)
+    Subspace(torch.ones(1, 18, 512), name="big").save(folder / "big.safetensors")
+    prompt = prompt_of(server, hosted, "animate_avatar")
+    for node in prompt.values():
+        if node["class_type"] == "MicromotionLoadSubspace":
+            node["inputs"]["file"] = "big.safetensors"
+    with pytest.raises(hosted.RunError, match="was made for a 1024 px generator"):
+        server.run(prompt)
+
+
+@pytest.mark.slow
+def test_fifty_runs_leak_nothing(server, hosted):
+    import psutil
+
+    prompt = prompt_of(server, hosted, "animate_avatar")
+    apply = next(node for node in prompt.values() if node["class_type"] == "MicromotionApplySubspace")
+    process, sizes = psutil.Process(server.process.pid), []
+    for i in range(50):
+        apply["inputs"]["coefficient"] = 0.5 + i / 100
+        server.run(prompt)
+        sizes.append(process.memory_info().rss)
+    assert max(sizes[40:]) - max(sizes[5:15]) < 50e6
