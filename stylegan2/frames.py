@@ -1,14 +1,22 @@
-"""Synthesis of many frames in chunks: flat memory, whatever the length."""
+"""Synthesis of many frames: flat memory whatever the length, and nothing computed twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 
+from .errors import MicromotionError
 from .generator import Generator
 
 Progress = Callable[[int, int, "torch.Tensor | None"], None]
+FREE_SHARE = 0.9  # of the free memory that a result may take
+
+
+class SweepMemoryError(MicromotionError):
+    """The frames of a sweep do not fit into memory together."""
 
 
 @torch.no_grad()
@@ -18,28 +26,77 @@ def synthesize_frames(
     *,
     batch: int | None = None,
     noise: str = "const",
+    half: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[torch.Tensor]:
     """Yield the images of ``codes [F, L, D]`` in order, as chunks ``[n, C, R, R]``, float32, about -1..1, on the generator's device.
 
     ``batch`` is the largest chunk (None: chosen from the free memory of the device); it is halved whenever memory runs out.
+    A code that repeats the one before it is not synthesized again. ``half``: see `Generator.synthesize`.
     ``progress(done, F, chunk)`` is called after each chunk and may raise to cancel.
     """
-    total, done = len(codes), 0
-    batch = batch or default_batch(generator)
-    while done < total:
-        chunk = codes[done : done + batch].to(generator.w_avg.device, torch.float32)
-        try:
-            images = generator.synthesize(chunk, noise)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if batch == 1 or not _is_out_of_memory(error):
-                raise
-            batch //= 2
-            continue
+    batch, done = batch or default_batch(generator), 0
+    keys = _keys(codes, noise)
+    starts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
+    lengths = [end - start for start, end in zip(starts, [*starts[1:], len(keys)])]
+    for images in _synthesized(generator, codes[starts], batch, noise, half=half):
+        repeats, lengths = lengths[: len(images)], lengths[len(images) :]
+        for chunk in _repeated(images, repeats, batch):
+            done += len(chunk)
+            if progress is not None:
+                progress(done, len(codes), chunk)
+            yield chunk
+
+
+@torch.no_grad()
+def render(
+    generator: Generator,
+    codes: torch.Tensor,
+    *,
+    size: int | None = None,
+    batch: int | None = None,
+    noise: str = "const",
+    half: int = 0,
+    progress: Progress | None = None,
+) -> torch.Tensor:
+    """Pictures ``[F, S, S, C]`` of ``codes [F, L, D]``, float32 in 0..1, in the host's memory, which is taken once, in advance.
+
+    ``size`` S (None: the generator's) shrinks by area. Equal codes, wherever they are in the sweep, are synthesized once.
+    ``batch``, ``half`` and ``progress`` as in `synthesize_frames`. Raises `SweepMemoryError` before anything is computed.
+    """
+    full, channels = generator.resolution, generator.architecture.img_channels
+    size = size or full
+    check_memory(len(codes), size, channels)
+    out = torch.empty(len(codes), size, size, channels)
+    keys = _keys(codes, noise)
+    first = {key: i for i, key in reversed(list(enumerate(keys)))}
+    distinct, done = sorted(first.values()), 0
+    copy = _PinnedCopy(out, generator.w_avg.device) if generator.w_avg.device.type == "cuda" else _Copy(out)
+    for images in _synthesized(generator, codes[distinct], batch or default_batch(generator), noise, half=half, picture=size == full):
+        pictures = images if size == full else (F.interpolate(images, size=(size, size), mode="area") * 0.5 + 0.5).clamp_(0, 1)
+        copy.put(distinct[done : done + len(images)], pictures.permute(0, 2, 3, 1))
         done += len(images)
         if progress is not None:
-            progress(done, total, images)
-        yield images
+            ready = len(keys) if done == len(distinct) else distinct[done]
+            progress(ready, len(keys), pictures * 2 - 1)
+    copy.finish()
+    for i, key in enumerate(keys):
+        if first[key] != i:
+            out[i] = out[first[key]]
+    return out
+
+
+def check_memory(frames: int, size: int, channels: int = 3) -> None:
+    """Raise `SweepMemoryError` if ``frames`` float32 pictures of ``size`` px would not fit into the memory that is free."""
+    need, free = 4 * frames * size * size * channels, _free_memory()
+    if free is None or need <= FREE_SHARE * free:
+        return
+    fit = int(FREE_SHARE * free / (need / frames))
+    raise SweepMemoryError(
+        f"{frames} frames of {size} x {size} px take {need / 1e9:.1f} GB at once, and {free / 1e9:.1f} GB of memory are free."
+        f" Synthesize at most {fit} frames at a time, choose a smaller size ({size // 2} px takes a quarter),"
+        " or write them to a video chunk by chunk (Sweep to Video)."
+    )
 
 
 def default_batch(generator: Generator) -> int:
@@ -57,11 +114,143 @@ def frame_bytes(generator: Generator) -> int:
     return 16 * max(r * r * c for r, c in channels.items())
 
 
+class Preview:
+    """One image at a time, again and again: on CUDA the whole synthesis is recorded once and replayed as one graph.
+
+    Call it with a code ``[L, D]``; the image ``[1, C, R, R]``, float32, about -1..1, is overwritten by the next call. Weights must not
+    change between calls; make a new `Preview` after they did.
+    """
+
+    def __init__(self, generator: Generator, noise: str = "const", half: int = 0):
+        self._run = lambda codes: generator.synthesize(codes, noise, half=half)
+        self._codes = generator.w_avg.expand(1, generator.num_layers, -1).clone()
+        self._graph = self._image = None
+        if self._codes.device.type == "cuda":
+            self._record()
+
+    @torch.no_grad()
+    def __call__(self, code: torch.Tensor) -> torch.Tensor:
+        self._codes.copy_(code)
+        if self._graph is None:
+            return self._run(self._codes)
+        self._graph.replay()
+        return self._image
+
+    @torch.no_grad()
+    def _record(self) -> None:
+        with torch.cuda.device(self._codes.device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):  # compile, choose algorithms and fill caches before anything is recorded
+                for _ in range(3):
+                    self._run(self._codes)
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._image = self._run(self._codes)
+
+
+def _synthesized(generator: Generator, codes: torch.Tensor, batch: int, noise: str, **options) -> Iterator[torch.Tensor]:
+    """Images of distinct codes in chunks of at most ``batch``; what all of them have in common is computed once."""
+    like, done = generator.w_avg, 0
+    rows = _shared_rows(codes, noise)
+    if rows:
+        options["prefix"] = generator.synthesis.prefix(codes[:1].to(like), rows, noise, half=options.get("half", 0))
+    while done < len(codes):
+        try:
+            images = generator.synthesize(codes[done : done + batch].to(like), noise, **options)
+        except RuntimeError as error:
+            if batch == 1 or not _is_out_of_memory(error):
+                raise
+            images = None
+        if images is None:  # outside of the handler, whose traceback would keep the failed chunk alive
+            batch = batch // 2
+            if like.device.type == "cuda":
+                torch.cuda.empty_cache()
+            continue
+        done += len(images)
+        yield images
+
+
+def _repeated(images: torch.Tensor, repeats: Sequence[int], batch: int) -> Iterator[torch.Tensor]:
+    if max(repeats) == 1:
+        yield images
+        return
+    index = torch.repeat_interleave(torch.arange(len(images)), torch.tensor(repeats))
+    yield from (images[part.to(images.device)] for part in index.split(batch))
+
+
+def _keys(codes: torch.Tensor, noise: str) -> list:
+    """Something per code that is equal for codes that give the same image."""
+    if noise == "random":
+        return list(range(len(codes)))
+    rows = codes.detach().to("cpu", torch.float32).contiguous().numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+
+
+def _shared_rows(codes: torch.Tensor, noise: str) -> int:
+    """How many leading rows all codes have in common, if that saves anything."""
+    if len(codes) < 2 or noise == "random":
+        return 0
+    return int((codes == codes[:1]).all(2).all(0).long().cumprod(0).sum())
+
+
+class _Copy:
+    """Puts chunks of pictures into their places in ``out [F, S, S, C]``."""
+
+    def __init__(self, out: torch.Tensor):
+        self.out = out
+
+    def put(self, frames: list[int], pictures: torch.Tensor) -> None:
+        """Copy ``pictures [n, S, S, C]`` to the frames with these (ascending) numbers."""
+        if frames[-1] - frames[0] + 1 == len(frames):
+            self.out[frames[0] : frames[-1] + 1] = pictures
+        else:
+            self.out[frames] = pictures
+
+    def finish(self) -> None:
+        """Return when every picture is in its place."""
+
+
+class _PinnedCopy(_Copy):
+    """The same from a GPU, through two pinned buffers on a side stream: a chunk travels while the next one is computed."""
+
+    def __init__(self, out: torch.Tensor, device: torch.device):
+        super().__init__(out)
+        self.stream, self.device = torch.cuda.Stream(device), device
+        self.buffers: list[torch.Tensor | None] = [None, None]
+        self.pending = None
+
+    def put(self, frames: list[int], pictures: torch.Tensor) -> None:
+        self.buffers.reverse()
+        if self.buffers[0] is None or len(self.buffers[0]) < len(pictures):
+            self.buffers[0] = torch.empty(pictures.shape, pin_memory=True)
+        buffer = self.buffers[0][: len(pictures)]
+        self.stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.stream):
+            buffer.copy_(pictures, non_blocking=True)
+            pictures.record_stream(self.stream)
+            event = self.stream.record_event()
+        self.finish()
+        self.pending = (event, frames, buffer)
+
+    def finish(self) -> None:
+        if self.pending is not None:
+            event, frames, buffer = self.pending
+            event.synchronize()
+            super().put(frames, buffer)
+            self.pending = None
+
+
+def _free_memory() -> int | None:
+    """Bytes of memory that are free on the host, or None if this system does not tell."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return psutil.virtual_memory().available
+
+
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    text = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-        or "not enough memory" in text
-    )
+    said = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in said)

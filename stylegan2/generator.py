@@ -143,7 +143,9 @@ class ConvLayer(nn.Module):
 
     def in_strips(self, style: torch.Tensor, noise: str, n: int) -> StripLayer:
         """What `block_in_strips` needs of this layer."""
-        return StripLayer(self.weight, style, self.bias, self.noise(noise, n), self.clamp)
+        noise = self.noise(noise, n)
+        noise = style.new_zeros(1, 1, 1, 1).expand(1, 1, self.resolution, self.resolution) if noise is None else noise
+        return StripLayer(self.weight, style, self.bias, noise, self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -211,10 +213,10 @@ class Block(nn.Module):
         """The styled layer of each of `rows`, None where there is none."""
         return None if self.first else self.conv0, self.conv1, self.torgb if self.has_rgb else None
 
-    def forward(self, x: torch.Tensor | None, image: torch.Tensor | None, styles: Styles, noise: str, start: int = 0, stop: int = 3):
+    def forward(self, x: torch.Tensor | None, image: torch.Tensor | None, styles: Styles, noise: str, *, start=0, stop=3, picture=False):
         """Run the layers ``start`` to ``stop`` on features ``x [N or 1, I, h, w]`` and the ``image`` so far; return both."""
         if (start, stop) == (0, 3) and self._fits_strips(x, styles):
-            return self._in_strips(x, image, styles, noise)
+            return self._in_strips(x, image, styles, noise, picture)
         if self.resnet:
             x = self._residual(x, styles, noise) if start == 0 and stop > 1 else x
         else:
@@ -223,7 +225,7 @@ class Block(nn.Module):
             if start <= 1 < stop:
                 x = self.conv1(x, styles[1], noise)
         if start < stop == 3 and self.has_rgb:
-            image = upsample_add(image, self.torgb(x, styles[2]), self.resample_filter)
+            image = upsample_add(image, self.torgb(x, styles[2]), self.resample_filter, picture=picture)
         return x, image
 
     def _residual(self, x: torch.Tensor, styles: Styles, noise: str) -> torch.Tensor:
@@ -239,12 +241,12 @@ class Block(nn.Module):
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, self.conv0.weight, *styles))
         return not learns and worth_strips(x, self.conv1.weight)
 
-    def _in_strips(self, x: torch.Tensor, image: torch.Tensor | None, styles: Styles, noise: str):
+    def _in_strips(self, x: torch.Tensor, image: torch.Tensor | None, styles: Styles, noise: str, picture: bool):
         n = max(len(x), *map(len, styles))
         kernels = self.torgb.kernels(styles[2]) if self.has_rgb else None
         up, same = self.conv0.in_strips(styles[0], noise, n), self.conv1.in_strips(styles[1], noise, n)
         x, rgb = block_in_strips(x, up, same, kernels, self.resample_filter, keep=not self.last)
-        return x, upsample_add(image, self.torgb.finish(rgb), self.resample_filter) if self.has_rgb else image
+        return x, upsample_add(image, self.torgb.finish(rgb), self.resample_filter, picture=picture) if self.has_rgb else image
 
 
 @dataclass(frozen=True)
@@ -267,28 +269,41 @@ class Synthesis(nn.Module):
             self.add_module(f"b{r}", Block(r, arch))
 
     def forward(
-        self, codes: torch.Tensor, noise: str = "const", *, resolution: int | None = None, prefix: Prefix | None = None
+        self,
+        codes: torch.Tensor,
+        noise: str = "const",
+        *,
+        half: int = 0,
+        prefix: Prefix | None = None,
+        resolution: int | None = None,
+        picture: bool = False,
     ) -> torch.Tensor:
-        """``resolution`` stops there and gives the smaller image of that block; ``prefix`` continues from there."""
-        at = prefix or Prefix(4, 0, None, None)
-        x, image, start, styles = at.x, at.image, at.layers, self.styles(codes)
-        for r in self.resolutions:
-            if at.resolution <= r <= (resolution or r):
-                x, image = self.get_submodule(f"b{r}")(x, image, styles[r], noise, start)
-                start = 0
+        """``resolution`` stops there and gives the smaller image of that block; the rest as in `Generator.synthesize`."""
+        at, styles, last = prefix or Prefix(4, 0, None, None), self.styles(codes), resolution or self.resolutions[-1]
+        x, image, start = at.x, at.image, at.layers
+        for r in (r for r in self.resolutions if at.resolution <= r <= last):
+            x = self._in_precision(x, r, half)
+            x, image = self.get_submodule(f"b{r}")(x, image, styles[r], noise, start=start, picture=picture and r == last)
+            start = 0
         return image
 
-    def prefix(self, code: torch.Tensor, rows: int, noise: str = "const") -> Prefix:
+    def prefix(self, code: torch.Tensor, rows: int, noise: str = "const", *, half: int = 0) -> Prefix:
         """Run ``code [1, L, D]`` through the layers that read its first ``rows`` rows only: all codes that share them go on from here."""
         x, image, styles = None, None, self.styles(code)
         for r in self.resolutions:
             block = self.get_submodule(f"b{r}")
             layers = sum(row < rows for row in block.rows)
-            layers = 0 if block.resnet and layers == 1 else layers
-            x, image = block(x, image, styles[r], noise, 0, layers)
+            layers = 0 if block.resnet and layers == 1 else min(layers, 2) if block.last else layers
+            x, image = block(self._in_precision(x, r, half), image, styles[r], noise, stop=layers)
             if layers < 3:
                 break
         return Prefix(r, layers, x, image)
+
+    def _in_precision(self, x: torch.Tensor | None, resolution: int, half: int) -> torch.Tensor | None:
+        """Features for the block of this resolution: in half precision if it is among the ``half`` highest."""
+        if x is None or resolution not in self.resolutions[max(1, len(self.resolutions) - half) :]:
+            return x
+        return x.to(torch.bfloat16 if x.device.type == "cpu" else torch.float16)
 
     def styles(self, codes: torch.Tensor) -> dict[int, Styles]:
         """The styles of every layer, by block: one batched matrix product while the weights are frozen."""
@@ -384,10 +399,15 @@ class Generator(nn.Module):
             codes[:, :cutoff] = self.w_avg.lerp(codes[:, :cutoff], truncation)
         return codes
 
-    def synthesize(self, codes: torch.Tensor, noise: str = "const") -> torch.Tensor:
+    def synthesize(
+        self, codes: torch.Tensor, noise: str = "const", *, half: int = 0, prefix: Prefix | None = None, picture: bool = False
+    ) -> torch.Tensor:
         """Turn codes ``[N, L, D]`` into images ``[N, C, R, R]``, float32, about -1..1, not clamped.
 
         ``noise``: ``const`` (the stored noise pictures), ``random`` (fresh, from torch's global generator) or ``none``.
+        ``half`` computes that many of the highest resolutions in 16 bits (float16 on a GPU, bfloat16 on a CPU): faster where the
+        hardware has it, and less exact. ``prefix``: the first layers of these codes, from `Synthesis.prefix`.
+        ``picture`` moves the result to 0..1 and clamps it.
         """
         if codes.ndim != 3 or codes.shape[1:] != (self.num_layers, self.width):
             raise ValueError(
@@ -396,7 +416,7 @@ class Generator(nn.Module):
             )
         if noise not in NOISE_MODES:
             raise ValueError(f"Unknown noise mode {noise!r}; choose one of {', '.join(NOISE_MODES)}.")
-        return self.synthesis(codes, noise)
+        return self.synthesis(codes, noise, half=half, prefix=prefix, picture=picture)
 
     forward = synthesize
 

@@ -16,20 +16,20 @@ STRIP_BYTES = 6 << 20
 
 
 class StripLayer(NamedTuple):
-    """One styled convolution: ``weight [O, I, 3, 3]``, ``style [N, I]``, ``bias [O]``, ``noise [N or 1, 1, R, R]`` or None."""
+    """One styled convolution: ``weight [O, I, 3, 3]``, ``style [N, I]``, ``bias [O]``, ``noise [N or 1, 1, R, R]``."""
 
     weight: torch.Tensor
     style: torch.Tensor
     bias: torch.Tensor
-    noise: torch.Tensor | None
+    noise: torch.Tensor
     clamp: float | None
 
-    def of_sample(self, n: int) -> StripLayer:
-        """The layer with one sample's style and every gain folded into its kernel and bias, and that sample's noise."""
+    def of_sample(self, n: int, dtype: torch.dtype) -> StripLayer:
+        """The layer with one sample's style and every gain folded into its kernel and bias, and that sample's noise, in ``dtype``."""
         style = self.style[min(n, len(self.style) - 1)][None]
-        scale = demodulation(self.weight, style) * GAIN
-        noise = style.new_zeros(1, 1, 1).expand(1, 1 << 16, 1) if self.noise is None else self.noise[min(n, len(self.noise) - 1)] * GAIN
-        return StripLayer(folded(self.weight, style, scale), style, self.bias[:, None, None] * GAIN, noise, self.clamp)
+        weight = folded(self.weight, style, demodulation(self.weight, style) * GAIN)
+        noise = self.noise[min(n, len(self.noise) - 1)] * GAIN
+        return StripLayer(weight.to(dtype), style, (self.bias * GAIN)[:, None, None].to(dtype), noise.to(dtype), self.clamp)
 
 
 def worth_strips(x: torch.Tensor, weight: torch.Tensor) -> bool:
@@ -46,12 +46,13 @@ def block_in_strips(
 
     Returns the features ``[N, O, 2h, 2w]`` (None unless ``keep``) and the colours ``[N, C, 2h, 2w]`` (None without ``to_rgb``).
     """
+    to_rgb = None if to_rgb is None else to_rgb.to(x.dtype)
     n, (o, _, _, _), size = max(len(x), len(up.style), len(same.style)), same.weight.shape, (2 * x.shape[2], 2 * x.shape[3])
     features = _empty(x, n, o, size) if keep else None
     colours = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
     step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]))
     for i in range(n):
-        first, second, source = up.of_sample(i), same.of_sample(i), x[min(i, len(x) - 1)][None]
+        first, second, source = up.of_sample(i, x.dtype), same.of_sample(i, x.dtype), x[min(i, len(x) - 1)][None]
         for top in range(0, size[0], step):
             bottom = min(top + step, size[0])
             y = _up_rows(source, first, kernel, top - 1, bottom + 1)

@@ -190,3 +190,31 @@ def test_backward_keeps_one_plane_per_layer():
 def test_wrong_input_is_one_sentence(noise, shape, match):
     with pytest.raises(ValueError, match=match):
         make().synthesize(torch.zeros(shape), noise)
+
+
+@pytest.mark.parametrize("resolution", [32, 128])
+def test_half_precision_is_close_and_only_in_the_highest_blocks(resolution):
+    generator = make(resolution)
+    codes = codes_of(generator, 2)
+    types = []
+    hooks = [b.conv1.register_forward_hook(lambda *a: types.append(a[2].dtype)) for b in generator.synthesis.children()]
+    with torch.no_grad():
+        exact = generator.synthesize(codes)
+        types.clear()
+        image = generator.synthesize(codes, half=1)
+        assert types[:2] == [torch.float32] * 2 and torch.float32 not in types[len(generator.synthesis.resolutions) - 1 :]
+        assert image.dtype == torch.float32 and 1e-5 < relative(image, exact) < 3e-2
+        assert 1e-5 < relative(generator.synthesize(codes, half=9), exact) < 6e-2
+        codes[:, :7] = codes[:1, :7]
+        prefix = generator.synthesis.prefix(codes[:1], 7, half=9)
+        assert relative(generator.synthesize(codes, half=9, prefix=prefix), generator.synthesize(codes, half=9)) < 3e-2
+    for hook in hooks:
+        hook.remove()
+
+
+def test_picture_is_the_image_in_0_1():
+    generator = make()
+    codes = codes_of(generator)
+    with torch.no_grad():
+        expected = (generator.synthesize(codes) * 0.5 + 0.5).clamp(0, 1)
+        torch.testing.assert_close(generator.synthesize(codes, picture=True), expected)
