@@ -22,6 +22,7 @@ PATHS = ("smooth", "fixed", "each")
 MISSING = ("interpolate", "hold", "skip", "error")
 WIDTHS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 PATIENCE = 8  # frames without the face after which another may be followed
+THUMBNAIL = 16  # px: cuts are looked for at this size, where a pan changes little
 CUT = 0.08  # of the value range: the least mean change of a cut
 SHAPE_WIDTH = 4.0  # frames over which the outline of the face is averaged
 FILLED_WEIGHT = 0.01  # of a frame without a face, in the smoothing
@@ -128,19 +129,19 @@ def _is_same(face: Face, last: Face) -> bool:
 def find_cuts(frames, *, value_range: tuple[float, float] = (-1, 1)) -> tuple[int, ...]:
     """First frames of new shots in a clip: a change far above what the frames around it do, and not undone one frame later (a flash)."""
     clip = as_pictures(frames, "frames", value_range)
-    small = torch.stack([_thumbnail(frame) for frame in clip.frames]).cpu() / (clip.high - clip.low)  # [F, 3, 32, 32]
+    small = torch.stack([_thumbnail(frame) for frame in clip.frames]).cpu() / (clip.high - clip.low)  # [F, 3, s, s]
     change = (small[1:] - small[:-1]).abs().mean((1, 2, 3)).numpy()  # of frame i + 1
     return tuple(i + 1 for i in range(len(change)) if _is_cut(small, change, i))
 
 
 def _thumbnail(frame: torch.Tensor) -> torch.Tensor:
-    return F.adaptive_avg_pool2d(frame[:3].float(), 32)
+    return F.adaptive_avg_pool2d(frame[:3].float(), THUMBNAIL)
 
 
 def _is_cut(small: torch.Tensor, change: np.ndarray, i: int) -> bool:
     around = np.delete(change, i)[max(i - 8, 0) : i + 8]
     usual = float(np.median(around)) if len(around) else 0.0
-    if change[i] < max(CUT, 4 * usual):
+    if change[i] < max(CUT, 2 * usual):
         return False
     # After a cut the next frame is still new; after a flash it is the old picture again.
     if i + 2 < len(small) and float((small[i + 2] - small[i]).abs().mean()) < 0.5 * change[i]:
@@ -233,8 +234,9 @@ def _fill(states: np.ndarray, seen: np.ndarray, missing: str) -> np.ndarray:
 def steady(values: np.ndarray, weights: np.ndarray, width: float | None = None) -> np.ndarray:
     """Smooth paths ``values [F, P]`` without lag: robust local lines under a Gaussian of ``width`` frames (LOWESS, Cleveland 1979).
 
-    Looking as far ahead as back, a steady movement passes unchanged; two further rounds weigh outliers down. ``width`` None takes, for each
-    column, the width that predicts a left-out frame best, a constant included: a face that does not move gets a crop that does not move.
+    Looking as far ahead as back, a steady movement passes unchanged; two further rounds weigh outliers down. ``width`` None takes, for
+    each column, the widest that predicts a left-out frame as well as the best does, to one standard error; the widest of all is a
+    constant, so that a face that does not move gets a crop that does not move.
     """
     if len(values) < 3 or width == 0:
         return values
@@ -246,10 +248,19 @@ def _steady_column(column: np.ndarray, weights: np.ndarray, width: float | None)
     robust = weights
     for _ in range(3):
         fits = [_constant(column, robust) if w is None else _local_line(column, robust, w) for w in widths]
-        fitted, _ = min(fits, key=lambda fit: float(np.average(np.minimum(fit[1] ** 2, _limit(fit[1]) ** 2), weights=weights)))
+        fitted = _smoothest(fits, weights)
         residual = np.abs(column - fitted)
         robust = weights * np.clip(1 - (residual / max(_limit(residual), 1e-12)) ** 2, 1e-3, 1) ** 2
     return fitted
+
+
+def _smoothest(fits: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray) -> np.ndarray:
+    """The last of ``fits`` (ever smoother) whose left-out error is within one standard error of the least."""
+    errors = np.array([np.minimum(left_out**2, _limit(left_out) ** 2) for _, left_out in fits])
+    means = np.average(errors, axis=1, weights=weights)
+    best = int(np.argmin(means))
+    allowed = means[best] + errors[best].std() / np.sqrt(weights.sum())
+    return fits[int(np.flatnonzero(means <= allowed)[-1])][0]
 
 
 def _limit(residual: np.ndarray) -> float:

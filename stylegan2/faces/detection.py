@@ -133,7 +133,9 @@ def _faces(tools: _Tools, photo: np.ndarray, smallest: float, tilted: bool) -> l
     faces = _upright_faces(tools, photo, smallest)
     if not faces and affordable < min(wanted, 1):
         faces = _upright_faces(tools, photo, HOG_FACE, affordable=1.0)
-    return faces or (_tilted_faces(tools, photo, min(wanted, affordable / 2)) if tilted else [])
+    if tilted and not any(face.score >= tools.confidence for face in faces):
+        faces = _tilted_faces(tools, photo, min(wanted, affordable / 2)) or faces
+    return faces
 
 
 def _affordable(photo: np.ndarray) -> float:

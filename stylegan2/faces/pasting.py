@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 LUMA = (0.299, 0.587, 0.114)
 TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
 GHOST_SIDE = 256  # reconstruction errors are measured at this size
-GHOST_WINDOW = 0.025  # of the side: about half a mouth's height
+# Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
+# changes something, and a colour is the mean over half a face.
+SHAPE_WINDOW, EDIT_WINDOW, COLOUR_WINDOW = 0.025, 0.04, 0.1
 
 
 def paste(
@@ -171,7 +173,7 @@ class _Ghosts:
     def resolve(self, change: torch.Tensor, base: torch.Tensor, i: int):
         """Pure difference where the reconstruction is good or nothing changes; elsewhere the edited square in the photo's colours."""
         offset, error = self.measure(i)
-        active = smoothstep(self._window(self._small(change).abs().mean(0)) / self._span(0.02))
+        active = smoothstep(self._window(self._small(change).abs().mean(0), EDIT_WINDOW) / self._span(0.02))
         weight = smoothstep(error / self._span(self.limit) - 1) * active  # [s, s]
         if not weight.any():
             return change, 0.0
@@ -185,8 +187,8 @@ class _Ghosts:
             photo, base, crop = key
             own = _channels(sample(self.photos.frames[photo, :3][None], [self.crops[crop]], self.side), self.photos)[0]
             error = self._small(self.bases[base]) - own
-            offset = self._window(error)
-            self.measured = {key: (offset, self._window((error - offset).square()).mean(0).sqrt())}
+            offset = self._window(error, COLOUR_WINDOW)
+            self.measured = {key: (offset, self._window((error - offset).square(), SHAPE_WINDOW).mean(0).sqrt())}
             self._warn(i)
         return self.measured[key]
 
@@ -212,9 +214,9 @@ class _Ghosts:
     def _small(self, square: torch.Tensor) -> torch.Tensor:
         return square if square.shape[-1] == self.side else F.interpolate(square[None], size=(self.side,) * 2, mode="area")[0]
 
-    def _window(self, image: torch.Tensor) -> torch.Tensor:
-        flat = image if image.ndim == 3 else image[None]
-        return blur(flat[None], GHOST_WINDOW * self.side)[0].view_as(image)
+    def _window(self, image: torch.Tensor, share: float) -> torch.Tensor:
+        planes = image if image.ndim == 3 else image[None]
+        return blur(planes[None], share * self.side)[0].view_as(image)
 
 
 def _match_colours(photos: Pictures, edits, bases, crops, masks):

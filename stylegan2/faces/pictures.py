@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -12,6 +13,8 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 
 from .errors import FaceError
+
+log = logging.getLogger(__name__)
 
 INTEGER_RANGES = {torch.uint8: (0, 255), torch.uint16: (0, 65535)}
 
@@ -104,7 +107,9 @@ def _from_array(array: np.ndarray, name: str, value_range, form: str) -> Picture
         raise FaceError(f"{name} must be [H, W], [H, W, C] or [N, H, W, C], not an array of shape {list(array.shape)}.")
     array = array[..., None] if array.ndim == 2 else array
     single = array.ndim == 3
-    frames = torch.from_numpy(np.ascontiguousarray(array[None] if single else array)).permute(0, 3, 1, 2)
+    array = np.ascontiguousarray(array[None] if single else array)
+    # PyTorch warns of arrays that may not be written to, though nothing here writes.
+    frames = torch.from_numpy(array if array.flags.writeable else array.copy()).permute(0, 3, 1, 2)
     pictures = _from_tensor(frames, name, value_range, form)
     return replace(pictures, single=single)
 
@@ -183,6 +188,6 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
             return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except ImageCms.PyCMSError:
-            pass  # a broken profile: the plain conversion below is what every viewer would show
+        except (ImageCms.PyCMSError, OSError):
+            log.info("The colour profile of a CMYK picture cannot be read; it is converted plainly.")
     return image.convert("RGB")
