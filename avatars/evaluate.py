@@ -7,6 +7,7 @@ smoke test. Finished sections and anchors are kept under ``--out``, so an interr
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import time
@@ -33,6 +34,7 @@ from .evaluation import (
 from .evaluation.cache import Cache
 from .evaluation.study import Study
 from .evaluation.world import SIZES, WEIGHTS, World, load_world
+from .make_motions import ANCHOR_WEIGHTS
 
 log = logging.getLogger(__name__)
 DOCS = Path(__file__).parent.parent / "docs"
@@ -54,8 +56,9 @@ SECTIONS: dict[str, Callable[[Study], dict]] = {
 
 def setting(world: World) -> str:
     """Everything that the figures depend on, as text."""
-    prints = [_fingerprint(n) for n in (world.generator, world.regressor, world.scorer, world.inverter) if n is not None]
-    return json.dumps([asdict(world.sizes), world.seed, prints])
+    networks = [n for n in (world.generator, world.regressor, world.scorer, world.inverter) if n is not None]
+    prints = [_fingerprint(n) for n in networks] + [hashlib.sha256(m.direction.numpy().tobytes()).hexdigest() for m in world.motions]
+    return json.dumps([asdict(world.sizes), world.seed, asdict(ANCHOR_WEIGHTS), prints])
 
 
 def _fingerprint(network: torch.nn.Module) -> str:
@@ -70,6 +73,7 @@ def run(study: Study, only: list[str]) -> dict[str, dict]:
     for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate")]:
         done[name] = study.cache.json(name, lambda n=name: timed(study, n))
         log.info("%-14s %6.0f s", name, done[name]["seconds"])
+        study.styles = done["gate"]["styles"]
         if not done["gate"]["passed"]:
             log.warning("The instrument does not pass its gate; nothing else is measured.")
             break

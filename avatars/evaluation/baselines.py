@@ -15,7 +15,7 @@ from . import anchors, metrics
 from .counterfactual import error_of
 from .measure import Readings, sweep, typical_length
 from .rows import Metric, Row, row, section, spread
-from .study import CLEANED, INVERTED, ORACLE, POOLED, TEXT, Study
+from .study import CLEANED, INVERTED, ORACLE, POOLED, SHIPPED, TEXT, Study
 from .world import STEP, Faces, factor_of, sign_of
 
 CANDIDATES = 20
@@ -73,6 +73,8 @@ def methods(study: Study) -> list[Method]:
         found += [_estimated(study, source, name) for name in ESTIMATED if source != INVERTED]
         found.append(Method(f"ours, {source}, {POOLED}", _told(source), lambda m, s=source: _pooled(study, s, m)))
         found.append(Method(f"ours, {source}, {CLEANED}", _told(source), lambda m, s=source: _cleaned(study, s, m)))
+    if SHIPPED in study.ours:
+        found.append(Method(f"ours, {SHIPPED}", "a sentence, or clips", lambda m: timed(lambda: study.shipped(m)[None])))
     if TEXT in study.sources:
         found.append(Method("StyleCLIP, one prompt", _told(TEXT), lambda m: _prompts(study, m)))
     found += [

@@ -34,13 +34,16 @@ def domains(study: Study) -> dict:
         f"Directions made from photos only. Own code: the generator's own face in that style. Inverted: a render in that style through"
         f" the inverter. {UNSEEN_STYLE.capitalize()} was never shown to the generator or to the inverter."
     )
+    left_out = [s for s in rendering.STYLES if s not in study.styles]
+    if left_out:
+        text += f" Left out, because the instrument does not pass its gate there: {', '.join(left_out)}."
     return section("M8. Domains", [STYLE_SUCCESS, STYLE_GAIN, STYLE_LEAK, STYLE_SAME], rows, text)
 
 
 def _styled(study: Study) -> Iterator[tuple[str, str, Faces, float]]:
     """Yield style, how its codes were made, the faces, and the success that is asked for."""
     world = study.world
-    for style in rendering.STYLES:
+    for style in study.styles:
         seen = style != UNSEEN_STYLE
         if seen and style != "photo":
             yield style, "own code", world.tests(study.sizes.domains, style), 0.90

@@ -19,16 +19,22 @@ CHUNK = 256
 
 
 def gate(study: Study) -> dict:
-    """The instrument on renders that its training never drew; ``passed`` says whether anything else may be published."""
-    world, rows = study.world, []
-    read, truth = _read_renders(world, study.sizes.gate)
-    rows += _quality(RENDERS, read, truth)
-    passed = all(r.met for r in rows)
+    """The instrument on renders that its training never drew.
+
+    ``styles``: those in which it passes for every factor; nothing is measured in any other, and nothing at all without photos.
+    """
+    world, rows = study.world, _quality(RENDERS, *_read_renders(study.world, study.sizes.gate))
+    styles = []
     for style in rendering.STYLES:
-        parameters = rendering.sample_parameters(max(64, study.sizes.gate // 8), TEST_SEED + 7)
-        rows += _quality(f"renders, {style}", world.factors(world.draw(parameters, style)), parameters, judged=False)
-    text = "The instrument reads factors of renders with seeds that its training never used. Only the first line of each table is judged."
-    return section("Gate: the instrument", [R2, ERROR], rows, text, passed=passed)
+        parameters = rendering.sample_parameters(max(64, study.sizes.gate // 2), TEST_SEED + 7)
+        found = _quality(f"renders, {style}", world.factors(world.draw(parameters, style)), parameters)
+        rows += found
+        styles += [style] if all(r.met for r in found) else []
+    text = (
+        "The instrument reads factors of renders with seeds that its training never used. Nothing is measured in a style in which it"
+        f" misses; it passes in {', '.join(styles) or 'none'}."
+    )
+    return section("Gate: the instrument", [R2, ERROR], rows, text, styles=styles, passed="photo" in styles)
 
 
 def _read_renders(world: World, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,7 +54,7 @@ def _quality(group: str, read: torch.Tensor, truth: torch.Tensor, judged: bool =
 def fidelity(study: Study) -> dict:
     """How well the generator draws what its latents stand for, read by the instrument: the ceiling of all that follows."""
     rows = []
-    for style in STYLE_COORDINATES:
+    for style in (s for s in STYLE_COORDINATES if s in study.styles):
         parameters = rendering.sample_parameters(study.sizes.identities, TEST_SEED + 11)
         faces = study.world.faces(parameters, style)
         images = study.world.show(faces.codes)

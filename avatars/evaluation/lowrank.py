@@ -12,6 +12,7 @@ from .world import factor_of, sign_of
 
 VIDEO_TARGETS = {"smile": 0.90, "eyes": 0.90, "anger": 0.90, "turn": 0.85, "age": 0.85}
 TEXT_TARGET = 0.75
+STILL = 0.05
 FIRST = Metric("evr1", "Variance in the first component", ">=", None)
 SECOND = Metric("evr2", "Variance in the first two components")
 RANK = Metric("effective_rank", "Effective rank", "", None, 1)
@@ -53,14 +54,14 @@ def _spectrum_rows(study: Study, source: str, motion: Motion) -> tuple[list[Row]
 
 
 def rank_one_response(study: Study, anchors: torch.Tensor, motion: Motion) -> float:
-    """How much of the factor's slope along the anchors is left when only their first component is kept."""
+    """How much of the factor's slope along the anchors is left when only their first component is kept; 0 where they do not move it."""
     flat = anchors.flatten(1)
     middle = flat.mean(0)
     U, s, V = torch.linalg.svd(flat - middle, full_matrices=False)
     kept = (middle + U[:, :1] * s[:1] @ V[:1]).reshape(anchors.shape)
     order = torch.linspace(0, 1, len(anchors))
-    full, rank1 = (metrics.slopes(order, _factor(study, codes, motion)[None])[0] for codes in (anchors, kept))
-    return float(rank1 / full.clamp(min=1e-3))
+    full, rank1 = (float(metrics.slopes(order, _factor(study, codes, motion)[None])[0]) for codes in (anchors, kept))
+    return rank1 / full if abs(full) >= STILL else 0.0
 
 
 def _factor(study: Study, codes: torch.Tensor, motion: Motion) -> torch.Tensor:

@@ -18,7 +18,7 @@ from .world import LABELS, Faces, World, factor_of, sign_of
 
 VIDEO, INVERTED, TEXT = "video", "video, inverted", "text"
 ONE, POOLED, CLEANED = "one face", "pooled", "pooled and orthogonalised"
-ORACLE = "labels (oracle)"
+ORACLE, SHIPPED = "labels (oracle)", "shipped motion"
 RIDGE = 1e-3
 
 
@@ -28,6 +28,7 @@ class Study:
     def __init__(self, world: World, cache: Cache, motions: tuple[Motion, ...] = MOTIONS):
         self.world, self.cache, self.motions = world, cache, motions
         self.sizes = world.sizes
+        self.styles: list[str] = list(rendering.STYLES)
 
     @property
     def sources(self) -> list[str]:
@@ -37,12 +38,16 @@ class Study:
 
     @property
     def groups(self) -> list[str]:
-        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED, CLEANED)] + [ORACLE]
+        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED, CLEANED)] + self._shipped + [ORACLE]
 
     @property
     def ours(self) -> list[str]:
         """The directions of several faces: what a user would make and keep."""
-        return [g for g in self.groups if g.endswith((POOLED, CLEANED))]
+        return [g for g in self.groups if g.endswith((POOLED, CLEANED, SHIPPED))]
+
+    @property
+    def _shipped(self) -> list[str]:
+        return [SHIPPED] if {m.name for m in self.motions} <= {s.name for s in self.world.motions} else []
 
     def tests(self, group: str) -> Faces:
         """The unseen faces that a group is measured on: all of them for the oracle and for ours."""
@@ -76,7 +81,14 @@ class Study:
 
     def directions(self, group: str, motion: Motion) -> torch.Tensor:
         """Calibrated directions ``[S, L, D]`` of a group: one unit is one unit of the factor."""
+        if group == SHIPPED:
+            return self.shipped(motion)[None]
         return self.calibrated(group, motion, lambda: self._raw(group, motion))
+
+    def shipped(self, motion: Motion) -> torch.Tensor:
+        """The ready motion ``[L, D]`` as its file scales it, from degrees to units of the factor; nothing is calibrated here."""
+        found = next(s for s in self.world.motions if s.name == motion.name)
+        return found.direction / abs(motion.high - motion.low)
 
     def calibrated(self, name: str, motion: Motion, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Calibrate what ``make`` gives, once for a name."""

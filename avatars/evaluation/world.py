@@ -11,6 +11,7 @@ import torch
 
 from ...stylegan2 import Generator, MicromotionError, load, load_inverter
 from ...stylegan2.frames import synthesize_frames
+from ...subspaces import Subspace
 from ...subspaces.anchors import load_scorer
 from .. import captions
 from .. import render as rendering
@@ -85,7 +86,8 @@ class Faces:
 class World:
     """The generator under test, the instrument that measures (``regressor``), and the makers of anchors.
 
-    The scorer is what text anchors are optimised against and the inverter what reads pictures: neither ever measures.
+    The scorer is what text anchors are optimised against and the inverter what reads pictures: neither ever measures. ``motions``
+    are the ready ones.
     """
 
     generator: Generator
@@ -94,6 +96,7 @@ class World:
     inverter: object | None = None
     sizes: Sizes = field(default_factory=Sizes)
     seed: int = 0
+    motions: tuple[Subspace, ...] = ()
 
     def latents(self, parameters: torch.Tensor, style: str = "photo") -> torch.Tensor:
         return latents_of(parameters, STYLE_COORDINATES[style])
@@ -178,7 +181,8 @@ def load_world(weights: Path = WEIGHTS, sizes: Sizes = FULL, seed: int = 0, devi
     generator = load(weights / "generator.safetensors").eval().requires_grad_(False).to(device)
     regressor = load_regressor(weights / "regressor.safetensors").to(device)
     makers = [_optional(weights / f"{name}.safetensors", f) for name, f in (("scorer", load_scorer), ("inverter", load_inverter))]
-    return World(generator, regressor, *(m and m.to(device) for m in makers), sizes, seed)
+    motions = tuple(Subspace.load(path) for path in sorted((weights / "motions").glob("*.safetensors")))
+    return World(generator, regressor, *(m and m.to(device) for m in makers), sizes, seed, motions)
 
 
 def _optional(path: Path, loader):

@@ -24,8 +24,9 @@ from micromotion.avatars.evaluation import (
     steadiness,
 )
 from micromotion.avatars.evaluation.cache import Cache
-from micromotion.avatars.evaluation.study import ORACLE, POOLED, VIDEO, Study
+from micromotion.avatars.evaluation.study import ORACLE, POOLED, SHIPPED, VIDEO, Study
 from micromotion.avatars.evaluation.world import FACTORS, factor_of, moved, sign_of
+from micromotion.subspaces import Subspace
 from toy import ExactInverter, toy
 
 SMILE, EYES = MOTIONS[0], MOTIONS[1]
@@ -194,12 +195,33 @@ def test_a_failed_gate_publishes_nothing_else(bare, tmp_path, monkeypatch):
 def _stub(name: str) -> dict:
     row = {"metric": "r2", "group": "renders", "motion": "smile", "value": 0.5, "low": None, "high": None}
     metric = {"key": "r2", "title": "R²", "decimals": 2, "target": 0.98}
-    return {"title": name, "text": "", "metrics": [metric], "rows": [{**row, "sense": ">=", "target": 0.98, "met": False}], "passed": False}
+    return {
+        "title": name,
+        "text": "",
+        "metrics": [metric],
+        "rows": [{**row, "sense": ">=", "target": 0.98, "met": False}],
+        "passed": False,
+        "styles": [],
+    }
+
+
+def test_a_style_without_a_passing_instrument_is_left_out(study):
+    study.styles = ["photo", "bronze"]
+    section = domains.domains(study)
+    assert {r["group"].split(",")[0] for r in section["rows"]} == {"photo", "bronze"} and "stone, sketch, cartoon" in section["text"]
+
+
+def test_shipped_motions_are_measured_in_units_of_the_factor(bare, tmp_path):
+    turn = MOTIONS[3]
+    shipped = Subspace(0.5 * true_direction(bare, turn), name="turn")
+    study = Study(toy(motions=(shipped,)), Cache(tmp_path, "shipped"), (turn,))
+    assert SHIPPED in study.ours
+    assert torch.allclose(study.directions(SHIPPED, turn)[0], true_direction(bare, turn), atol=1e-5)
 
 
 def test_sections_are_kept_and_made_anew_on_request(bare, monkeypatch):
     calls = []
-    monkeypatch.setattr(evaluate, "SECTIONS", {"gate": lambda s: calls.append(1) or {"passed": True, "rows": []}})
+    monkeypatch.setattr(evaluate, "SECTIONS", {"gate": lambda s: calls.append(1) or {"passed": True, "styles": ["photo"], "rows": []}})
     evaluate.run(bare, [])
     evaluate.run(bare, [])
     bare.cache.forget("gate")
