@@ -60,12 +60,17 @@ def published_loop(generator, scorer, start, sentence, steps, lr, identity=None)
     return code.detach()
 
 
+def drift(codes, reference, start):
+    """How far apart two results are, over how far they moved: Adam's first steps are signs, which amplify rounding."""
+    return ((codes - reference).norm() / (reference - start).norm()).item()
+
+
 def test_a_batch_of_degrees_and_faces_follows_the_published_loop_one_by_one(generator, scorer):
     found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "50%", "100%"], seeds=(3, 4), steps=12)
     assert found.codes.shape == (6, 6, 32)
     for a, word in enumerate(["no", "50%", "100%"] * 2):
         alone = published_loop(generator, scorer, found.start[a // 3][None], f"a person with {word} smile", 12, 0.1)
-        assert torch.allclose(found.codes[a], alone[0], atol=2e-3)
+        assert drift(found.codes[a], alone[0], found.start[a // 3]) < 0.01
         assert (found.codes[a] - found.start[a // 3]).norm() > 0.1
 
 
@@ -76,8 +81,8 @@ def test_the_identity_term_is_summed_over_the_batch(generator, scorer):
     found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=6, identity=identity)
     alone = published_loop(generator, scorer, found.start, "a person with 100% smile", 6, 0.1, identity)
     without = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=6)
-    assert torch.allclose(found.codes[1], alone[0], atol=1e-4)
-    assert not torch.allclose(found.codes[1], without.codes[1], atol=1e-5)
+    assert drift(found.codes[1], alone[0], found.start[0]) < 1e-3
+    assert drift(without.codes[1], alone[0], found.start[0]) > 2e-3
 
 
 def test_anchors_fit_their_sentences_better_than_the_start(generator, scorer):
@@ -109,7 +114,7 @@ def test_batches_do_not_change_the_result_and_text_is_read_once(generator, score
     assert len(scorer.calls) == 1
     for batch in (1, 4):
         parts = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "50%", "100%"], seeds=(0, 1), steps=5, batch=batch)
-        assert torch.allclose(parts.codes, whole.codes, atol=2e-3)
+        assert drift(parts.codes, whole.codes, whole.start[whole.group]) < 0.01
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_came_before(generator, scorer):
