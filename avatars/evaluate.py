@@ -61,6 +61,12 @@ def setting(world: World) -> str:
     return json.dumps([asdict(world.sizes), world.seed, asdict(ANCHOR_WEIGHTS), prints])
 
 
+def anchor_setting(world: World) -> str:
+    """Everything that text anchors depend on, as text."""
+    prints = [_fingerprint(n) for n in (world.generator, world.scorer) if n is not None]
+    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, asdict(ANCHOR_WEIGHTS), prints])
+
+
 def _fingerprint(network: torch.nn.Module) -> str:
     from ..stylegan2.generator import _fingerprint
 
@@ -125,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     world = load_world(args.weights, SIZES[args.size], args.seed, args.device)
-    study = Study(world, Cache(args.out, setting(world)))
+    study = Study(world, Cache(args.out, setting(world)), made=Cache(args.out, anchor_setting(world)))
     for name in args.again:
         study.cache.forget(name)
     command = "python -m micromotion.avatars.evaluate" + ("" if args.size == "full" else f" --size {args.size}")

@@ -128,7 +128,7 @@ def _cleaned(study: Study, source: str, motion: Motion) -> tuple[torch.Tensor, f
 
 
 def _prompts(study: Study, motion: Motion) -> tuple[torch.Tensor, float]:
-    made = [anchors.prompt_only(study.world, study.cache, motion, i) for i in range(study.sizes.pool)]
+    made = [anchors.prompt_only(study.world, study.made, motion, i) for i in range(study.sizes.pool)]
     return torch.stack([d for d, _ in made]), sum(s for _, s in made) / len(made)
 
 

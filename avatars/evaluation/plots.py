@@ -133,10 +133,9 @@ def inversion(section: dict, path: Path) -> None:
 
 def sweeps(study: Study, group: str, path: Path) -> None:
     """Unseen faces at rising coefficients; rows of each motion together."""
-    world, faces = study.world, study.world.tests().first(study.sizes.pictures)
+    world, codes = study.world, study.world.tests().codes[:2]
     sheet = []
     for motion in study.motions:
-        codes = faces.codes[:2]
         steps = torch.linspace(0, REACH[motion.name], COLUMNS)
         frames = torch.stack([edited(codes, study.directions(group, motion)[:1], float(c)) for c in steps], 1)
         sheet.append(world.show(frames.flatten(0, 1)))

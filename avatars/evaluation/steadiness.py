@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ...stylegan2.frames import render
 from ...subspaces import Subspace
 from ..captions import Motion
 from . import metrics
@@ -12,7 +13,7 @@ from .rows import Metric, Row, row, section, spread
 from .study import Study
 from .world import STEP, Faces, World, factor_of, moved
 
-ZERO = Metric("zero", "Share of frames at coefficient 0 that are the face, bit for bit", ">=", 1.0)
+ZERO = Metric("zero", "Frames at coefficient 0 that are the face, bit for bit, share", ">=", 1.0)
 DRIFT = Metric("drift", "Luminance drift beyond the render's, 255ths", "<=", 0.5)
 BIAS = Metric("drift_mean", "Its mean over faces, 255ths")
 JITTER = Metric("jitter", "Factor jitter at a held coefficient", "<=", 0.01, 4)
@@ -33,7 +34,7 @@ def steadiness(study: Study) -> dict:
                 _jitter_row(study, group, motion, faces.codes[: 2 * study.sizes.pictures], direction),
             ]
     text = (
-        "Frames at coefficient 0, between moved ones, are compared with those of a clip that never moves. Drift: largest departure, over"
+        "Frames at coefficient 0, between moved ones, must have the face's own code and one picture. Drift: the largest departure, over"
         " the sweep, of mean luminance from that of renders of the same motion, median face. Jitter: spread of the factor when only the"
         " generator's noise pictures change from frame to frame."
     )
@@ -41,13 +42,13 @@ def steadiness(study: Study) -> dict:
 
 
 def zero_share(world: World, codes: torch.Tensor, direction: torch.Tensor) -> float:
-    """Share of frames at coefficient 0, between moved ones, that equal the same frames of a clip that never moves, bit for bit."""
+    """Share of frames at coefficient 0, between moved ones, whose code is the face's own and whose picture is the first's, bit for bit."""
     motion, track = Subspace(direction), torch.tensor([0.0, 0.5] * (FRAMES // 2))
     equal = []
     for code in codes:
-        still = world.show(code.repeat(FRAMES, 1, 1))
-        moved = world.show(motion.apply(code, track))
-        equal += [torch.equal(a, b) for a, b in zip(moved[track == 0], still[track == 0])]
+        moved = motion.apply(code, track)
+        still = render(world.generator, moved)[track == 0]
+        equal += [torch.equal(c, code) and torch.equal(p, still[0]) for c, p in zip(moved[track == 0], still)]
     return sum(equal) / len(equal)
 
 

@@ -19,14 +19,16 @@ from .world import LABELS, Faces, World, factor_of, sign_of
 VIDEO, INVERTED, TEXT = "video", "video, inverted", "text"
 ONE, POOLED, CLEANED = "one face", "pooled", "pooled and orthogonalised"
 ORACLE, SHIPPED = "labels (oracle)", "shipped motion"
+FLOOR = "the generator's own latent"
 RIDGE = 1e-3
 
 
 class Study:
     """A world with its anchors and calibrated directions; groups are named by source and number of faces."""
 
-    def __init__(self, world: World, cache: Cache, motions: tuple[Motion, ...] = MOTIONS):
-        self.world, self.cache, self.motions = world, cache, motions
+    def __init__(self, world: World, cache: Cache, motions: tuple[Motion, ...] = MOTIONS, made: Cache | None = None):
+        """``made`` keeps the text anchors, which depend on less than the rest; None: with the rest."""
+        self.world, self.cache, self.motions, self.made = world, cache, motions, made or cache
         self.sizes = world.sizes
         self.styles: list[str] = list(rendering.STYLES)
 
@@ -55,7 +57,7 @@ class Study:
 
     def anchors(self, source: str, motion: Motion, which: int, count: int | None = None) -> Anchors:
         if source == TEXT:
-            return anchors.text(self.world, self.cache, motion, which, count)
+            return anchors.text(self.world, self.made, motion, which, count)
         if source == VIDEO:
             return anchors.video(self.world, motion, which, count)
         name = f"inverted-{motion.name}-{which}-{count or self.sizes.frames}"
@@ -64,7 +66,7 @@ class Study:
 
     def anchor_seconds(self, source: str, motion: Motion, members: range) -> float:
         """What the text anchors of these identities took; codes of clips are counted as given."""
-        return sum(anchors.text_seconds(self.world, self.cache, motion, i) for i in members) if source == TEXT else 0.0
+        return sum(anchors.text_seconds(self.world, self.made, motion, i) for i in members) if source == TEXT else 0.0
 
     def fit(self, source: str, motion: Motion, members: range, **options) -> Subspace:
         """Our estimator on the anchors of these identities."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from micromotion.avatars import render as rendering
@@ -25,11 +26,12 @@ class LinearGenerator(torch.nn.Module):
         self.turn = torch.linalg.qr(torch.randn(PARAMETERS, PARAMETERS, generator=torch.Generator().manual_seed(5)))[0]
         self.affine = torch.nn.Linear(PARAMETERS, 12)
         self.w_avg = torch.zeros(PARAMETERS)
+        self.architecture = SimpleNamespace(img_channels=3)
 
     def codes(self, parameters: torch.Tensor) -> torch.Tensor:
         return (parameters @ self.turn)[:, None].repeat(1, LAYERS, 1)
 
-    def synthesize(self, codes: torch.Tensor, noise: str = "const") -> torch.Tensor:
+    def synthesize(self, codes: torch.Tensor, noise: str = "const", **_) -> torch.Tensor:
         values = codes.mean(1) @ self.turn.T
         flat = torch.zeros(len(codes), 3 * SIDE * SIDE)
         flat[:, :PARAMETERS] = values
