@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-FAVOURITE = 0
+FAVOURITE = 1415
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
 ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares")
 DEVICE = "auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
