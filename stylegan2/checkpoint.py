@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ import torch
 
 from . import catalogue
 from .checkpoints import native
-from .checkpoints.architecture import infer_architecture
+from .checkpoints.building import build
 from .checkpoints.containers import plain, read_contents, read_metadata
 from .checkpoints.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError, naming
-from .checkpoints.recognise import Found, find_generator
+from .checkpoints.recognise import find_generator
 from .download import hash_file
-from .generator import Architecture, Generator, Provenance
-from .ops import fir_kernel
+from .generator import Architecture, Generator
 
 __all__ = [
     "CheckpointError",
@@ -34,8 +32,6 @@ __all__ = [
     "save",
 ]
 
-MEAN_CODE_SAMPLES = 10_000
-
 
 def load(path: str | Path) -> Generator:
     """Load a StyleGAN2 generator from any supported file, on the CPU, float32, in evaluation mode, without gradients.
@@ -47,9 +43,9 @@ def load(path: str | Path) -> Generator:
     _require(path)
     with naming(path.name), torch.inference_mode(False), torch.no_grad():
         contents = read_contents(path)
-        found = find_generator(contents, path.name)
-        mapped = contents.container == "safetensors"
-        return _build(found, str(path), mapped, path.stat().st_size)
+        found, container = find_generator(contents, path.name), contents.container
+        del contents  # the rest of the file, before memory is taken for the generator
+        return build(found, str(path), path.stat().st_size, shared=container == "torch zip")
 
 
 def read_file(path: str | Path) -> Any:
@@ -83,69 +79,6 @@ def _require(path: Path) -> None:
     known = next((e for e in catalogue.ENTRIES if e.file == path.name), None)
     where = f"It is a public file: {known}. `micromotion download {known.name}` fetches it." if known else catalogue.advice()
     raise MissingFileError(f"There is no file {path}. {where}")
-
-
-def _build(found: Found, path: str, mapped: bool, size: int) -> Generator:
-    state = {k: _float(v) for k, v in found.state.items()}
-    if 2 * sum(v.numel() for v in state.values()) > size + (1 << 20):
-        raise DamagedFileError("The file describes more numbers than it holds; it is damaged.")
-    architecture = infer_architecture(state, found.hints)
-    with torch.device("meta"):
-        generator = Generator(architecture)
-    notes = list(found.notes)
-    expected = generator.state_dict()
-    _fill(state, expected, architecture, notes)
-    _check(state, expected)
-    state = {k: state[k] if mapped else state[k].clone(memory_format=torch.contiguous_format) for k in expected}
-    generator.load_state_dict(state, assign=True)
-    generator.eval().requires_grad_(False)
-    if "mapping.w_avg" not in found.state:
-        generator.mapping.w_avg = _mean_code(generator)
-        notes.append(f"The file has no mean code; it was estimated from {MEAN_CODE_SAMPLES:,} samples (seed 0).")
-    generator.provenance = Provenance(found.format, path, tuple(notes))
-    return generator
-
-
-def _float(tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        raise DamagedFileError(f"The file holds a weight of type {tensor.dtype}; expected floating point numbers.")
-    return tensor.to(torch.float32)
-
-
-def _fill(state: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor], architecture: Architecture, notes: list[str]) -> None:
-    """Add what formats leave out: filters, noise pictures, the mean code."""
-    taps = fir_kernel(architecture.resample_filter)
-    noise = [k for k in expected if k.endswith("noise_const") and k not in state]
-    state.update({k: taps for k in expected if k.endswith("resample_filter") and k not in state})
-    state.update({k: torch.zeros(expected[k].shape) for k in noise})
-    state.setdefault("mapping.w_avg", torch.zeros(architecture.w_dim))
-    if noise:
-        notes.append("The file has no noise pictures; constant noise is zero, like noise 'none'.")
-
-
-def _check(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
-    missing = [k for k in expected if k not in state]
-    if missing:
-        raise DamagedFileError(f"The generator lacks {len(missing)} tensors, the first of them {missing[0]}; the file is incomplete.")
-    for key, tensor in expected.items():
-        if state[key].shape != tensor.shape:
-            raise DamagedFileError(
-                f"The tensor {key} has shape {list(state[key].shape)}; expected {list(tensor.shape)}. The file is damaged."
-            )
-        if not state[key].isfinite().all():
-            raise DamagedFileError(f"The tensor {key} holds numbers that are not finite; the file is damaged.")
-
-
-def _mean_code(generator: Generator) -> torch.Tensor:
-    """The mean of w over seeded z, ``[D]``; for class-conditional networks over seeded classes too."""
-    rng = torch.Generator().manual_seed(0)
-    arch, total = generator.architecture, torch.zeros(generator.width, dtype=torch.float64)
-    for start in range(0, MEAN_CODE_SAMPLES, 1000):
-        n = min(1000, MEAN_CODE_SAMPLES - start)
-        z = torch.randn(n, arch.z_dim, generator=rng)
-        labels = torch.eye(arch.c_dim)[torch.randint(arch.c_dim, (n,), generator=rng)] if arch.c_dim else None
-        total += generator.mapping(z, labels).double().sum(0)
-    return (total / MEAN_CODE_SAMPLES).float()
 
 
 @dataclass(frozen=True)

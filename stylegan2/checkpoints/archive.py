@@ -62,7 +62,7 @@ def _entry(view: memoryview, position: int) -> tuple[str, Blob, int]:
             f"The file is a compressed archive ({packed:,} bytes that unpack to {size:,}); PyTorch never writes one,"
             f" so it is not unpacked. {SUPPORTED}."
         )
-    return name, Blob(_body(view, start, size), crc=crc), position + 46 + names + extras + comment
+    return name, Blob(_body(view, start, size), aligned=True, crc=crc), position + 46 + names + extras + comment
 
 
 def _wide(extra: memoryview, *values: int) -> tuple[int, ...]:

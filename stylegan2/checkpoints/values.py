@@ -20,13 +20,13 @@ class Blob:
     """Bytes that stay in the mapped file until they are asked for.
 
     Protocol 2 writes bytes as text; such a run is kept as the UTF-8 it is stored in and re-encoded as latin-1 on demand.
-    ``crc`` is the checksum that a zip archive keeps for them; 0 where there is none.
+    A zip archive aligns its records (``aligned``), so that they can be used in place, and keeps a checksum of each (``crc``; 0: none).
     """
 
-    __slots__ = ("_crc", "_run", "text", "unwrapped")
+    __slots__ = ("_crc", "_run", "aligned", "text", "unwrapped")
 
-    def __init__(self, run: memoryview, text: bool = False, crc: int = 0):
-        self._run, self.text, self._crc = run, text, crc
+    def __init__(self, run: memoryview, text: bool = False, *, aligned: bool = False, crc: int = 0):
+        self._run, self.text, self.aligned, self._crc = run, text, aligned, crc
         self.unwrapped: Any = None
 
     def view(self) -> memoryview:
@@ -66,7 +66,7 @@ class Storage:
 
     @property
     def bytes(self) -> np.ndarray:
-        """The numbers' bytes, aligned and in this machine's order: the mapped file itself where possible, else one copy."""
+        """The numbers' bytes, aligned and in this machine's order: the mapped file itself in an archive, else one copy."""
         if self._bytes is None:
             self._bytes = self._read()
         return self._bytes
@@ -78,7 +78,7 @@ class Storage:
             raise DamagedFileError("The file ends before the numbers of one of its tensors; it is truncated. Download it again.")
         if self.swap:
             return run.reshape(-1, self.itemsize)[:, ::-1].reshape(-1)
-        return run if run.flags.writeable and run.ctypes.data % 8 == 0 else run.copy()
+        return run if self.blob.aligned and run.ctypes.data % 8 == 0 else run.copy()
 
 
 @dataclass(frozen=True, eq=False)

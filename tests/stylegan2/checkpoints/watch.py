@@ -39,8 +39,15 @@ def virtual_memory():
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
+def memory(field):
+    """VmRSS or VmHWM (its peak) in bytes."""
+    return next(int(line.split()[1]) << 10 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+
+
 def attempt(call, path):
-    """The error's class and text (or "loaded"), CPU seconds, and the forbidden events."""
+    """The error's class and text (or "loaded"), CPU seconds, bytes at the peak beyond those before, and the forbidden events."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
+    before = memory("VmRSS")
     events.clear()
     start = time.process_time()
     try:
@@ -48,7 +55,9 @@ def attempt(call, path):
         kind, text = "loaded", ""
     except Exception as error:
         kind, text = type(error).__name__, str(error)
-    return {"file": path.name, "kind": kind, "text": text, "seconds": time.process_time() - start, "events": list(events)}
+    seen = list(events)
+    spent = {"seconds": time.process_time() - start, "peak": memory("VmHWM") - before}
+    return {"file": path.name, "kind": kind, "text": text, "events": seen, **spent}
 
 
 def main(root, folder, *warm):
