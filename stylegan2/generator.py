@@ -137,15 +137,13 @@ class ConvLayer(nn.Module):
         if mode == "none" or not self.use_noise:
             return None
         if mode == "const":
-            return (self.noise_const * self.noise_strength)[None, None]
+            return prepared([self.noise_strength, self.noise_const], "noise", lambda strength, noise: strength * noise[None, None])
         fresh = torch.randn(n, 1, self.resolution, self.resolution, dtype=self.noise_const.dtype, device=self.noise_const.device)
         return fresh * self.noise_strength
 
     def in_strips(self, style: torch.Tensor, noise: str, n: int) -> StripLayer:
         """What `block_in_strips` needs of this layer."""
-        noise = self.noise(noise, n)
-        noise = style.new_zeros(1, 1, 1, 1).expand(1, 1, self.resolution, self.resolution) if noise is None else noise
-        return StripLayer(self.weight, style, self.bias, noise, self.clamp)
+        return StripLayer(self.weight, style, self.bias, self.noise(noise, n), self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -314,7 +312,7 @@ class Synthesis(nn.Module):
                 flat = [layer.affine(codes[:, row]) * layer.style_gain for row, layer in zip(rows, layers)]
             else:
                 weight, bias = prepared(weights, "styles", lambda *_: _stacked_affines(layers))
-                flat = torch.baddbmm(bias, codes[:, rows].transpose(0, 1).to(weight.dtype), weight)  # [S, N, I]
+                flat = torch.baddbmm(bias, torch.stack([codes[:, row] for row in rows]).to(weight), weight)  # [S, N, I]
                 flat = [s[:, : len(layer.affine.bias)] for s, layer in zip(flat, layers)]
         flat = iter(flat)
         blocks = ((r, self.get_submodule(f"b{r}")) for r in self.resolutions)

@@ -1,5 +1,5 @@
-// K1, conv_act: y = clamp(lrelu(x * scale[n, c] + noise[n, pixel] + bias[c])), what follows a convolution, in one trip to memory.
-// scale and noise may be null. noise_step is the number of noise values per sample, 0 when all samples share one noise picture.
+// K1, conv_act: y = clamp(lrelu(x * scale[n, c] + (noise[n, pixel] + bias[c]) * gain)), what follows a convolution, in one trip to
+// memory. scale, noise and bias may be null. noise_step is the number of noise values per sample, 0 when all samples share one noise picture.
 
 struct Act {
     const float* scale;
@@ -7,14 +7,15 @@ struct Act {
     const float* noise;
     unsigned noise_step;
     unsigned channels;
+    float gain;
     float slope;
     float clamp;
 };
 
 __device__ inline float act(const Act& a, float x, unsigned n, unsigned pixel, unsigned c) {
     if (a.scale) x *= a.scale[n * a.channels + c];
-    if (a.noise) x += a.noise[(unsigned long long)n * a.noise_step + pixel];
-    if (a.bias) x += a.bias[c];
+    if (a.noise) x += a.noise[(unsigned long long)n * a.noise_step + pixel] * a.gain;
+    if (a.bias) x += a.bias[c] * a.gain;
     x = x > 0 ? x : x * a.slope;
     return x > a.clamp ? a.clamp : x < -a.clamp ? -a.clamp : x;
 }
@@ -33,8 +34,8 @@ __device__ void conv_act(const Stored* x, Stored* y, Act a, unsigned pixels) {
 
 #define CONV_ACT(NAME, V)                                                                                        \
     extern "C" __global__ void NAME(const Stored* x, Stored* y, const float* scale, const float* bias, const float* noise, \
-                                    unsigned noise_step, unsigned channels, float slope, float clamp, unsigned pixels) {   \
-        conv_act<V>(x, y, Act{scale, bias, noise, noise_step, channels, slope, clamp}, pixels);                     \
+                                    unsigned noise_step, unsigned channels, float gain, float slope, float clamp, unsigned pixels) {   \
+        conv_act<V>(x, y, Act{scale, bias, noise, noise_step, channels, gain, slope, clamp}, pixels);                     \
     }
 CONV_ACT(conv_act_one, 1)
 CONV_ACT(conv_act_wide, WIDE)

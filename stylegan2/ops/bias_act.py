@@ -48,27 +48,28 @@ def conv_act(
     noise: torch.Tensor | None,
     *,
     kernel: torch.Tensor | None = None,
+    gain: float = 1.0,
     clamp: float | None = None,
 ) -> torch.Tensor:
-    """Finish a convolution: ``clamp(lrelu(fir(x) * scale + noise + bias))``, first-order differentiable.
+    """Finish a convolution: ``clamp(lrelu(fir(x) * scale + (noise + bias) * gain))``, first-order differentiable.
 
     ``x [N, C, H, W]`` comes straight from the convolution and may be overwritten. ``scale`` is ``[N, C]``, ``bias`` ``[C]``,
-    ``noise`` ``[N or 1, 1, H, W]``. Any gain is already in them: lrelu(g * u) = g * lrelu(u) for g > 0.
+    ``noise`` ``[N or 1, 1, H, W]``. ``scale`` (or x) has the gain in it already: lrelu(g * u) = g * lrelu(u) for g > 0.
     ``kernel [m, m]`` low-passes the ``2h + 1`` rows and columns of a transposed convolution to ``2h`` (gain 4).
     """
     if backend.select(x) == "cuda":
         from . import cuda
 
         if cuda.supports(x, kernel):
-            return cuda.conv_act(x, scale, bias, noise, kernel, clamp)
-    return _ConvAct.apply(x, scale, bias, noise, kernel, clamp)
+            return cuda.conv_act(x, scale, bias, noise, kernel, gain, clamp)
+    return _ConvAct.apply(x, scale, bias, noise, kernel, gain, clamp)
 
 
 class _ConvAct(torch.autograd.Function):
     """`conv_act` in plain torch, keeping only its output for the backward pass."""
 
     @staticmethod
-    def forward(ctx, x, scale, bias, noise, kernel, clamp):
+    def forward(ctx, x, scale, bias, noise, kernel, gain, clamp):
         if kernel is None:
             ctx.mark_dirty(x)
         y = x if kernel is None else filter2d(x, kernel * 4, fir_padding(kernel))
@@ -76,56 +77,54 @@ class _ConvAct(torch.autograd.Function):
         scale = None if scale is None else scale.to(y.dtype)[:, :, None, None]
         noise = None if noise is None else noise.to(y.dtype)
         for n in cached_runs(y):
-            act_(y[n], of_run(scale, n), bias, of_run(noise, n), clamp)
+            act_(y[n], of_run(scale, n), bias, of_run(noise, n), gain, clamp)
         ctx.save_for_backward(y, scale, bias, noise, kernel)
-        ctx.clamp = clamp
+        ctx.gain, ctx.clamp = gain, clamp
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, g):
         y, scale, bias, noise, kernel = ctx.saved_tensors
-        gx, gscale, gbias, gnoise = act_backward(g, y, scale, bias, noise, ctx.clamp, ctx.needs_input_grad[1:4])
-        if kernel is not None and gx is not None:
+        gx, *rest = act_backward(g, y, scale, bias, noise, ctx.gain, ctx.clamp, ctx.needs_input_grad[1:4])
+        if kernel is not None:
             m, (before, after) = len(kernel), fir_padding(kernel)
             gx = filter2d(gx, kernel.flip(0, 1) * 4, (m - 1 - before, m - 1 - after))
-        return gx, gscale, gbias, gnoise, None, None
+        return gx, *rest, None, None, None
 
 
-def act_(y, scale, bias, noise, clamp):
-    """``y = clamp(lrelu(y * scale + noise + bias))``, in place; operands that are None are left out."""
+def act_(y, scale, bias, noise, gain, clamp):
+    """``y = clamp(lrelu(y * scale + (noise + bias) * gain))``, in place; ``scale`` and ``noise`` may be None."""
     if scale is not None:
         y.mul_(scale)
     if noise is not None:
-        y.add_(noise)
-    if bias is not None:
-        y.add_(bias)
-    F.leaky_relu_(y, SLOPE)
+        y.add_(noise, alpha=gain)
+    F.leaky_relu_(y.add_(bias, alpha=gain), SLOPE)
     return y if clamp is None else y.clamp_(-clamp, clamp)
 
 
-def act_backward(g, y, scale, bias, noise, clamp, needs):
+def act_backward(g, y, scale, bias, noise, gain, clamp, needs):
     """Gradients of `act_` in y, scale, bias and noise from its output alone; ``needs`` tells which of the last three are asked for.
 
-    With u = x * scale + noise + bias, the sign of y gives the slope, and lrelu'(u) * u = y, so the gradient of ``scale``,
-    sum(gu * x) = sum(gu * (u - noise - bias)) / scale, needs no x. Where y is clamped every gradient is zero.
+    With u = x * scale + (noise + bias) * gain, the sign of y gives the slope, and lrelu'(u) * u = y, so the gradient of ``scale``,
+    sum(gu * x) = sum(gu * (u - (noise + bias) * gain)) / scale, needs no x. Where y is clamped every gradient is zero.
     """
-    parts = [_act_backward(g[n], y[n], of_run(scale, n), bias, of_run(noise, n), clamp, needs) for n in cached_runs(y)]
+    parts = [_act_backward(g[n], y[n], of_run(scale, n), bias, of_run(noise, n), gain, clamp, needs) for n in cached_runs(y)]
     gx, gscale, gbias, gnoise = (torch.cat(p) if len(p) > 1 and p[0] is not None else p[0] for p in zip(*parts))
     return gx, gscale, gbias.sum(0) if needs[1] else None, gnoise.sum_to_size(noise.shape) if needs[2] else None
 
 
-def _act_backward(g, y, scale, bias, noise, clamp, needs):
+def _act_backward(g, y, scale, bias, noise, gain, clamp, needs):
     g = g if clamp is None else g * (y.abs() < clamp)
     gu = torch.ops.aten.leaky_relu_backward(g, y, SLOPE, True)
     gscale = gbias = gnoise = None
     if needs[0] or needs[1]:
-        gbias = gu.sum((2, 3))
+        gbias = gu.sum((2, 3)) * gain
     if needs[0]:
-        gux = (g * y).sum((2, 3)) if noise is None else (g * y - gu * noise).sum((2, 3))
-        gscale = (gux - gbias * bias[:, 0, 0]) / scale[:, :, 0, 0]
+        gux = g * y if noise is None else (g * y).sub_(gu * noise, alpha=gain)
+        gscale = (gux.sum((2, 3)) - gbias * bias[:, 0, 0]) / scale[:, :, 0, 0]
     if needs[2]:
-        gnoise = gu.sum(1, keepdim=True)
+        gnoise = gu.sum(1, keepdim=True) * gain
     return gu if scale is None else gu * scale, gscale, gbias, gnoise
 
 

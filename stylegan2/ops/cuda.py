@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from .modulated_conv2d import prepared
 from .nvrtc import Kernels
 from .upfirdn2d import fir_kernel
 
@@ -56,12 +57,12 @@ def supports(x: torch.Tensor, kernel: torch.Tensor | None) -> bool:
     return (kernel is None or len(kernel) == 4) and x[0].numel() < 2**31 and len(x) < 2**16
 
 
-def conv_act(x, scale, bias, noise, kernel, clamp):
+def conv_act(x, scale, bias, noise, kernel, gain, clamp):
     """K1, or with ``kernel`` K2: the same contract as `bias_act.conv_act`."""
     x = x.contiguous(memory_format=torch.channels_last)
     scale, bias, noise = (None if t is None else t.to(torch.float32) for t in (scale, bias, noise))
     taps = None if kernel is None else taps_of(kernel)
-    return _conv_act(x, scale, bias, noise, taps, math.inf if clamp is None else clamp)
+    return _conv_act(x, scale, bias, noise, taps, gain, math.inf if clamp is None else clamp)
 
 
 def upsample_add(image: torch.Tensor, rgb: torch.Tensor, kernel: torch.Tensor, picture: bool = False) -> torch.Tensor:
@@ -72,7 +73,7 @@ def upsample_add(image: torch.Tensor, rgb: torch.Tensor, kernel: torch.Tensor, p
 
 def taps_of(kernel: torch.Tensor) -> torch.Tensor:
     """The four taps of a separable ``kernel [4, 4]`` in the order of a correlation, with gain 2."""
-    return kernel.sum(0).flip(0).to(torch.float32) * 2
+    return prepared([kernel], "taps", lambda k: k.sum(0).flip(0).to(torch.float32) * 2)
 
 
 @torch.library.custom_op("micromotion::conv_act", mutates_args=())
@@ -82,12 +83,13 @@ def _conv_act(
     bias: torch.Tensor,
     noise: torch.Tensor | None,
     taps: torch.Tensor | None,
+    gain: float,
     clamp: float,
 ) -> torch.Tensor:
     if taps is not None:
-        return _launch_filter(x, [s - 1 for s in x.shape[2:]], 1, taps, scale, bias, noise, SLOPE, clamp)
+        return _launch_filter(x, [s - 1 for s in x.shape[2:]], 1, taps, (scale, bias, noise, gain, SLOPE, clamp))
     y, (n, c, h, w), (width, ending) = torch.empty_like(x), x.shape, _pack(x)
-    args = [*_pointers(x, y), *_act(c, scale, bias, noise, SLOPE, clamp), ctypes.c_uint(h * w)]
+    args = [*_pointers(x, y), *_act(c, scale, bias, noise, gain, SLOPE, clamp), ctypes.c_uint(h * w)]
     _launch(x, "conv_act" + ending, (_blocks(h * w * c // width), n, 1), args)
     return y
 
@@ -95,7 +97,7 @@ def _conv_act(
 @torch.library.custom_op("micromotion::filter_transposed", mutates_args=())
 def _filter_transposed(g: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
     """The gradient of K2's filter: ``[N, C, 2h, 2w]`` -> ``[N, C, 2h + 1, 2w + 1]``."""
-    return _launch_filter(g, [s + 1 for s in g.shape[2:]], 2, taps.flip(0), None, None, None, 1.0, math.inf)
+    return _launch_filter(g, [s + 1 for s in g.shape[2:]], 2, taps.flip(0), (None, None, None, 1.0, 1.0, math.inf))
 
 
 @torch.library.custom_op("micromotion::upsample_add", mutates_args=())
@@ -108,19 +110,19 @@ def _upsample_add(image: torch.Tensor, rgb: torch.Tensor, taps: torch.Tensor, pi
     return y
 
 
-def _launch_filter(x, size, pad, taps, scale, bias, noise, slope, clamp):
+def _launch_filter(x, size, pad, taps, act):
     (n, c, h, w), (width, ending) = x.shape, _pack(x)
     y = torch.empty(n, c, *size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     geometry = [*map(ctypes.c_uint, (h, w, *size)), ctypes.c_int(pad), *_pointers(taps)]
-    args = [*_pointers(x, y), *_act(c, scale, bias, noise, slope, clamp), *geometry]
+    args = [*_pointers(x, y), *_act(c, *act), *geometry]
     _launch(x, "filter_act" + ending, (_blocks(size[1] * c // width), -(-size[0] // ROWS), n), args)
     return y
 
 
-def _act(channels, scale, bias, noise, slope, clamp):
+def _act(channels, scale, bias, noise, gain, slope, clamp):
     """The arguments of ``struct Act``: three pointers (null for None), then sizes and numbers in their exact C types."""
     step = 0 if noise is None or len(noise) == 1 else noise[0].numel()
-    return [*_pointers(scale, bias, noise), ctypes.c_uint(step), ctypes.c_uint(channels), ctypes.c_float(slope), ctypes.c_float(clamp)]
+    return [*_pointers(scale, bias, noise), ctypes.c_uint(step), ctypes.c_uint(channels), *map(ctypes.c_float, (gain, slope, clamp))]
 
 
 def _pointers(*tensors):
@@ -146,7 +148,7 @@ def _indexed(device: torch.device) -> torch.device:
 
 
 @_conv_act.register_fake
-def _(x, scale, bias, noise, taps, clamp):
+def _(x, scale, bias, noise, taps, gain, clamp):
     size = x.shape if taps is None else (*x.shape[:2], x.shape[2] - 1, x.shape[3] - 1)
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
@@ -163,7 +165,7 @@ def _(image, rgb, taps, picture):
 
 
 def _keep_output(ctx, inputs, output):
-    _, scale, bias, noise, taps, clamp = inputs
+    _, scale, bias, noise, taps, ctx.gain, clamp = inputs
     ctx.save_for_backward(output, scale, bias, noise, taps)
     ctx.clamp = None if clamp == math.inf else clamp
 
@@ -173,10 +175,10 @@ def _conv_act_backward(ctx, g):
 
     y, scale, bias, noise, taps = ctx.saved_tensors
     wide = None if scale is None else scale[:, :, None, None]
-    gx, gscale, gbias, gnoise = act_backward(g, y, wide, bias[:, None, None], noise, ctx.clamp, ctx.needs_input_grad[1:4])
+    gx, *rest = act_backward(g, y, wide, bias[:, None, None], noise, ctx.gain, ctx.clamp, ctx.needs_input_grad[1:4])
     if taps is not None:
         gx = _filter_transposed(gx.contiguous(memory_format=torch.channels_last), taps)
-    return gx.to(y.dtype), gscale, gbias, gnoise, None, None
+    return gx.to(y.dtype), *rest, None, None, None
 
 
 def _upsample_add_backward(ctx, g):
@@ -211,10 +213,10 @@ def self_test(device: torch.device, dtype: torch.dtype) -> None:
         )
         x = x.to(dtype).contiguous(memory_format=torch.channels_last)
         cropped = x[:, :, :8, :6].contiguous(memory_format=torch.channels_last)
-        operands = scale[:, :, None, None], bias[:, None, None], noise, 1.5
-        _compare("conv_act", conv_act(cropped, scale, bias, noise, None, 1.5), act_(cropped.float(), *operands), dtype)
+        operands = scale[:, :, None, None], bias[:, None, None], noise, 0.7, 1.5
+        _compare("conv_act", conv_act(cropped, scale, bias, noise, None, 0.7, 1.5), act_(cropped.float(), *operands), dtype)
         filtered = filter2d(x.float(), kernel * 4, (1, 1))
-        _compare("filter_act", conv_act(x, scale, bias, noise, kernel, 1.5), act_(filtered, *operands), dtype)
+        _compare("filter_act", conv_act(x, scale, bias, noise, kernel, 0.7, 1.5), act_(filtered, *operands), dtype)
         expected = reference_upsample2d(image, kernel) + cropped.float()
         _compare("upsample_add", upsample_add(image, cropped, kernel), expected, torch.float32)
 

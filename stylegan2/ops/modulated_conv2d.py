@@ -65,20 +65,15 @@ def styled_conv2d(
         x = modulated_conv2d(x, weight, style, up=up, kernel=kernel)
         return bias_act(x, bias, noise, activation=activation, gain=gain, clamp=clamp)
     weight, style = prenormalized(weight, style) if x.dtype == torch.float16 else (weight, style)
-    scale = demodulation(weight, style) * (GAIN * gain)  # [N, O]
-    x, weight = _cast(x, weight)
+    gain = gain * GAIN
+    scale = demodulation(weight, style) * gain  # [N, O]
+    x, weight = _in_type(x), _oriented(weight, _in_type(x), up)
     if _folds(x, weight, style):
-        x, scale = convolve(x, folded(weight, style, scale), up), None
+        x, scale = convolve(x, folded(weight, style, scale, up), up), None
     else:
         x = _StyledConv.apply(x, weight, style, up)
-    return conv_act(
-        x,
-        scale,
-        bias * (GAIN * gain),
-        None if noise is None else noise * (GAIN * gain),
-        kernel=kernel if up else None,
-        clamp=None if clamp is None else clamp * gain,
-    )
+    clamp = None if clamp is None else clamp * gain / GAIN
+    return conv_act(x, scale, bias, noise, kernel=kernel if up else None, gain=gain, clamp=clamp)
 
 
 def demodulation(weight: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
@@ -94,16 +89,15 @@ def prenormalized(weight: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tens
     return weight, style / style.detach().abs().amax(1, keepdim=True)
 
 
-def folded(weight: torch.Tensor, style: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """One sample's own kernel ``[O, I, k, k]``: ``weight * style * scale``."""
-    return weight * (style[0, :, None, None] * scale[0, :, None, None, None]).to(weight.dtype)
+def folded(weight: torch.Tensor, style: torch.Tensor, scale: torch.Tensor, up: bool) -> torch.Tensor:
+    """One sample's own kernel: ``weight * style * scale``, for an oriented ``weight`` (see `convolve`)."""
+    factor = style.T * scale if up else scale.T * style  # [I, O] or [O, I]
+    return weight * factor[:, :, None, None].to(weight.dtype)
 
 
 def convolve(x: torch.Tensor, weight: torch.Tensor, up: bool) -> torch.Tensor:
-    """The convolution itself: padded, or transposed with stride 2 (``[N, O, 2h + 1, 2w + 1]``)."""
-    if up:
-        return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    """The convolution itself: padded with ``weight [O, I, k, k]``, or transposed, stride 2, with ``[I, O, k, k]`` (``2h + 1`` rows)."""
+    return F.conv_transpose2d(x, weight, stride=2) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
 
 
 class _StyledConv(torch.autograd.Function):
@@ -133,25 +127,31 @@ class _StyledConv(torch.autograd.Function):
 def _convolve_backward(g, x, weight, up, needs_weight):
     """Gradients of `convolve` in its input and, if needed, its weight."""
     pad = 0 if up else weight.shape[-1] // 2
-    kernel = weight.transpose(0, 1) if up else weight
     backward = torch.ops.aten.convolution_backward
-    gx, gw, _ = backward(g, x, kernel, None, [1 + up] * 2, [pad] * 2, [1, 1], up, [0, 0], 1, [True, needs_weight, False])
-    return gx, gw.transpose(0, 1) if up and needs_weight else gw
+    return backward(g, x, weight, None, [1 + up] * 2, [pad] * 2, [1, 1], up, [0, 0], 1, [True, needs_weight, False])[:2]
 
 
 def _folds(x: torch.Tensor, weight: torch.Tensor, style: torch.Tensor) -> bool:
     """Whether scaling the kernel is cheaper than scaling the planes: one sample, large planes, no gradient of the kernel."""
     learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, style))
-    return len(style) == 1 and x.shape[2] * x.shape[3] > 9 * len(weight) and not learns
+    return len(style) == 1 and x.shape[2] * x.shape[3] > 9 * weight.shape[0] and not learns
 
 
-def _cast(x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bring both to the type to compute in: that of autocast where it is on, else that of ``x``."""
+def _in_type(x: torch.Tensor) -> torch.Tensor:
+    """``x`` in the type to compute in: that of autocast where it is on, else its own."""
     device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    if dtype == weight.dtype:
-        return x.to(dtype), weight
-    return x.to(dtype), prepared([weight], dtype, lambda w: w.to(dtype))
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
+def _oriented(weight: torch.Tensor, x: torch.Tensor, up: bool) -> torch.Tensor:
+    """The kernel as `convolve` wants it, in the type of ``x``; on a GPU also in its memory order, so that cuDNN need not copy it."""
+    if weight.dtype == x.dtype and (weight.requires_grad or x.device.type == "cpu"):
+        return weight.transpose(0, 1) if up else weight
+
+    def make(w: torch.Tensor) -> torch.Tensor:
+        return (w.transpose(0, 1) if up else w).to(x.dtype, memory_format=torch.channels_last)
+
+    return prepared([weight], (x.dtype, up), make)
 
 
 _prepared = WeakIdKeyDictionary()

@@ -16,20 +16,26 @@ STRIP_BYTES = 6 << 20
 
 
 class StripLayer(NamedTuple):
-    """One styled convolution: ``weight [O, I, 3, 3]``, ``style [N, I]``, ``bias [O]``, ``noise [N or 1, 1, R, R]``."""
+    """One styled convolution: ``weight [O, I, 3, 3]``, ``style [N, I]``, ``bias [O]``, ``noise [N or 1, 1, R, R]`` or None."""
 
     weight: torch.Tensor
     style: torch.Tensor
     bias: torch.Tensor
-    noise: torch.Tensor
+    noise: torch.Tensor | None
     clamp: float | None
 
-    def of_sample(self, n: int, dtype: torch.dtype) -> StripLayer:
-        """The layer with one sample's style and every gain folded into its kernel and bias, and that sample's noise, in ``dtype``."""
+    def of_sample(self, n: int, up: bool, dtype: torch.dtype) -> StripLayer:
+        """The layer with one sample's style and the gain folded into its kernel, ready for `convolve`, in ``dtype``."""
         style = self.style[min(n, len(self.style) - 1)][None]
-        weight = folded(self.weight, style, demodulation(self.weight, style) * GAIN)
-        noise = self.noise[min(n, len(self.noise) - 1)] * GAIN
-        return StripLayer(weight.to(dtype), style, (self.bias * GAIN)[:, None, None].to(dtype), noise.to(dtype), self.clamp)
+        weight = self.weight.transpose(0, 1) if up else self.weight
+        weight = folded(weight, style, demodulation(self.weight, style) * GAIN, up).to(dtype)
+        noise = None if self.noise is None else self.noise[min(n, len(self.noise) - 1)].to(dtype)
+        return StripLayer(weight, style, self.bias[:, None, None].to(dtype), noise, self.clamp)
+
+    def finish_(self, y: torch.Tensor, top: int) -> torch.Tensor:
+        """What follows the convolution, for rows from ``top`` on, in place."""
+        noise = None if self.noise is None else self.noise[:, top : top + y.shape[2]]
+        return act_(y, None, self.bias, noise, GAIN, self.clamp)
 
 
 def worth_strips(x: torch.Tensor, weight: torch.Tensor) -> bool:
@@ -52,12 +58,11 @@ def block_in_strips(
     colours = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
     step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]))
     for i in range(n):
-        first, second, source = up.of_sample(i, x.dtype), same.of_sample(i, x.dtype), x[min(i, len(x) - 1)][None]
+        first, second, source = up.of_sample(i, True, x.dtype), same.of_sample(i, False, x.dtype), x[min(i, len(x) - 1)][None]
         for top in range(0, size[0], step):
             bottom = min(top + step, size[0])
             y = _up_rows(source, first, kernel, top - 1, bottom + 1)
-            y = F.conv2d(y, second.weight, padding=(0, 1))
-            act_(y, None, second.bias, second.noise[:, top:bottom], second.clamp)
+            y = second.finish_(F.conv2d(y, second.weight, padding=(0, 1)), top)
             if keep:
                 features[i, :, top:bottom] = y[0]
             if to_rgb is not None:
@@ -78,7 +83,7 @@ def _up_rows(x: torch.Tensor, layer: StripLayer, kernel: torch.Tensor, top: int,
     begin, end = max(first - 1, 0), min(last + 2, 2 * h + 1)
     y = y[:, :, begin - 2 * low : end - 2 * low]
     y = filter2d(y, kernel * 4, (1, 1), rows=(begin - (first - 1), last + 2 - end))
-    act_(y, None, layer.bias, layer.noise[:, first:last], layer.clamp)
+    layer.finish_(y, first)
     return F.pad(y, (0, 0, first - top, bottom - last)) if (first, last) != (top, bottom) else y
 
 

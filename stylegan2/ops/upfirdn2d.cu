@@ -49,9 +49,9 @@ __device__ void filter_act(const Stored* x, Stored* y, Act a, Plane p, const flo
 
 #define FILTER_ACT(NAME, V)                                                                                                 \
     extern "C" __global__ void NAME(const Stored* x, Stored* y, const float* scale, const float* bias, const float* noise,  \
-                                    unsigned noise_step, unsigned channels, float slope, float clamp, unsigned in_h,        \
+                                    unsigned noise_step, unsigned channels, float gain, float slope, float clamp, unsigned in_h,        \
                                     unsigned in_w, unsigned out_h, unsigned out_w, int pad, const float* taps) {            \
-        filter_act<V>(x, y, Act{scale, bias, noise, noise_step, channels, slope, clamp}, Plane{in_h, in_w, out_h, out_w, pad}, taps); \
+        filter_act<V>(x, y, Act{scale, bias, noise, noise_step, channels, gain, slope, clamp}, Plane{in_h, in_w, out_h, out_w, pad}, taps); \
     }
 FILTER_ACT(filter_act_one, 1)
 FILTER_ACT(filter_act_wide, WIDE)

@@ -31,7 +31,7 @@ def test_conv_act(shim, dtype, channels, n, noise, clamp, up):
     size = (19, 7) if up else (10, 6)
     x, scale, bias, noise = operands(n, channels, size, noise, dtype)
     kernel = fir_kernel() if up else None
-    actual = conv_act(x, scale, bias, noise, kernel=kernel, clamp=clamp)
+    actual = conv_act(x, scale, bias, noise, kernel=kernel, gain=0.7, clamp=clamp)
     expected = plain(x.float(), scale, bias, noise, kernel, clamp)
     assert actual.dtype == dtype and actual.is_contiguous(memory_format=torch.channels_last)
     assert (actual.float() - expected).abs().max() <= cuda.TOLERANCE[dtype] * expected.abs().max()
@@ -44,7 +44,7 @@ def test_a_filter_that_is_not_symmetric(shim, up):
     x, scale, bias, noise = operands(2, 4, (9, 11), 1)
     kernel = fir_kernel((1, 2, 5, 3))
     if up:
-        actual, expected = conv_act(x, scale, bias, noise, kernel=kernel), plain(x, scale, bias, noise, kernel, None)
+        actual, expected = conv_act(x, scale, bias, noise, kernel=kernel, gain=0.7), plain(x, scale, bias, noise, kernel, None)
     else:
         image, rgb = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 8, 10)
         actual = upsample_add(image, rgb, kernel)
@@ -70,7 +70,7 @@ def test_upsample_add(shim, dtype, images, picture):
 def test_gradients(shim, up, clamp, noise):
     inputs = operands(2, 5, (9, 7) if up else (8, 6), noise, grad=True)
     kernel = fir_kernel() if up else None
-    expected, actual = plain(*inputs, kernel, clamp), conv_act(*inputs, kernel=kernel, clamp=clamp)
+    expected, actual = plain(*inputs, kernel, clamp), conv_act(*inputs, kernel=kernel, gain=0.7, clamp=clamp)
     g = torch.randn(expected.shape)
     for a, b in zip(torch.autograd.grad(actual, inputs, g), torch.autograd.grad(expected, inputs, g)):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
@@ -91,8 +91,8 @@ def test_torch_accepts_the_operations(shim):
     taps = cuda.taps_of(fir_kernel())
     for grad in (False, True):
         x, scale, bias, noise = operands(2, 4, (8, 6), 1, grad=grad)
-        torch.library.opcheck(cuda._conv_act, (x, scale, bias, noise, None, 0.8))
-        torch.library.opcheck(cuda._conv_act, (x, None, bias, None, taps, 1e9))
+        torch.library.opcheck(cuda._conv_act, (x, scale, bias, noise, None, 0.7, 0.8))
+        torch.library.opcheck(cuda._conv_act, (x, None, bias, None, taps, 1.0, 1e9))
         torch.library.opcheck(cuda._upsample_add, (torch.randn(1, 3, 4, 3), x[:, :3], taps, False))
     torch.library.opcheck(cuda._filter_transposed, (x.detach(), taps))
 
@@ -207,7 +207,7 @@ def test_gpu_conv_act(device, dtype, channels, up, clamp):
     kernel = fir_kernel().to(device) if up else None
     expected = plain(x.double(), scale, bias, noise, kernel if kernel is None else kernel.double(), clamp)
     with use_backend("cuda"):
-        actual = conv_act(x, scale, bias, noise, kernel=kernel, clamp=clamp)
+        actual = conv_act(x, scale, bias, noise, kernel=kernel, gain=0.7, clamp=clamp)
     assert (actual.double() - expected).abs().max() <= cuda.TOLERANCE[dtype] * expected.abs().max()
 
 
@@ -236,7 +236,7 @@ def test_gpu_other_streams_and_devices(device):
     stream.wait_stream(torch.cuda.current_stream(last))
     with torch.cuda.stream(stream):
         for _ in range(20):
-            actual = conv_act(x, scale, bias, noise)
+            actual = conv_act(x, scale, bias, noise, gain=0.7)
     torch.cuda.current_stream(last).wait_stream(stream)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
