@@ -31,6 +31,7 @@ ANCHOR_WEIGHTS = Weights(l2=0.002, prior=0.01)
 CLIPS, FRAMES = 8, 31
 CLIP_SEED = 950_000_000
 FROM_CLIPS = ("turn",)
+MIN_IDENTITY = 0.7
 CALIBRATION_SEED, CALIBRATION_FACES = 940_000_000, 48
 REST = {"smile": 0.1, "eyes": 0.9, "anger": 0.1, "yaw": 0.5, "age": 0.1}
 
@@ -80,7 +81,7 @@ def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, m
     middle = motion.value(0.5) if motion.parameter != "yaw" else REST["yaw"]
     subspace = calibrate(subspace, degree, generator, faces(generator, motion, middle), **named)
     rest = faces(generator, motion, REST[motion.parameter])
-    return calibrate(subspace, degree, generator, rest, rescale=False, identity=regressor.identity, min_identity=0.9, **named)
+    return calibrate(subspace, degree, generator, rest, rescale=False, identity=regressor.identity, min_identity=MIN_IDENTITY, **named)
 
 
 def main(arguments: list[str] | None = None) -> None:
