@@ -20,30 +20,30 @@ from micromotion.stylegan2.ops import cuda, nvrtc
 
 
 def alone(what: str, capability: int) -> None:
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     if what == "compile":
         nvrtc.compiled(cuda.source(), capability, ["STORAGE=32"])
     elif what == "first use":
         reason = cuda.why_not(torch.device("cuda", 0), torch.float32)
         assert not reason, reason
         torch.cuda.synchronize()
-    print(json.dumps({"seconds": time.perf_counter() - start}))
+    print(json.dumps({"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}))
 
 
-def import_seconds(rounds: int) -> float:
-    """Smallest time that importing the pack's StyleGAN2 adds to importing torch."""
+def import_seconds(rounds: int) -> list[dict]:
+    """Time that importing the pack's StyleGAN2 adds to importing torch."""
     program = (
         "import importlib.util, sys, time, torch, numpy\n"
-        "start = time.perf_counter()\n"
+        "start, cpu = time.perf_counter(), time.process_time()\n"
         f"spec = importlib.util.spec_from_file_location('micromotion', {str(ROOT / '__init__.py')!r},"
         f" submodule_search_locations=[{str(ROOT)!r}])\n"
         "sys.modules['micromotion'] = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(sys.modules['micromotion'])\n"
         "import micromotion.stylegan2\n"
-        "print(time.perf_counter() - start)\n"
+        "print(time.perf_counter() - start, time.process_time() - cpu)\n"
     )
     runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(rounds)]
-    return min(float(r.stdout) for r in runs)
+    return [dict(zip(("seconds", "cpu"), map(float, r.stdout.split()))) for r in runs]
 
 
 def main() -> None:
@@ -61,15 +61,16 @@ def main() -> None:
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as cache:
             os.environ[nvrtc.CACHE_VARIABLE] = cache
-            empty.append(in_fresh_process("startup.py", what, capability)["seconds"])
-            filled.append(in_fresh_process("startup.py", what, capability)["seconds"])
+            empty.append(in_fresh_process("startup.py", what, capability))
+            filled.append(in_fresh_process("startup.py", what, capability))
     doing = "first use of the float32 kernels" if gpu else f"compiling the float32 kernels for sm_{capability} (no GPU here)"
-    rows = [
-        ["import of micromotion.stylegan2, torch being imported", f"{import_seconds(args.rounds):.2f}"],
-        [f"{doing}, empty cache", f"{min(empty):.2f}"],
-        [f"{doing}, filled cache", f"{min(filled):.3f}"],
-    ]
-    publish("starting", f"{machine()}; the best of {args.rounds}\n\n{table(['what', 'seconds'], rows)}", args.write)
+    cases = {
+        "import of micromotion.stylegan2, after torch": import_seconds(args.rounds),
+        f"{doing}, empty cache": empty,
+        f"{doing}, filled cache": filled,
+    }
+    rows = [[name, *(f"{min(run[key] for run in runs):.3f}" for key in ("seconds", "cpu"))] for name, runs in cases.items()]
+    publish("starting", f"{machine()}; the best of {args.rounds}\n\n{table(['what', 'seconds', 'CPU seconds'], rows)}", args.write)
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ class Kernels:
 
 
 def compiled(source: str, capability: int, defines: Sequence[str] = ()) -> bytes:
-    """`Nvrtc.compile`, remembered in `cache_folder` by source, architecture and compiler version. A damaged entry is made anew."""
-    key = hashlib.sha256("\0".join([source, str(capability), *defines, compiler().version]).encode()).hexdigest()
+    """`Nvrtc.compile`, remembered in `cache_folder` by source, architecture and CUDA version. A damaged entry is made anew."""
+    key = hashlib.sha256("\0".join([source, str(capability), *defines, str(torch.version.cuda)]).encode()).hexdigest()
     path = cache_folder() / f"{key[:32]}.cubin"
     code = _read(path)
     if code is None:

@@ -68,9 +68,15 @@ def test_cache_compiles_once_and_repairs_itself(compiler, cache, monkeypatch):
     nvrtc.compiled(SMALL, 86)
     nvrtc.compiled(SMALL, 80, ["A=1"])
     nvrtc.compiled(SMALL + " ", 80)
-    monkeypatch.setattr(compiler, "version", "99.9")
+    monkeypatch.setattr(torch.version, "cuda", "99.9")
     nvrtc.compiled(SMALL, 80)
     assert len(calls) == 8 and len(list(cache.iterdir())) == 5
+
+
+def test_a_filled_cache_needs_no_compiler(compiler, cache, monkeypatch):
+    code = nvrtc.compiled(SMALL, 80)
+    monkeypatch.setattr(nvrtc, "compiler", lambda: pytest.fail("the compiler was loaded"))
+    assert nvrtc.compiled(SMALL, 80) == code
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(compiler, tmp_path, monkeypatch):
