@@ -136,7 +136,11 @@ def _animate(commands) -> None:
     what.add_argument("--together", action="store_true", help="apply all motions at once instead of one after another")
     how = parser.add_argument_group("sweep")
     how.add_argument(
-        "--range", nargs=2, type=finite, metavar=("LOW", "HIGH"), help="coefficients; 0 changes nothing, 1 is one calibrated unit"
+        "--range",
+        nargs=2,
+        type=finite,
+        metavar=("LOW", "HIGH"),
+        help="coefficients: 0 changes nothing, 1 is one unit (default: 0 to 1, calibrated motions a little less, turn both ways)",
     )
     how.add_argument("--frames", type=whole, default=48, help="frames of each motion, there and back (default 48)")
     how.add_argument("--fps", type=positive, default=24, help="frames per second (default 24)")

@@ -20,7 +20,8 @@ from .portrait import Framing, Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, progress_bar, say
 
 COLUMNS, CELL = 7, 160
-BOTH_WAYS = 0.5  # of a unit: how far the opposite motion must be safe to be shown unasked
+REACH = 0.7  # of a unit: every ready motion is plain to see there
+TWO_SIDED = ("turn",)  # motions whose rest is in the middle
 
 
 @dataclass(frozen=True)
@@ -91,16 +92,15 @@ def _portrait(args: Namespace, models: Models) -> Portrait:
 
 def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:
     """Move one code ``[1, L, D]`` there and back along all of ``motions`` at once."""
-    coefficients = there_and_back(args.range or default_span([motion for _, motion in motions]), args.frames, args.easing)
+    coefficients = there_and_back(args.range or default_span(motions), args.frames, args.easing)
     moved = apply_motions(codes, [(motion, coefficients) for _, motion in motions])
     return Take(" + ".join(name for name, _ in motions), moved, coefficients)
 
 
-def default_span(motions: list[Subspace]) -> tuple[float, float]:
-    """One unit, less where less is safe; both ways where all of the motions were measured to hold both ways."""
-    ranges = [motion.safe_range or (0.0, 1.0) for motion in motions]
-    low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
-    return (max(low, -1.0) if low <= -BOTH_WAYS else 0.0), min(high, 1.0)
+def default_span(motions: list[tuple[str, Subspace]]) -> tuple[float, float]:
+    """One unit; of calibrated motions ``REACH``, or as far as was measured to be safe where that is more. Two-sided ones go both ways."""
+    high = min(min(1.0, max(m.safe_range[1], REACH)) if m.safe_range else 1.0 for _, m in motions)
+    return (-high if all(name in TWO_SIDED for name, _ in motions) else 0.0), high
 
 
 def there_and_back(span: tuple[float, float], frames: int, easing: str) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from micromotion import __main__ as command_line
+from micromotion.avatars.regressor import load_regressor
 from micromotion.cli import animate, media, models, portrait
 from micromotion.cli.terminal import Clock, UsageError
 from micromotion.stylegan2 import catalogue, faces, load
@@ -173,6 +174,19 @@ def test_verbose_says_where_the_time_went(room, capsys):
     assert {"load the models", "synthesize", "encode the video", "in all"} <= set(named)
     total = named.pop("in all")
     assert sum(named.values()) == pytest.approx(total, abs=0.1)
+
+
+@pytest.mark.parametrize(("name", "factor", "sign"), [("smile", 0, 1), ("eyes", 1, -1), ("anger", 2, 1), ("turn", 3, 1), ("age", 4, 1)])
+def test_the_shipped_motions_do_what_they_are_called(name, factor, sign, monkeypatch):
+    monkeypatch.delenv("MICROMOTION_WEIGHTS", raising=False)
+    generator, motion = models.Models(device="cpu").generator, Subspace.load(models.find_motion(name))
+    face = portrait.avatar(command_line.FAVOURITE, 0.7, generator)
+    take = animate.take(face.codes, [(name, motion)], command_line.build_parser().parse_args(["animate", "--frames", "12"]))
+    ends = take.codes[[0, int(take.coefficients.argmax())]]
+    before, after = load_regressor().factors(generator.synthesize(ends))
+    change = (after - before).tolist()
+    assert torch.equal(take.codes[0], face.codes[0]) and sign * change[factor] > 0.3, change
+    assert max(range(5), key=lambda k: abs(change[k])) == factor, change
 
 
 @settings(max_examples=40, deadline=None)
@@ -348,14 +362,15 @@ def test_fit_from_a_clip_that_is_not_square_follows_the_face(room, monkeypatch, 
     assert motion.parameters["anchors"] <= 5 and motion.parameters["positive"] == 4, "frame 5 is the fifth that shows a face"
 
 
-def test_the_default_span_is_what_was_measured_to_be_safe():
-    def motion(*safe):
-        return Subspace(torch.ones(2, 3), calibration=Calibration(safe=(safe,) if safe else ()))
+def test_the_default_span_shows_the_motion():
+    def motion(name, *safe):
+        return name, Subspace(torch.ones(2, 3), calibration=Calibration(safe=(safe,) if safe else ()))
 
-    assert animate.default_span([motion()]) == (0, 1)
-    assert animate.default_span([motion(-1.2, 0.8)]) == (-1, 0.8)
-    assert animate.default_span([motion(-0.2, 1.5)]) == (0, 1)
-    assert animate.default_span([motion(-1, 1), motion(-0.1, 0.6)]) == (0, 0.6)
+    assert animate.default_span([motion("nod")]) == (0, 1)
+    assert animate.default_span([motion("anger", -0.2, 0.25)]) == (0, 0.7)
+    assert animate.default_span([motion("smile", -0.2, 1.5)]) == (0, 1)
+    assert animate.default_span([motion("turn", -0.5, 0.75)]) == (-0.75, 0.75)
+    assert animate.default_span([motion("turn", -0.5, 0.75), motion("smile", -0.5, 0.5)]) == (0, 0.7)
 
 
 def test_long_clips_are_thinned_evenly():
