@@ -14,6 +14,7 @@ SHAPES = ("face", "square")
 MASK_SIDE = 256
 JAW, BROWS = slice(0, 17), slice(17, 27)
 CHIN = 8
+FOREHEAD = 0.45  # of the height from chin to brows
 # The outline of a face in the FFHQ square when no landmarks are known: (centre x, centre y, half width, half height), in sides.
 AVERAGE_FACE = (0.5, 0.53, 0.27, 0.39)
 
@@ -40,15 +41,21 @@ def square_mask(crop: Crop, shape: str = "face", size: float = 1.0, softness: fl
 
 
 def face_outline(crop: Crop) -> np.ndarray:
-    """A closed outline ``[n, 2]`` of the face in the square, 0..1: jaw and a forehead as high over the brows as half of brows to chin."""
+    """A closed outline ``[n, 2]`` of the face in the square, 0..1: the jaw, and half an ellipse over brows and forehead."""
     if crop.landmarks is None:
         x, y, half_width, half_height = AVERAGE_FACE
-        turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-        return np.stack([x + half_width * np.cos(turn), y + half_height * np.sin(turn)], axis=1)
+        return np.array([x, y]) + _arc(np.array([half_width, 0]), np.array([0, half_height]), 2 * np.pi)
     points = crop.to_square(np.asarray(crop.landmarks))
-    brows = points[BROWS]
-    forehead = brows + 0.5 * (brows.mean(axis=0) - points[CHIN])
-    return np.concatenate([points[JAW], forehead[::-1]])
+    left, right, brows = points[JAW][0], points[JAW][-1], points[BROWS].mean(axis=0)
+    middle = (left + right) / 2
+    forehead = middle + _arc((right - left) / 2, brows - middle + FOREHEAD * (brows - points[CHIN]), np.pi)
+    return np.concatenate([points[JAW], forehead])
+
+
+def _arc(across: np.ndarray, up: np.ndarray, end: float) -> np.ndarray:
+    """Points of an ellipse with these half axes, from ``across`` over ``up``, ``[48, 2]``."""
+    turn = np.linspace(0, end, 48, endpoint=False)[:, None]
+    return across * np.cos(turn) + up * np.sin(turn)
 
 
 def _draw(outline: np.ndarray, finer: int = 4) -> np.ndarray:

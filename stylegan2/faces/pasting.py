@@ -81,10 +81,10 @@ def paste(
 
 
 def reconstruction_error(photo, reconstruction, crop: Crop | Sequence[Crop], *, value_range: tuple[float, float] = (-1, 1)) -> np.ndarray:
-    """How far a reconstruction is from the photo in the face, ``[N]`` in share of the value range: 0.06 and more shows as ghosts.
+    """How far a reconstruction is from the photo in the face, ``[N]`` in share of the value range: over 0.06 an edit leaves ghosts.
 
-    The error that counts is that of shapes: the local standard deviation of photo minus reconstruction in windows of a fortieth of the
-    side. An even difference in colour cancels in difference mode and does not count.
+    What counts is the error of shapes, the local standard deviation of photo minus reconstruction in windows of a fortieth of the side,
+    and of it the value that a twentieth of the face exceeds. An even difference in colour cancels in difference mode and does not count.
     """
     photos = as_pictures(photo, "photo", value_range)
     crops = [crop] if isinstance(crop, Crop) else list(crop)
@@ -193,16 +193,16 @@ class _Ghosts:
         return self.measured[key]
 
     def figure(self, i: int) -> float:
-        """Mean error of shapes under the mask, in share of the value range."""
+        """The error of shapes that a twentieth of the face exceeds, in share of the value range."""
         _, error = self.measure(i)
         mask = F.interpolate(self.masks[i % len(self.masks)][None, None], size=error.shape, mode="area")[0, 0].to(error.device)
-        return float((error * mask).sum() / mask.sum().clamp(min=1e-6) / self._span(1.0))
+        return float(error[mask >= mask.max() / 2].quantile(0.95) / self._span(1.0))
 
     def _warn(self, i: int) -> None:
         if (figure := self.figure(i)) > self.limit:
             log.warning(
-                "Frame %d: the reconstruction differs from the photo by %.1f %% of the value range in the face (over %.1f %% ghosts show); "
-                "the edited square replaces the photo there. Invert with more steps, or choose another inverter.",
+                "Frame %d: the reconstruction differs from the photo by %.1f %% of the value range in parts of the face (over %.1f %% "
+                "ghosts show); where the edit acts there, the edited square replaces the photo. Invert with more steps or otherwise.",
                 i,
                 100 * figure,
                 100 * self.limit,

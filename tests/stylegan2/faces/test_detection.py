@@ -48,7 +48,8 @@ def test_a_large_photo_is_searched_in_a_reduced_copy(predictor, photo, landmarks
     plain = detection._Tools.boxes
     monkeypatch.setattr(detection._Tools, "boxes", lambda self, pixels, up: searched.append(pixels.shape) or plain(self, pixels, up))
     found = choose(detect(picture), point=points.mean(axis=0))
-    assert searched == [(548, 548, 3)] and error_in_face(found.landmarks, points, (1200, 1200)) < 0.03
+    assert searched[0] == (548, 548, 3) and all(shape[0] <= 260 for shape in searched[1:])  # the rest are second looks
+    assert error_in_face(found.landmarks, points, (1200, 1200)) < 0.03
 
 
 def test_a_small_face_in_a_large_photo_is_found_at_full_size(predictor, photo, landmarks, moved, monkeypatch):
