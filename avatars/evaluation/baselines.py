@@ -60,7 +60,8 @@ def baselines(study: Study) -> dict:
     text = (
         "Every direction is scaled on the calibration faces to one unit of the factor per unit (those too weak for it are stopped at three"
         " spreads of the codes), then measured on the same unseen faces. Response at the oracle's length compares directions before"
-        " calibration. The first table is the mean over motions. One face: single-face directions, one per test face in turn."
+        " calibration. The first table is the mean over motions; its seconds count text anchors, and take the codes of clips as given. One"
+        " face: single-face directions, one per test face in turn."
     )
     chosen = [EFFICIENCY, GAIN, LEAKAGE, IDENTITY, SUCCESS, EDITED, NORM, SECONDS, RESPONSE_SHARE, LEAKAGE_RATIO]
     return section("Baselines", chosen, rows, text, told=told)

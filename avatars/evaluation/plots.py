@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 
 from ..training import save_sheet
-from .baselines import ALL
+from .baselines import ALL, LEAKAGE, SUCCESS
 from .measure import edited
-from .study import CLEANED, ORACLE, POOLED, Study
+from .study import CLEANED, ORACLE, POOLED, SHIPPED, Study
 from .world import REACH, STEP, UNSEEN_STYLE
 
 COLUMNS = 7
+PANELS = 4
+KEPT = (POOLED, CLEANED, SHIPPED, ORACLE)
 WIDTH = 3.0
 
 
@@ -79,46 +81,50 @@ def spectra(section: dict, path: Path) -> None:
 def curves(section: dict, path: Path, key: str, label: str) -> None:
     """Median and quartiles of the response or the identity over the coefficient; a panel per motion, a line per group."""
     motions = list(dict.fromkeys(name.split("|")[1] for name in section["curves"]))
-    figure, axes = _figure(len(motions))
+    figure, axes = _figure(len(motions), height=3.4)
     for axis, motion in zip(axes[0], motions):
         for name, c in section["curves"].items():
             group, own = name.split("|")
-            if own == motion and group.endswith((POOLED, CLEANED, ORACLE)):
+            if own == motion and group.endswith(KEPT):
                 axis.plot(c["coefficients"], c[f"{key}50"], label=group)
                 axis.fill_between(c["coefficients"], c[f"{key}25"], c[f"{key}75"], alpha=0.15)
         axis.set(title=motion, xlabel="coefficient")
     axes[0][0].set_ylabel(label)
-    axes[0][0].legend(fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     _save(figure, path)
 
 
 def matrices(section: dict, path: Path) -> None:
     """The 5 x 5 leakage matrices as heat maps."""
-    groups = [g for g in section["matrices"] if g.endswith((POOLED, CLEANED, ORACLE))]
+    groups = [g for g in section["matrices"] if g.endswith(KEPT)]
     motions = list(dict.fromkeys(r["motion"] for r in section["rows"]))
-    figure, axes = _figure(len(groups), height=3.0)
-    for axis, group in zip(axes[0], groups):
+    rows = -(-len(groups) // PANELS)
+    figure, axes = _figure(min(PANELS, len(groups)), rows, height=3.0)
+    for axis, group in zip(axes.flat, groups):
         axis.imshow(section["matrices"][group], vmin=-1, vmax=1, cmap="RdBu_r")
         axis.set_xticks(range(len(section["factors"])), section["factors"], rotation=45)
         axis.set_yticks(range(len(motions)), motions)
         for i, values in enumerate(section["matrices"][group]):
             for j, value in enumerate(values):
-                axis.text(j, i, f"{value:+.2f}", ha="center", va="center", fontsize=7)
-        axis.set_title(group)
+                axis.text(j, i, f"{value:+.2f}", ha="center", va="center", fontsize=7, color="white" if abs(value) > 0.6 else "black")
+        axis.set_title(group, fontsize=8)
+    for axis in list(axes.flat)[len(groups) :]:
+        axis.set_axis_off()
     _save(figure, path)
 
 
 def methods(section: dict, path: Path) -> None:
-    """Leakage against transfer success of every method."""
+    """Leakage against transfer success of every method, numbered."""
     found = {(r["group"], r["metric"]): r["value"] for r in section["rows"] if r["motion"] == ALL}
-    figure, axes = _figure(1, height=5)
-    figure.set_size_inches(8, 6)
-    for name in dict.fromkeys(g for g, _ in found):
-        x, y = found.get((name, "baseline_leakage")), found.get((name, "baseline_success"))
-        if x is not None and y is not None:
-            axes[0][0].scatter(x, y, marker="*" if name.startswith("ours") else "o")
-            axes[0][0].annotate(name, (x, y), fontsize=7, xytext=(3, 3), textcoords="offset points")
-    axes[0][0].set(xlabel="leakage at one sigma", ylabel="transfer success", xscale="log")
+    names = [g for g in dict.fromkeys(g for g, _ in found) if (g, SUCCESS.key) in found]
+    figure, axes = _figure(1)
+    figure.set_size_inches(9, 5)
+    for i, name in enumerate(names, 1):
+        x, y = found[name, LEAKAGE.key], found[name, SUCCESS.key]
+        axes[0][0].scatter(x, y, marker="*" if name.startswith("ours") else "o", label=f"{i} {name}")
+        axes[0][0].annotate(str(i), (x, y), fontsize=8, xytext=(4, 3), textcoords="offset points")
+    axes[0][0].set(xlabel="leakage at one sigma, mean over motions", ylabel="transfer success", xscale="log")
+    figure.legend(loc="outside right upper", fontsize=7)
     _save(figure, path)
 
 

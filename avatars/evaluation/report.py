@@ -105,24 +105,30 @@ def _table(section: dict, metric: dict) -> str:
 
 
 def _wide(section: dict) -> list[str]:
-    """Groups down, metrics across, the mean over motions; then the judged metrics by motion."""
+    """Groups down, metrics across, the mean over motions, a table for each question; then the judged metrics by motion."""
     rows = [r for r in section["rows"] if r["motion"] == ALL]
     metrics = [m for m in section["metrics"] if any(r["metric"] == m["key"] and r["met"] is None for r in rows)]
+    questions: dict[str, list[dict]] = {}
+    for r in rows:
+        questions.setdefault(r["group"].rpartition(" | ")[0], []).append(r)
+    tables = [_across(question, answers, metrics, section.get("told", {})) for question, answers in questions.items()]
+    return [*tables, *(_table(section, m) for m in section["metrics"] if m["target"] is not None)]
+
+
+def _across(question: str, rows: list[dict], metrics: list[dict], told: dict[str, str]) -> str:
     found = {(r["group"], r["metric"]): r for r in rows}
-    told = section.get("told", {})
-    head = ["", *(["told"] if told else []), *(m["title"] for m in metrics)]
+    head = [question, *(["told"] if told else []), *(m["title"] for m in metrics)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for g in _ordered(rows, "group"):
-        cells = [_escape(g), *([told.get(g, "")] if told else []), *(_cell(found.get((g, m["key"])), m["decimals"]) for m in metrics)]
-        lines.append("| " + " | ".join(cells) + " |")
-    judged = [m for m in section["metrics"] if m["target"] is not None]
-    return ["\n".join(lines), *(_table(section, m) for m in judged)]
+    for g in _ordered([r for r in rows if r["met"] is None], "group"):
+        name, hint = g.rpartition(" | ")[2], [told.get(g, "")] if told else []
+        lines.append("| " + " | ".join([name, *hint, *(_cell(found.get((g, m["key"])), m["decimals"]) for m in metrics)]) + " |")
+    return "\n".join(lines)
 
 
 def _matrices(section: dict) -> list[str]:
     blocks = []
     for group, matrix in section.get("matrices", {}).items():
-        if not group.endswith((POOLED, CLEANED, ORACLE)):
+        if not group.endswith((POOLED, CLEANED, SHIPPED, ORACLE)):
             continue
         motions = _ordered(section["rows"], "motion")
         lines = [f"| {_escape(group)} | {' | '.join(section['factors'])} |", "|---|" + "---|" * len(matrix[0])]
