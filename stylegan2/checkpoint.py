@@ -145,4 +145,6 @@ def _licence(form: str, digest: str) -> str:
         return f"unknown file; weights published by NVIDIA are under the {catalogue.NVIDIA}"
     if any(word in form for word in ("rosinality", "pSp", "genforce")):
         return "unknown file; if it was converted or tuned from NVIDIA's weights, their terms apply: research and evaluation only"
+    if form == native.FORMAT:
+        return "made with micromotion, not converted; its maker decides (the embedded avatars are MIT, like this project)"
     return "unknown file; its maker decides"

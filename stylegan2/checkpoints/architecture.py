@@ -32,6 +32,11 @@ def _sizes(state: Mapping[str, Any]) -> dict[str, Any]:
     if resolutions != expected or resolutions[-1] > MAX_RESOLUTION:
         raise DamagedFileError(f"The generator has blocks of {resolutions} px; expected 4, 8, 16, ... without a gap.")
     last = resolutions[-1]
+    side = _shape(state, "synthesis.b4.const", 3)[1:]
+    if side != (4, 4):
+        raise UnsupportedFileError(
+            f"The generator's pictures are not square (they grow from {side[0]} x {side[1]}); only square ones are supported."
+        )
     return {
         "resolution": last,
         "channels": {r: _shape(state, f"synthesis.b{r}.conv1.weight", 4)[0] for r in resolutions},

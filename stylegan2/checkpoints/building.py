@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ..generator import Architecture, Generator, Provenance
 from ..ops import fir_kernel
@@ -24,8 +25,7 @@ def build(found: Found, path: str, size: int, *, shared: bool) -> Generator:
     if 2 * sum(v.numel() for v in found.state.values()) > size + (1 << 20):
         raise DamagedFileError("The file describes more numbers than it holds; it is damaged.")
     architecture = infer_architecture(found.state, found.hints)
-    with torch.device("meta"):
-        generator = Generator(architecture)
+    generator = _empty(architecture)
     expected, notes, has_mean = generator.state_dict(), list(found.notes), MEAN_CODE in found.state
     state = _owned(found.state, expected, shared)
     _fill(state, expected, architecture, notes)
@@ -37,6 +37,21 @@ def build(found: Found, path: str, size: int, *, shared: bool) -> Generator:
         notes.append(f"The file has no mean code; it was estimated from {MEAN_CODE_SAMPLES:,} samples (seed 0).")
     generator.provenance = Provenance(found.format, path, tuple(notes))
     return generator
+
+
+class _Untouched(TorchFunctionMode):
+    """Random initial values become memory that is never touched. (On the meta device PyTorch would import its compiler.)"""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
+def _empty(architecture: Architecture) -> Generator:
+    try:
+        with _Untouched():
+            return Generator(architecture)
+    except (RuntimeError, MemoryError) as e:
+        raise DamagedFileError("The file describes a generator that is too large for this machine; it is damaged.") from e
 
 
 def _owned(state: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor], copy: bool) -> dict[str, torch.Tensor]:

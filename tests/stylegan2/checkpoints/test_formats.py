@@ -164,6 +164,12 @@ def test_other_float_types_are_widened(dtype, small, write, tmp_path):
     assert torch.equal(loaded.synthesis.b16.conv1.weight, expected)
 
 
+def test_loading_leaves_the_random_numbers_alone(data):
+    before = torch.random.get_rng_state()
+    stylegan2.load(data / "rosinality_small.pt")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_1024_px_at_full_width_has_the_published_number_of_parameters(tmp_path):
     channels = {4 << i: min(32768 // (4 << i), 512) for i in range(9)}
     with torch.device("meta"):

@@ -116,6 +116,12 @@ def test_the_catalogue_is_sound():
         assert "micromotion download" in catalogue.advice(folder)
 
 
+def test_pictures_that_are_not_square(small, tmp_path):
+    torch.save({**small.state_dict(), "synthesis.b4.const": torch.zeros(12, 4, 2)}, tmp_path / "a.pt")
+    with pytest.raises(checkpoint.UnsupportedFileError, match="not square"):
+        stylegan2.load(tmp_path / "a.pt")
+
+
 def test_saving_says_what_is_wrong(small, tmp_path):
     with pytest.raises(checkpoint.CheckpointError, match=".safetensors"):
         stylegan2.save(small, tmp_path / "a.pt")
