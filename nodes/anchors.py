@@ -61,7 +61,9 @@ class TextAnchors(io.ComfyNode):
                     advanced=True,
                     tooltip="A sentence that fits every face, such as a person: only what the degree adds to it is asked for.",
                 ),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, advanced=True, tooltip="The first random face, 0..4294967295."),
+                io.Int.Input(
+                    "first_seed", default=0, min=0, max=0xFFFFFFFF, advanced=True, tooltip="The first random face, 0..4294967295."
+                ),
                 io.Float.Input(
                     "truncation",
                     default=0.7,
@@ -105,7 +107,7 @@ class TextAnchors(io.ComfyNode):
         steps,
         negative,
         neutral,
-        seed,
+        first_seed,
         truncation,
         stay_near,
         stay_natural,
@@ -118,7 +120,7 @@ class TextAnchors(io.ComfyNode):
             net,
             judge,
             template,
-            seeds=range(seed, seed + seeds),
+            seeds=range(first_seed, first_seed + seeds),
             start=codes,
             negative=negative.strip(),
             neutral=neutral.strip(),

@@ -63,18 +63,24 @@ def _nodes(extension) -> dict[str, type]:
     return {node.define_schema().node_id.removeprefix("Micromotion"): node for group in groups for node in group}
 
 
-@pytest.fixture
-def run(pack):
+@pytest.fixture(scope="session")
+def call(pack):
     """Execute a node as ComfyUI does: in inference mode, missing inputs at their defaults; returns its outputs."""
-    pack.fake.management.interrupt_after = None
-    pack.fake.progress.seen.clear()
 
-    def call(node_name: str, /, **inputs):
+    def execute(node_name: str, /, **inputs):
         node = pack.nodes[node_name]
         defaults = {put.id: _default(put) for put in node.define_schema().inputs if not put.optional and put.id not in inputs}
         with torch.inference_mode():
             return node.execute(**defaults, **inputs).args
 
+    return execute
+
+
+@pytest.fixture
+def run(pack, call):
+    """``call`` on a host that has seen nothing yet and interrupts nothing."""
+    pack.fake.management.interrupt_after = None
+    pack.fake.progress.seen.clear()
     return call
 
 
@@ -90,7 +96,7 @@ def face():
     return torch.stack([x, y, (x * y * 9).sin().abs()], -1)[None]
 
 
-@pytest.fixture
-def loaded(run):
+@pytest.fixture(scope="session")
+def loaded(call):
     """Generator, inverter and scorer sockets of the embedded entries."""
-    return SimpleNamespace(generator=run("LoadGenerator")[0], inverter=run("LoadInverter")[0], scorer=run("LoadScorer")[0])
+    return SimpleNamespace(generator=call("LoadGenerator")[0], inverter=call("LoadInverter")[0], scorer=call("LoadScorer")[0])

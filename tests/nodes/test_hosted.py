@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -145,6 +146,34 @@ def test_a_motion_of_another_generator_is_one_sentence(server, hosted, tiny):
             node["inputs"]["file"] = "big.safetensors"
     with pytest.raises(hosted.RunError, match="was made for a 1024 px generator"):
         server.run(prompt)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(server, hosted):
+    """A small random checkpoint under the name that the workflows ask for."""
+    folder = server.base / "models" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "v1-5-pruned-emaonly-fp16.safetensors"
+    comfyui = hosted.find_comfyui()
+    command = [hosted.find_python(comfyui), str(Path(__file__).with_name("tiny_sd.py")), str(path)]
+    done = subprocess.run(command, cwd=comfyui, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_a_diffusion_workflow_runs_on_a_random_checkpoint(server, hosted, checkpoint, name):
+    prompt = prompt_of(server, hosted, name)
+    small = {"KSampler": ("steps", 2), "EmptyLatentImage": ("width", 256), "MicromotionSweep": ("frames", 3)}
+    for node in prompt.values():
+        if node["class_type"] in small:
+            key, value = small[node["class_type"]]
+            node["inputs"][key] = value
+        if node["class_type"] == "EmptyLatentImage":
+            node["inputs"]["height"] = 256
+    videos = files(server, server.run(prompt), ".mp4")
+    assert videos and len(frames(videos[0])) == 3
 
 
 @pytest.mark.slow

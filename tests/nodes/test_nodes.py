@@ -17,7 +17,7 @@ def test_sampled_faces_repeat_with_the_seed_and_meet_at_no_truncation(run, loade
 def test_inversion_runs_where_comfyui_forbids_gradients(run, loaded, face, tiny):
     codes = run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=face)[0]
     assert codes.shape == (1, tiny.LAYERS, tiny.WIDTH) and not codes.is_inference()
-    better = run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=face, steps=6)[0]
+    better = run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=face, steps=3)[0]
     assert _error(run, loaded, better, face) < _error(run, loaded, codes, face)
 
 
@@ -42,7 +42,7 @@ def test_a_stranger_is_said_to_be_one(run, loaded, face, caplog):
 def test_refinement_improves_and_tuning_leaves_the_given_generator(run, loaded, face):
     codes = run("SampleFaces", generator=loaded.generator)[0]
     before = {k: v.clone() for k, v in loaded.generator.value.state_dict().items()}
-    refined, same = run("RefineFace", generator=loaded.generator, image=face, codes=codes, steps=6)
+    refined, same = run("RefineFace", generator=loaded.generator, image=face, codes=codes, steps=3)
     assert _error(run, loaded, refined, face) < _error(run, loaded, codes, face) and same is loaded.generator
     _, tuned = run("RefineFace", generator=loaded.generator, image=face, codes=codes, steps=0, tuning_steps=2)
     assert tuned is not loaded.generator
