@@ -6,6 +6,7 @@ import json
 import mmap
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,17 @@ def _looks_like_safetensors(head: bytes, size: int) -> bool:
 
 
 def _read_safetensors(path: Path) -> Contents:
+    with _opened(path) as file:
+        return Contents("safetensors", {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {}))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file as safetensors sees it; what that library raises becomes DamagedFileError."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return Contents("safetensors", {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {}))
-    except (safetensors.SafetensorError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as e:
+            yield file
+    except (safetensors.SafetensorError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, OSError) as e:
         raise DamagedFileError(f"{path.name} is not a sound safetensors file ({_first_line(e)}). Download it again.") from e
 
 
@@ -99,8 +107,12 @@ def _first_line(error: Exception) -> str:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text metadata of a safetensors file."""
-    return read_contents(path).metadata
+    """The text metadata of a safetensors file, read from its header alone; raises DamagedFileError or MissingFileError."""
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"There is no file {path}.")
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
 
 
 def _read_pickles(view: memoryview) -> tuple[str, Any]:

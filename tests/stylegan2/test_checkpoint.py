@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from micromotion import stylegan2
-from micromotion.stylegan2 import Architecture, Generator, checkpoint
+from micromotion.stylegan2 import Architecture, CheckpointError, Generator, checkpoint
 
 DATA = Path(__file__).parent / "data"
 OFFICIAL = {"nvidia_ada_small_nosrc.pkl": "nvidia_ada_small.npz", "rosinality_small.pt": "rosinality_small.npz"}
@@ -107,3 +107,11 @@ def test_read_file_gives_plain_values(tmp_path):
         found = checkpoint.read_file(tmp_path / "x.pt")
         assert found["opts"] == value["opts"]
         assert torch.equal(found["w"], value["w"]) and found["h"].dtype == torch.float16
+
+
+def test_metadata_is_read_without_the_tensors(tmp_path):
+    path = stylegan2.save(stylegan2.load(DATA / "rosinality_small.pt"), tmp_path / "a.safetensors")
+    assert '"kind": "generator"' in checkpoint.read_metadata(path)["micromotion"]
+    for wrong in (DATA / "rosinality_small.pt", tmp_path / "none.safetensors"):
+        with pytest.raises(CheckpointError, match=wrong.name):
+            checkpoint.read_metadata(wrong)
