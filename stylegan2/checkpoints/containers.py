@@ -15,7 +15,7 @@ import safetensors
 import torch
 
 from . import archive
-from .errors import SUPPORTED, DamagedFileError, MissingFileError, UnsupportedFileError
+from .errors import SUPPORTED, CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
 from .machine import Machine
 from .names import storage_type
 from .values import Array, Blob, Instance, Storage, TensorRef
@@ -68,10 +68,13 @@ def read_contents(path: str | Path) -> Contents:
 
 def _map(path: Path) -> memoryview:
     """The file's bytes, mapped privately: nothing is copied, and nothing can be written back."""
-    with open(path, "rb") as file:
-        if not path.stat().st_size:
-            raise DamagedFileError(f"{path.name} is empty. Download it again.")
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    try:
+        with open(path, "rb") as file:
+            if not path.stat().st_size:
+                raise DamagedFileError(f"{path.name} is empty. Download it again.")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    except OSError as e:
+        raise CheckpointError(f"{path} could not be opened ({e.strerror}).") from e
 
 
 def _kind(head: bytes, view: memoryview) -> str:

@@ -39,15 +39,21 @@ def save(generator: Generator, path: str | Path, dtype: torch.dtype = torch.floa
 
 
 def write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file beside ``path`` and rename it into place, so that no half-written file is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
-    os.close(handle)
+    """Write a safetensors file beside ``path`` and rename it into place, so that no half-written file is ever seen.
+
+    Raises CheckpointError where that is impossible (no space, no permission, a name that is a folder).
+    """
     try:
-        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=".part")
+        os.close(handle)
+        try:
+            safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except (OSError, safetensors.SafetensorError) as e:
+        raise CheckpointError(f"{path} could not be written ({e}).") from e
 
 
 def checksum(tensors: dict[str, torch.Tensor]) -> int:

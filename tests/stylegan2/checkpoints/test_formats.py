@@ -110,11 +110,18 @@ def test_rosinality_files_without_noise_or_filters(small, write, tmp_path):
     assert any("noise" in note for note in loaded.provenance.notes)
 
 
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
 @pytest.mark.parametrize("zipped", [True, False])
 def test_rosinality_whole_modules(zipped, small, write, tmp_path):
     loaded = stylegan2.load(write.rosinality_module_file(tmp_path / "a.pt", small, zipped))
     codes = small.map(torch.randn(2, 20))
     assert torch.equal(loaded.synthesize(codes), small.synthesize(codes))
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_genforce_whole_modules(zipped, small, write, pictures, tmp_path):
+    assert_same(stylegan2.load(write.genforce_module_file(tmp_path / "a.pt", small, zipped)), small, pictures, exact=False)
 
 
 @pytest.mark.parametrize("repeated", [True, False])

@@ -127,4 +127,7 @@ def test_saving_says_what_is_wrong(small, tmp_path):
         stylegan2.save(small, tmp_path / "a.pt")
     with pytest.raises(checkpoint.CheckpointError, match="float16"):
         stylegan2.save(small, tmp_path / "a.safetensors", torch.int8)
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(checkpoint.CheckpointError, match="could not be written"):
+        stylegan2.save(small, tmp_path / "folder.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.safetensors"]

@@ -361,38 +361,35 @@ def genforce(path, generator):
     return path
 
 
-def rosinality_module(generator):
-    """An nn.Module tree with rosinality's class names that holds its state dict."""
-
-    class Generator(nn.Module):
-        pass
-
-    class EqualLinear(nn.Module):
-        pass
-
-    class StyledConv(nn.Module):
-        pass
-
-    root = Generator()
-    for key, tensor in rosinality_state(generator).items():
+def module_tree(state, root_class, fc_class, layer_class):
+    """An nn.Module tree with these class names that holds ``state``."""
+    classes = {name: type(name, (nn.Module,), {}) for name in (root_class, fc_class, layer_class)}
+    root = classes[root_class]()
+    for key, tensor in state.items():
         *path, name = key.split(".")
-        node = root
+        node, inner = root, classes[fc_class if path[:1] in (["style"], ["mapping"]) else layer_class]
         for step in path:
             if step not in node._modules:
-                node.add_module(
-                    step, {"style": nn.Sequential, "convs": nn.ModuleList}.get(step, EqualLinear if path[0] == "style" else StyledConv)()
-                )
+                node.add_module(step, {"style": nn.Sequential, "convs": nn.ModuleList}.get(step, inner)())
             node = node._modules[step]
-        if path[:1] == ["noises"] or name == "kernel":
+        if path[:1] == ["noises"] or name in ("kernel", "noise", "w_avg", "lod"):
             node.register_buffer(name, tensor)
         else:
             node.register_parameter(name, nn.Parameter(tensor))
-    return root, {"Generator": Generator, "EqualLinear": EqualLinear, "StyledConv": StyledConv}
+    return root, classes
 
 
 def rosinality_module_file(path, generator, zipped=True):
-    """``torch.save(g_ema)``: a whole module."""
-    root, classes = rosinality_module(generator)
+    """``torch.save(g_ema)``: a whole module of rosinality's."""
+    root, classes = module_tree(rosinality_state(generator), "Generator", "EqualLinear", "StyledConv")
     with modules(model=classes):
+        torch.save(root, path, _use_new_zipfile_serialization=zipped)
+    return path
+
+
+def genforce_module_file(path, generator, zipped=True):
+    """``torch.save(generator)``: a whole module of genforce's."""
+    root, classes = module_tree(genforce_state(generator), "StyleGAN2Generator", "DenseBlock", "ModulateConvBlock")
+    with modules(models__stylegan2_generator=classes):
         torch.save(root, path, _use_new_zipfile_serialization=zipped)
     return path
