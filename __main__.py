@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
-    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s", handlers=[_once()])
     try:
         _run(args)
         return 0
@@ -214,6 +214,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _explain(error, args.verbose)
+
+
+def _once() -> logging.Handler:
+    """A handler that says each sentence a single time: what holds for every chunk of a video need be read once."""
+    handler, said = logging.StreamHandler(), set()
+    handler.addFilter(lambda record: not (record.getMessage() in said or said.add(record.getMessage())))
+    return handler
 
 
 def _run(args: argparse.Namespace) -> None:

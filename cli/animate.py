@@ -41,7 +41,9 @@ class Take:
 def run(args: Namespace, clock: Clock) -> None:
     """Make the video and the sheet that ``args`` ask for, and say where they are."""
     video = check_output(args.out, FILMS)
-    sheet = check_output(video.with_suffix(".png"), (".png",))
+    sheet = check_output(video.with_name(f"{video.stem}_sheet.png"), (".png",))
+    if args.image is not None and args.image.resolve() in (video.resolve(), sheet.resolve()):
+        raise UsageError(f"The output would replace the picture {args.image} itself; choose another place with --out.")
     check_files(args.image, args.generator, args.inverter, args.predictor)
     files = [find_motion(name) for name in _names(args)]
     models = Models(args.generator, args.inverter, args.scorer, args.device)

@@ -16,6 +16,8 @@ from .media import read_image
 from .models import Models, models_folder
 from .terminal import UsageError, note, progress_bar
 
+GHOST_LIMIT = 0.06  # of the value range, as in faces.paste
+FADE = 0.05  # root mean square change, in -1..1, at which an edit counts as begun
 SQUARE = 256  # px: what every published inverter looks at
 
 
@@ -28,12 +30,22 @@ class Portrait:
     crop: faces.Crop | None = None
     reconstruction: torch.Tensor | None = None  # [1, 3, R, R]
 
+    ghosts: bool = False  # whether the reconstruction is too far from the photo for differences to be added to it
+
     def compose(self, images: torch.Tensor) -> torch.Tensor:
-        """Frames of the video from edited squares ``[n, 3, R, R]``; a square that equals the reconstruction gives the photo itself."""
+        """Frames of the video from edited squares ``[n, 3, R, R]``; a square that equals the reconstruction gives the photo itself.
+
+        The difference that the edit makes is added to the photo. Where that would leave ghosts all over an aligned square, the square fades
+        from the photo to the generator's own drawing as soon as the edit begins.
+        """
         if self.photo is None:
             return images
-        mask = "square" if self.crop.is_whole else "face"
-        return faces.paste(self.photo, images.cpu(), self.crop, reconstruction=self.reconstruction, mask=mask)[0]
+        images, whole = images.cpu(), self.crop.is_whole
+        if not (whole and self.ghosts):
+            return faces.paste(self.photo, images, self.crop, reconstruction=self.reconstruction, mask="square" if whole else "face")[0]
+        edit = (images - self.reconstruction).square().mean((1, 2, 3), keepdim=True).sqrt()
+        drawn = torch.nn.functional.interpolate(images, size=self.photo.shape[-2:], mode="bicubic", antialias=True)
+        return self.photo.lerp(drawn, (edit / FADE).clamp(max=1))
 
 
 def avatar(seed: int, truncation: float, generator: Generator) -> Portrait:
@@ -100,4 +112,13 @@ def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps:
         if "photo" not in card.domain:
             return Portrait(codes)
     with torch.no_grad():
-        return Portrait(codes, photo, crop, models.generator.synthesize(codes).cpu())
+        reconstruction = models.generator.synthesize(codes).cpu()
+    error = float(faces.reconstruction_error(photo, reconstruction, crop)[0])
+    if error > GHOST_LIMIT:
+        note(f"{path} is reproduced with an error of {error:.0%} in parts of the face, over {GHOST_LIMIT:.0%}: {_remedy(crop)}.")
+    return Portrait(codes, photo, crop, reconstruction, error > GHOST_LIMIT)
+
+
+def _remedy(crop: faces.Crop) -> str:
+    shown = "the moving frames are the generator's own drawing" if crop.is_whole else "there the edited face replaces the photo"
+    return f"{shown}; --invert-steps 200 brings it nearer"

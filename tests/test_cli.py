@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def test_plain_animate_shows_all_ready_motions_one_after_another(room, capsys):
     firsts = frames[::8].astype(int)
     assert np.abs(firsts - firsts[0]).mean() < 3, "every motion begins at the unmoved face"
     assert all(np.abs(take - take[0]).mean(axis=(1, 2, 3)).max() > 3 for take in frames.astype(int).reshape(5, 8, 32, 32, 3)), "each moves"
-    sheet = Image.open(room / "output" / "micromotion.png")
+    sheet = Image.open(room / "output" / "micromotion_sheet.png")
     assert sheet.width > sheet.height
 
 
@@ -134,6 +135,28 @@ def test_coefficient_zero_is_exact(room, friendly, monkeypatch):
     shown = media.to_bytes(found.compose(squares))
     assert np.array_equal(shown[0], np.asarray(Image.open(image))) and np.array_equal(shown[2], shown[0])
     assert not np.array_equal(shown[1], shown[0])
+
+
+@pytest.mark.parametrize("name", ["a_sheet.png", "a.png"])
+def test_no_output_takes_the_place_of_the_picture(room, capsys, name):
+    image = picture(room / name)
+    before = image.read_bytes()
+    code = micromotion("animate", image, "--motion", "smile", "--out", "a.mp4", *QUICK)
+    assert image.read_bytes() == before and code == (2 if name == "a_sheet.png" else 0)
+
+
+def test_a_square_that_would_ghost_fades_into_the_drawing(room):
+    photo, drawn = torch.full((1, 3, 8, 8), -1.0), torch.full((1, 3, 4, 4), 0.5)
+    face = portrait.Portrait(torch.zeros(1, 8, 32), photo, faces.Crop.aligned((8, 8)), drawn, ghosts=True)
+    frames = face.compose(torch.cat([drawn, drawn + 0.01, drawn + 0.3]))
+    assert torch.equal(frames[:1], photo) and torch.allclose(frames[2], torch.tensor(0.8))
+    assert -1 < float(frames[1].mean()) < 0.5, "on the way"
+
+
+def test_a_warning_of_the_library_is_said_once(capsys):
+    handler = command_line._once()
+    said = [handler.filter(logging.LogRecord("a", logging.WARNING, "", 0, text, (), None)) for text in ("one", "one", "two")]
+    assert [bool(s) for s in said] == [True, False, True]
 
 
 def test_a_stranger_is_shown_and_named(room, capsys):
