@@ -56,11 +56,7 @@ def latents_of(parameters: torch.Tensor, style: float = 0.35) -> torch.Tensor:
 
 def partial_image(generator: Generator, codes: torch.Tensor, resolution: int) -> torch.Tensor:
     """The skip architecture's picture up to this block: ``[N, 3, resolution, resolution]``."""
-    x = img = None
-    for r in generator.architecture.resolutions:
-        if r <= resolution:
-            x, img = generator.synthesis.get_submodule(f"b{r}")(x, img, codes, "none")
-    return img
+    return generator.synthesis(codes, "none", resolution=resolution)
 
 
 def distillation_loss(image: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
