@@ -51,7 +51,8 @@ def load(path: str | Path) -> Generator:
 def read_file(path: str | Path) -> Any:
     """Read a torch, pickle or safetensors file into plain dicts, lists, numbers, text and CPU tensors, executing nothing.
 
-    Objects (``argparse.Namespace``, modules) become dicts of their attributes. Tensors may share the file's memory: do not write to them.
+    Objects (``argparse.Namespace``, modules, TorchScript programs) become dicts of their attributes. Tensors may share the file's
+    memory: do not write to them.
     Raises CheckpointError like :func:`load`.
     """
     with naming(Path(path).name), torch.inference_mode(False), torch.no_grad():

@@ -13,7 +13,11 @@ _DAMAGED = "The file's table of contents is missing, damaged, or points outside 
 
 
 def records(view: memoryview) -> dict[str, Blob]:
-    """Record name, without the archive's own folder -> its bytes in the file (APPNOTE.TXT 4.3; PyTorch never compresses)."""
+    """Record name, without the archive's own folder -> its bytes in the file (APPNOTE.TXT 4.3).
+
+    PyTorch compresses nothing but the source text of TorchScript programs (``code/``), which is left out here. Raises
+    UnsupportedFileError for any other compressed record, DamagedFileError for a table of contents that is not sound.
+    """
     try:
         return _records(view)
     except (struct.error, UnicodeDecodeError, IndexError, OverflowError) as e:
@@ -28,7 +32,7 @@ def _records(view: memoryview) -> dict[str, Blob]:
     for _ in range(count):
         name, blob, position = _entry(view, position)
         total += len(blob)
-        found[name.partition("/")[2] or name] = blob
+        found[name] = blob
     if total > len(view):
         raise DamagedFileError("The file's table of contents lists more than the file holds; it is refused.")
     return found
@@ -55,14 +59,18 @@ def _entry(view: memoryview, position: int) -> tuple[str, Blob, int]:
     method, crc, packed, size, names, extras, comment = struct.unpack_from("<H4xIIIHHH", view, position + 10)
     (start,) = struct.unpack_from("<I", view, position + 42)
     name = bytes(view[position + 46 : position + 46 + names]).decode()
+    name = name.partition("/")[2] or name
     extra = view[position + 46 + names : position + 46 + names + extras]
     size, packed, start = _wide(extra, size, packed, start)
+    after = position + 46 + names + extras + comment
+    if name.startswith("code/"):
+        return name, Blob(view[:0]), after
     if method or size != packed:
         raise UnsupportedFileError(
             f"The file is a compressed archive ({packed:,} bytes that unpack to {size:,}); PyTorch never writes one,"
             f" so it is not unpacked. {SUPPORTED}."
         )
-    return name, Blob(_body(view, start, size), aligned=True, crc=crc), position + 46 + names + extras + comment
+    return name, Blob(_body(view, start, size), aligned=True, crc=crc), after
 
 
 def _wide(extra: memoryview, *values: int) -> tuple[int, ...]:

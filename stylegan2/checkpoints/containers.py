@@ -58,7 +58,7 @@ def read_contents(path: str | Path) -> Contents:
     if _looks_like_safetensors(head, len(view)):
         return _read_safetensors(path)
     if head[:4] == b"PK\x03\x04":
-        container, tree = "torch zip", _read_zip(view)
+        container, tree = _read_zip(view)
     elif head[:1] == b"\x80":
         container, tree = _read_pickles(view)
     else:
@@ -198,12 +198,10 @@ def _unwrapped(content: Blob) -> Storage:
     return storage
 
 
-def _read_zip(view: memoryview) -> Any:
+def _read_zip(view: memoryview) -> tuple[str, Any]:
     records = archive.records(view)
     if "data.pkl" not in records:
         raise UnsupportedFileError(f"The file is a zip archive without PyTorch data ({_describe(records)}). {SUPPORTED}.")
-    if any(name.startswith("code/") for name in records):
-        raise UnsupportedFileError(f"The file is a TorchScript program, not a checkpoint of numbers. {SUPPORTED}.")
     if "byteorder" in records and bytes(records["byteorder"].view()[:8]) != b"little":
         raise UnsupportedFileError("The file was written on a big-endian machine; save it again on an ordinary one.")
     storages: dict[str, Storage] = {}
@@ -213,7 +211,7 @@ def _read_zip(view: memoryview) -> Any:
         if record is None or len(record) < storage.count * storage.itemsize:
             raise DamagedFileError("The file does not hold all of its numbers; it is truncated or damaged.")
         storage.blob = record
-    return tree
+    return "TorchScript" if any(name.startswith("code/") for name in records) else "torch zip", tree
 
 
 def _describe(names: dict[str, Any]) -> str:

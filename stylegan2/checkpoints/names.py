@@ -48,7 +48,7 @@ _NETWORK_CLASSES = frozenset(
     " StyleGAN2Discriminator MappingModule TruncationModule SynthesisModule PixelNormLayer NormalizeLayer UpsamplingLayer"
     " InputBlock ConvBlock ModulateConvBlock DenseBlock".split()
 )
-_TORCH_LAYER = re.compile(r"torch\.nn\.modules\.\w+|torch\.nn\.parallel\.data_parallel")
+_TORCH_LAYER = re.compile(r"torch\.nn\.modules\.\w+|torch\.nn\.parallel\.data_parallel|__torch__(?:\.\w+)*")
 
 
 def resolve(module: str, name: str) -> Global:
@@ -197,6 +197,10 @@ def _tensor_with_attributes(machine: Any, function: Global, kind: Any, args: tup
     return apply(machine, function, args)
 
 
+def _value(machine: Any, value: Any, *rest: Any) -> Any:
+    return value
+
+
 def _text(machine: Any, value: str, *rest: Any) -> str:
     return ":".join(str(v) for v in (value, *rest))
 
@@ -285,6 +289,8 @@ CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): _tensor_with_attributes,
+    **{("torch.jit._pickle", name): _value for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")},
+    ("torch.jit._pickle", "restore_type_tag"): _value,
     ("numpy", "dtype"): _dtype,
     ("numpy", "ndarray"): _empty_array,
     **{(f"{root}.multiarray", "scalar"): _scalar for root in ("numpy.core", "numpy._core")},

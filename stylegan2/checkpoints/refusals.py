@@ -33,7 +33,8 @@ _KINDS = (
 
 def refusal(contents: Contents, name: str) -> UnsupportedFileError:
     """The error that names what ``contents`` is."""
-    return UnsupportedFileError(f"{name} holds {_what(contents.tree)}. {SUPPORTED}.")
+    what = "a TorchScript program" if contents.container == "TorchScript" else _what(contents.tree)
+    return UnsupportedFileError(f"{name} holds {what}. {SUPPORTED}.")
 
 
 def _what(tree: Any) -> str:

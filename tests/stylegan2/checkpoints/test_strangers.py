@@ -116,6 +116,25 @@ def test_the_catalogue_is_sound():
         assert "micromotion download" in catalogue.advice(folder)
 
 
+def test_torchscript_programs_give_their_numbers_and_are_not_run(tmp_path):
+    class Scorer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.visual = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU())
+            self.scale = torch.nn.Parameter(torch.ones(1))
+            self.sizes = [1, 2]
+
+        def forward(self, x):
+            return self.visual(x) * self.scale * self.sizes[0]
+
+    network = Scorer()
+    torch.jit.script(network).save(str(tmp_path / "a.pt"))
+    found = checkpoint.read_file(tmp_path / "a.pt")
+    assert torch.equal(found["visual"]["0"]["weight"], network.visual[0].weight) and found["sizes"] == [1, 2]
+    with pytest.raises(checkpoint.UnsupportedFileError, match="TorchScript program"):
+        stylegan2.load(tmp_path / "a.pt")
+
+
 def test_pictures_that_are_not_square(small, tmp_path):
     torch.save({**small.state_dict(), "synthesis.b4.const": torch.zeros(12, 4, 2)}, tmp_path / "a.pt")
     with pytest.raises(checkpoint.UnsupportedFileError, match="not square"):
