@@ -132,7 +132,8 @@ class _Transfer:
     def _receive(self, response: Any) -> None:
         start = self._start(response)
         self._expect(start, response.headers.get("Content-Length") or "")
-        self.validator = response.headers.get("ETag")
+        etag = response.headers.get("ETag") or ""
+        self.validator = etag if etag.startswith('"') else None  # RFC 9110 13.1.5: a weak one says nothing about the bytes
         with open(self.part, "r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
