@@ -20,7 +20,7 @@ class Plain:
     class architecture:  # noqa: N801
         channels = {16: 1}
 
-    def synthesize(self, codes, noise="const"):
+    def synthesize(self, codes, noise="const", half=0):
         return codes.reshape(len(codes), 3, 8, 8)
 
 

@@ -21,9 +21,9 @@ def count_syntheses(generator, monkeypatch):
     made = []
     original = type(generator).synthesize
 
-    def counted(self, codes, noise="const"):
+    def counted(self, codes, noise="const", **options):
         made.append(len(codes))
-        return original(self, codes, noise)
+        return original(self, codes, noise, **options)
 
     monkeypatch.setattr(type(generator), "synthesize", counted)
     return made
