@@ -32,6 +32,10 @@ class Take:
     codes: torch.Tensor  # [F, L, D]
     coefficients: torch.Tensor  # [F]
 
+    def farthest(self) -> torch.Tensor:
+        """The code ``[1, L, D]`` that is moved most."""
+        return self.codes[int(self.coefficients.abs().argmax())][None]
+
     def columns(self) -> list[int]:
         """Frames for the contact sheet: evenly spaced coefficients, each the first frame that comes nearest."""
         wanted = torch.linspace(float(self.coefficients.min()), float(self.coefficients.max()), COLUMNS)
@@ -121,15 +125,18 @@ def _excursion(frames: int, start: float, end: float, easing: str) -> torch.Tens
 
 def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generator, args: Namespace, clock: Clock) -> list:
     """Synthesize all takes into one video, chunk by chunk; returns the rows of the contact sheet."""
-    codes = torch.cat([t.codes for t in takes])
-    sheet = Sheet(takes)
+    sheet, total = Sheet(takes), sum(len(t.codes) for t in takes)
     with open_writer(video, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
-        for images in clock.each("synthesize", synthesize_frames(generator, codes, progress=progress)):
-            with clock.stage("compose the frames"):
-                frames = to_bytes(enlarge(portrait.compose(images), args.size))
-            with clock.stage("encode the video"):
-                writer.write(frames)
-                sheet.keep(frames)
+        for t in takes:
+            with torch.no_grad():
+                shown = portrait.facing(generator.synthesize(t.farthest().to(generator.w_avg.device)))
+            for images in clock.each("synthesize", synthesize_frames(generator, t.codes)):
+                with clock.stage("compose the frames"):
+                    frames = to_bytes(enlarge(shown.compose(images), args.size))
+                with clock.stage("encode the video"):
+                    writer.write(frames)
+                    sheet.keep(frames)
+                progress(sheet.seen, total)
     return sheet.rows()
 
 

@@ -147,10 +147,25 @@ def test_no_output_takes_the_place_of_the_picture(room, capsys, name):
 
 def test_a_square_that_would_ghost_fades_into_the_drawing(room):
     photo, drawn = torch.full((1, 3, 8, 8), -1.0), torch.full((1, 3, 4, 4), 0.5)
-    face = portrait.Portrait(torch.zeros(1, 8, 32), photo, faces.Crop.aligned((8, 8)), drawn, ghosts=True)
+    face = portrait.Portrait(torch.zeros(1, 8, 32), photo, faces.Crop.aligned((8, 8)), drawn, replaces=True)
     frames = face.compose(torch.cat([drawn, drawn + 0.01, drawn + 0.3]))
     assert torch.equal(frames[:1], photo) and torch.allclose(frames[2], torch.tensor(0.8))
     assert -1 < float(frames[1].mean()) < 0.5, "on the way"
+
+
+def test_a_motion_that_moves_outlines_is_not_added_to_the_photo():
+    ramp = torch.linspace(-1, 1, 16).sin().expand(1, 3, 16, 16)
+    disc = (
+        (torch.stack(torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")) - 7.5)
+        .norm(dim=0)
+        .lt(4)
+        .float()
+        .expand(1, 3, 16, 16)
+    )
+    face = portrait.Portrait(torch.zeros(1, 8, 32), ramp, faces.Crop.aligned((16, 16)), disc)
+    assert not face.facing(disc * 0.8 + 0.1).replaces, "brighter, in the same place"
+    assert face.facing(disc.roll(5, dims=3)).replaces and not face.replaces
+    assert portrait.kept_outlines(disc, disc) == pytest.approx(1)
 
 
 def test_a_warning_of_the_library_is_said_once(capsys):
