@@ -242,7 +242,7 @@ def _moments(images: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, 
 
 def _blend(target, coverage, added, kept_out, crop: Crop, mask, limit, photos: Pictures) -> None:
     """Write ``target + mask * (added - kept_out * target)`` into ``target [C, H, W]`` and the mask into ``coverage [H, W]``, by tiles."""
-    added = _fit(added[None], crop.length)
+    added = _fit(added[None], crop)
     left, top, right, bottom = crop.box()
     rows = max(1, TILE // max(right - left, 1))
     for start in range(top, bottom, rows):
@@ -252,10 +252,11 @@ def _blend(target, coverage, added, kept_out, crop: Crop, mask, limit, photos: P
         if limit is not None:
             soft = soft * limit[tile]
         coverage[tile] = soft
+        # A square that is the picture needs no sampling: it comes back exactly.
+        warped = added[(0, slice(None), *tile)] if crop.is_whole else _warp(added, grid)
+        taken = kept_out if isinstance(kept_out, float) else _look_up(kept_out, grid)
         own = target[(slice(0, added.shape[1]), *tile)]
-        own.copy_(
-            photos.cast(_mix(own, _warp(added, grid), kept_out if isinstance(kept_out, float) else _look_up(kept_out, grid), soft, photos))
-        )
+        own.copy_(photos.cast(_mix(own, warped, taken, soft, photos)))
 
 
 def _mix(own, added, kept_out, soft, photos: Pictures) -> torch.Tensor:
@@ -265,16 +266,22 @@ def _mix(own, added, kept_out, soft, photos: Pictures) -> torch.Tensor:
     return torch.minimum(torch.maximum(mixed, own.clamp(max=photos.low)), own.clamp(min=photos.high))
 
 
-def _fit(square: torch.Tensor, length: float) -> torch.Tensor:
+def _fit(square: torch.Tensor, crop: Crop) -> torch.Tensor:
     """Bring a square at least as fine as the photo to twice the photo's grid, free of what that grid cannot hold."""
-    if square.shape[-1] < length:
+    if crop.is_whole:
+        return _resize(square, crop.size[0])
+    if square.shape[-1] < crop.length:
         return square
-    side = int(np.ceil(2 * length))
-    finer = side < square.shape[-1]
-    square = F.interpolate(square, size=(side, side), mode="bicubic", antialias=finer)
+    square = _resize(square, int(np.ceil(2 * crop.length)))
     kernel = torch.tensor(_inverse_kernel(), dtype=square.dtype, device=square.device)
     planes = F.pad(square.transpose(0, 1), (len(kernel) // 2,) * 4, mode="replicate")
     return F.conv2d(F.conv2d(planes, kernel[None, None, None]), kernel[None, None, :, None]).transpose(0, 1)
+
+
+def _resize(square: torch.Tensor, side: int) -> torch.Tensor:
+    if square.shape[-1] == side:
+        return square
+    return F.interpolate(square, size=(side, side), mode="bicubic", antialias=side < square.shape[-1])
 
 
 @functools.cache

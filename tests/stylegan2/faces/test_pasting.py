@@ -78,6 +78,18 @@ def test_round_trip_reaches_40_db(photo, landmarks, moved, psnr, degrees, ratio)
         assert psnr(pasted, picture, weight) >= 40
 
 
+def test_an_aligned_picture_is_replaced_exactly(drawn):
+    """A square that is the whole picture is not sampled, at its own size; at twice the size it is averaged."""
+    picture, other = drawn(64, 64), drawn(64, 64, seed=1)
+    _, crop = align(picture, "aligned", 64)
+    pasted, mask = paste(picture, other, crop, mask="square")
+    np.testing.assert_array_equal(pasted, other)
+    assert mask.min() == 1
+    doubled = np.repeat(np.repeat(other, 2, 0), 2, 1)
+    larger, _ = paste(picture, doubled, crop, mask="square")
+    assert np.abs(larger.astype(int) - other).mean() < 12 and larger.shape == (64, 64, 3)
+
+
 def test_a_fine_square_does_not_alias():
     """A 1024 px checkerboard on a 100 px face is grey."""
     board = (np.indices((1024, 1024)).sum(0) % 2 * 255).astype(np.uint8)
