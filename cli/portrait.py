@@ -51,7 +51,7 @@ class Portrait:
         return self.photo.lerp(faces.paste(self.photo, images, self.crop, mask="square")[0], (edit / FADE).clamp(max=1))
 
     def facing(self, farthest: torch.Tensor) -> Portrait:
-        """The portrait for a motion whose farthest square is ``farthest [1, 3, R, R]``: one that moves outlines is not added to the photo."""
+        """The portrait for a motion whose farthest square is ``farthest [1, 3, R, R]``: one that moves outlines is not added."""
         if self.photo is None:
             return self
         finer = self.crop.length > 2 * farthest.shape[-1]
