@@ -1,4 +1,8 @@
-"""Draw the example pictures of the workflows: ``python tests/nodes/make_examples.py``. All of them are renders; no person is in them."""
+"""Draw the example pictures of the workflows: ``python tests/nodes/make_examples.py``. Nobody real is in them.
+
+The two avatars are faces of the embedded generator, the rest are renders; all are drawn at its 64 px and enlarged, because an edit of
+64 px looks like one only in a picture that has no finer detail.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "web" / "examples"
 SEED, FACES = 5, 24
+AVATARS = (1415, 478)
+KNOWN = 64  # px of the embedded generator
 CALM = (0.15, 0.9, 0.05, 0.5, 0.25)  # smile, eyes, anger, yaw, age
 FRAMES, RATE = 48, 24
 
@@ -30,15 +36,30 @@ def main() -> None:
     draw = renderer()
     people = draw.sample_parameters(FACES, SEED)
     people[:, :5] = torch.tensor(CALM)
-    save(picture(draw, people[12], 512), "micromotion_avatar.png")
-    save(picture(draw, people[21], 512), "micromotion_avatar_2.png")
+    save(generated(AVATARS[0], 512), "micromotion_avatar.png")
+    save(generated(AVATARS[1], 512), "micromotion_avatar_2.png")
     save(landscape(picture(draw, people[8], 440), 768, 512, 60, 51), "micromotion_photo.png")
     save(group(draw, people[[23, 13, 8]]), "micromotion_group.png")
     clip(draw, people[15], "micromotion_clip.mp4")
 
 
 def picture(draw, person: torch.Tensor, size: int) -> np.ndarray:
-    image = draw.render(person[None], size).images[0].clamp(-1, 1)
+    return enlarged(draw.render(person[None], KNOWN).images, size)
+
+
+def generated(seed: int, size: int) -> np.ndarray:
+    """The face that the embedded generator draws for a seed."""
+    from micromotion import stylegan2
+    from micromotion.subspaces.anchors import draw_faces
+
+    generator = stylegan2.load(ROOT / "avatars" / "weights" / "generator.safetensors")
+    with torch.no_grad():
+        return enlarged(generator.synthesize(draw_faces(generator, [seed])), size)
+
+
+def enlarged(images: torch.Tensor, size: int) -> np.ndarray:
+    """The first of ``images [N, 3, S, S]`` in -1..1 as bytes ``[size, size, 3]``."""
+    image = torch.nn.functional.interpolate(images, (size, size), mode="bicubic", align_corners=False)[0].clamp(-1, 1)
     return ((image + 1) * 127.5).round().byte().movedim(0, -1).numpy()
 
 
