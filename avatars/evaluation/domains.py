@@ -25,8 +25,9 @@ def domains(study: Study) -> dict:
             for motion in study.motions:
                 step = STEP[motion.name]
                 readings = sweep(world, faces, study.directions(group, motion), [0.0, step])
-                name = f"{style}, {how} | {group}"
-                rows.append(spread(STYLE_SUCCESS, name, motion.name, readings.success(motion, step), metrics.mean, target=target))
+                name, judged = f"{style}, {how} | {group}", style in study.styles
+                success = readings.success(motion, step)
+                rows.append(spread(STYLE_SUCCESS, name, motion.name, success, metrics.mean, target=target, judged=judged))
                 rows.append(spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step))
                 rows.append(spread(STYLE_LEAK, name, motion.name, readings.leakage(motion, 1)))
                 rows.append(spread(STYLE_SAME, name, motion.name, readings.same(1)))
@@ -34,16 +35,16 @@ def domains(study: Study) -> dict:
         f"Directions made from photos only. Own code: the generator's own face in that style. Inverted: a render in that style through"
         f" the inverter. {UNSEEN_STYLE.capitalize()} was never shown to the generator or to the inverter."
     )
-    left_out = [s for s in rendering.STYLES if s not in study.styles]
-    if left_out:
-        text += f" Left out, because the instrument does not pass its gate there: {', '.join(left_out)}."
+    unjudged = [s for s in rendering.STYLES if s not in study.styles]
+    if unjudged:
+        text += f" Without a verdict, because the instrument by itself misses its gate there: {', '.join(unjudged)}."
     return section("M8. Domains", [STYLE_SUCCESS, STYLE_GAIN, STYLE_LEAK, STYLE_SAME], rows, text)
 
 
 def _styled(study: Study) -> Iterator[tuple[str, str, Faces, float]]:
     """Yield style, how its codes were made, the faces, and the success that is asked for."""
     world = study.world
-    for style in study.styles:
+    for style in rendering.STYLES:
         seen = style != UNSEEN_STYLE
         if seen and style != "photo":
             yield style, "own code", world.tests(study.sizes.domains, style), 0.90
