@@ -1,9 +1,10 @@
 """Images -> codes: encoders, optimisation in W and W+, pivotal tuning."""
 
 from .errors import InversionError
+from .feedforward import EncoderInverter
 from .files import load_inverter, save_inverter
 from .identity import Identity, load_identity
-from .inverter import EncoderInverter, Inverter, InverterCard
+from .inverter import Inverter, InverterCard
 from .optimize import OptimizingInverter, Weights, optimize
 from .perceptual import load_perceptual
 from .report import ReconstructionReport, out_of_domain, reconstruction_report

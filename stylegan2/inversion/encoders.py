@@ -47,6 +47,10 @@ class EncoderConfig:
     def input_size(self) -> int:
         return 16 * 2**self.head_convs
 
+    @property
+    def channels_in(self) -> int:
+        return self.body.channels_in
+
     def to_dict(self) -> dict:
         return asdict(self)
 

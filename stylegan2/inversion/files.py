@@ -11,10 +11,12 @@ import torch
 from ..checkpoint import read_file
 from .encoders import ENCODER_TYPES, EncoderConfig, StyleEncoder, read_config
 from .errors import InversionError
-from .inverter import RESTYLE_PASSES, EncoderInverter, InverterCard, generator_mark
+from .feedforward import EncoderInverter
+from .inverter import InverterCard, generator_mark
 from .native import read_native, write_native
 
 KIND = "inverter"
+LARGEST_COUNT = 100  # of passes and of code rows
 SUPPORTED = (
     "Supported are pSp, e4e, ReStyle-pSp and ReStyle-e4e checkpoints (.pt with encoder.* tensors) and .safetensors inverters of this pack"
 )
@@ -49,24 +51,17 @@ def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str 
     named, notes = _encoder_type(opts, encoder, encoder_type)
     network = build_encoder(encoder, named, path, _layers(state, latent_avg))
     config = network.config
-    passes = int(opts.get("n_iters_per_batch") or RESTYLE_PASSES) if config.body.channels_in == 6 else 1
     const = state.get("decoder.input.input")
     card = InverterCard(
         encoder_type=named,
         format=_family(config),
         path=path,
         domain="FFHQ photos" if "ffhq" in str(opts.get("dataset_type", "")) else "",
-        generator_mark="" if const is None else generator_mark(const[0]),
+        generator_mark=generator_mark(const[0]) if const is not None and const.ndim == 4 else "",
         notes=notes,
     )
-    return EncoderInverter(
-        network,
-        input_size=config.input_size,
-        channels_in=config.body.channels_in,
-        start=_start(opts, latent_avg),
-        passes=passes,
-        card=card,
-    )
+    passes = opts.get("n_iters_per_batch") if config.body.channels_in == 6 else None
+    return EncoderInverter(network, start=_start(opts, latent_avg), passes=passes if _is_count(passes) else None, card=card)
 
 
 def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path: str = "", num_layers: int | None = None) -> StyleEncoder:
@@ -76,7 +71,7 @@ def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path
         with torch.device("meta"):
             network = StyleEncoder(config)
         return _filled(network, state)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         if isinstance(error, InversionError):
             raise
         raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}.") from None
@@ -112,8 +107,12 @@ def save_inverter(inverter: EncoderInverter, path: str | Path, *, dtype: torch.d
     tensors = {f"encoder.{k}": v for k, v in inverter.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
     if inverter.w_avg is not None:
         tensors["w_avg"] = inverter.w_avg
-    stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
-    write_native(path, KIND, header, stored)
+    write_native(path, KIND, header, {k: _narrowed(v, dtype) for k, v in tensors.items()})
+
+
+def _narrowed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Vectors (normalisation statistics) stay as they are, and so does what would overflow."""
+    return tensor if tensor.ndim < 2 or tensor.abs().max() > torch.finfo(dtype).max else tensor.to(dtype)
 
 
 def _load_native(path: Path) -> EncoderInverter:
@@ -121,19 +120,22 @@ def _load_native(path: Path) -> EncoderInverter:
     encoder = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
     try:
         network = _native_encoder(header, encoder, str(path))
-        card = InverterCard(**{**header["card"], "path": str(path), "notes": tuple(header["card"].get("notes", ()))})
-        return EncoderInverter(
-            network,
-            input_size=int(header["input_size"]),
-            channels_in=int(header["channels_in"]),
-            start=tensors["w_avg"].float() if header["start"] == "file" else str(header["start"]),
-            passes=int(header["passes"]),
-            card=card,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        start = tensors["w_avg"].float() if header["start"] == "file" else header["start"]
+        sizes = {"input_size": header["input_size"], "channels_in": header["channels_in"]}
+        return EncoderInverter(network, **sizes, start=start, passes=_count(header["passes"]), card=_native_card(header["card"], path))
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         if isinstance(error, InversionError):
             raise
         raise InversionError(f"The inverter file {path} is damaged: {_short(error)}. Load or download it again.") from None
+
+
+def _native_card(data: dict, path: Path) -> InverterCard:
+    """The stored card; fields of a wrong type are refused, so that no caller meets them later."""
+    psnr, extra, notes = data.get("typical_psnr"), data.get("extra", {}), data.get("notes", [])
+    texts = {k: data.get(k, "") for k in ("encoder_type", "format", "domain", "generator", "generator_mark")}
+    if not all(isinstance(t, str) for t in (*texts.values(), *notes)) or not isinstance(extra, dict):
+        raise TypeError("its card has a field of a wrong type")
+    return InverterCard(**texts, path=str(path), typical_psnr=None if psnr is None else float(psnr), extra=extra, notes=tuple(notes))
 
 
 def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> torch.nn.Module:
@@ -141,18 +143,18 @@ def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> 
     if header["encoder"] == "compact":
         from .compact import CompactEncoder
 
-        return _filled(CompactEncoder(config), state)
-    if config["encoder_type"] in ENCODER_TYPES:
-        return build_encoder(state, config["encoder_type"], path, int(config["num_layers"]))
-    raise InversionError(f"{path} holds an encoder of type {config['encoder_type']!r}; known types: {', '.join(ENCODER_TYPES)}.")
+        with torch.device("meta"):
+            network = CompactEncoder(config)
+        return _filled(network, state)
+    return build_encoder(state, _known(config["encoder_type"]), path, _count(config["num_layers"]))
 
 
 def _unpack(data: object, path: str) -> tuple[dict[str, torch.Tensor], dict, torch.Tensor | None]:
     if not isinstance(data, Mapping):
         raise InversionError(f"{path} holds a {type(data).__name__}, no checkpoint. {SUPPORTED}.")
     state = data.get("state_dict", data)
-    opts = data.get("opts") or {}
-    opts = dict(opts) if isinstance(opts, Mapping) else dict(getattr(opts, "__dict__", {}))
+    opts = data.get("opts")
+    opts = {k: v for k, v in opts.items() if isinstance(v, bool | int | float | str)} if isinstance(opts, Mapping) else {}
     if not isinstance(state, Mapping):
         raise InversionError(f"{path} has no state_dict of tensors. {SUPPORTED}.")
     tensors = {k: v for k, v in state.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
@@ -166,9 +168,23 @@ def _encoder_type(opts: dict, encoder: dict, asked: str | None) -> tuple[str, tu
     if named is None:
         guess = _guess_type(opts, encoder)
         return guess, (f"The file does not name its encoder; read as {guess}. If faces come out wrong, give encoder_type.",)
-    if named not in ENCODER_TYPES:
-        raise InversionError(f"This file's encoder is of type {named!r}; known types: {', '.join(ENCODER_TYPES)}.")
-    return named, ()
+    return _known(named), ()
+
+
+def _known(encoder_type: object) -> str:
+    if not isinstance(encoder_type, str) or encoder_type not in ENCODER_TYPES:
+        raise InversionError(f"This file's encoder is of type {str(encoder_type)[:40]!r}; known types: {', '.join(ENCODER_TYPES)}.")
+    return encoder_type
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 1 <= value <= LARGEST_COUNT
+
+
+def _count(value: object) -> int:
+    if not _is_count(value):
+        raise ValueError(f"{str(value)[:40]!r} where a number from 1 to {LARGEST_COUNT} belongs")
+    return value
 
 
 def _guess_type(opts: dict, encoder: dict) -> str:
@@ -187,7 +203,7 @@ def _start(opts: dict, latent_avg: torch.Tensor | None) -> torch.Tensor | str:
         return "zero"
     if latent_avg is None:
         return "generator" if opts.get("start_from_latent_avg") else "zero"
-    return latent_avg.reshape(-1, latent_avg.shape[-1])
+    return latent_avg
 
 
 def _layers(state: dict[str, torch.Tensor], latent_avg: torch.Tensor | None) -> int | None:
@@ -195,7 +211,7 @@ def _layers(state: dict[str, torch.Tensor], latent_avg: torch.Tensor | None) -> 
     convs = {k.split(".")[2] for k in state if k.startswith("decoder.convs.")}
     if convs:
         return len(convs) + 2
-    return len(latent_avg) if latent_avg is not None and latent_avg.ndim == 2 and len(latent_avg) > 1 else None
+    return len(latent_avg) if latent_avg is not None and latent_avg.ndim == 2 and _is_count(len(latent_avg)) else None
 
 
 def _family(config: EncoderConfig) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from .backbones import Body, BodySpec, read_spec
 from .errors import InversionError
+from .files import read_tensors
 from .resample import area_resize
 
 POOLED, FACE = 256, 112
@@ -56,8 +57,6 @@ def load_identity(path: str | Path) -> Identity:
 
     Raises InversionError when the file holds something else.
     """
-    from .files import read_tensors
-
     return identity_from_state(read_tensors(path), str(path))
 
 

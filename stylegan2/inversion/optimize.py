@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ..generator import Generator
+from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
-from .inverter import Inverter, InverterCard, Progress, check_images, report_steps
+from .inverter import Inverter, InverterCard
 from .perceptual import Perceptual, load_perceptual
 from .resample import area_resize, resize
 from .scope import frozen, gradients, plain
@@ -87,26 +88,16 @@ def optimize(
         return torch.cat(results)
 
 
-def starting_codes(generator: Generator, start: torch.Tensor | None, count: int) -> torch.Tensor:
-    """``start`` checked and repeated to ``[count, L, D]``; the mean code where it is None."""
-    shape = (generator.num_layers, generator.width)
-    if start is None:
-        return generator.w_avg.detach().expand(count, *shape)
-    if start.ndim != 3 or tuple(start.shape[1:]) != shape or len(start) not in (1, count):
-        raise InversionError(
-            f"The starting codes have shape {tuple(start.shape)}; {count} image(s) on this {generator.resolution} px generator need"
-            f" [{count}, {shape[0]}, {shape[1]}]."
-        )
-    if not start.isfinite().all():
-        raise InversionError("The starting codes contain NaN or infinite values.")
-    return start.detach().expand(count, -1, -1)
-
-
 def default_batch(generator: Generator) -> int:
     """Images optimised at once, at most 16: what fits into half of a GPU's free memory, one 1024 px picture's worth elsewhere."""
     device, cost = generator.w_avg.device, BACKWARD_BYTES * generator.resolution**2 // 1024**2
     memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else BACKWARD_BYTES
     return max(1, min(16, memory // cost))
+
+
+def optimization_calls(generator: Generator, images: int, steps: int) -> int:
+    """How often ``optimize`` reports progress, if it does not stop early."""
+    return -(-images // default_batch(generator)) * steps
 
 
 def code_scale(generator: Generator) -> float:

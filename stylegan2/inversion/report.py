@@ -9,8 +9,9 @@ from torch import nn
 
 from ..frames import synthesize_frames
 from ..generator import Generator
-from .inverter import InverterCard, check_images
-from .optimize import code_scale, psnr, starting_codes
+from .checks import check_images, starting_codes
+from .inverter import InverterCard
+from .optimize import code_scale, psnr
 from .perceptual import Pyramid
 from .resample import area_resize, resize
 

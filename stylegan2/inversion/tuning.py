@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ..generator import Generator
+from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
-from .inverter import Progress, check_images, report_steps
 from .native import read_native, write_native
-from .optimize import Objective, Target, Weights, code_scale, default_batch, psnr, starting_codes
+from .optimize import Objective, Target, Weights, code_scale, default_batch, psnr
 from .perceptual import Perceptual
 from .scope import frozen, gradients, plain, thawed
 
@@ -26,6 +27,7 @@ TUNING_WEIGHTS = Weights(pixel=1.0, perceptual=1.0, prior=0.0)
 class _Plan:
     lr: float
     locality: float
+    noise: float | None
     seed: int
     target_psnr: float | None
 
@@ -41,6 +43,7 @@ def tune(
     weights: Weights = TUNING_WEIGHTS,
     perceptual: str | Perceptual = "auto",
     identity: nn.Module | None = None,
+    noise_regularization: float | None = None,
     target_psnr: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -48,7 +51,8 @@ def tune(
     """A copy of ``generator`` whose synthesis shows ``images [N, 3, H, W]`` at ``codes [N, L, D]``; the given one is not changed.
 
     ``locality``: weight of keeping the pictures of random codes near the pivots as they were. ``lr`` is Adam's, in the
-    generator's own weight units. Mapping, mean code and noise pictures stay. Ends early when every image reached
+    generator's own weight units. Mapping and mean code stay, and the noise pictures too unless ``noise_regularization`` gives the
+    weight (1e5 in Karras et al. 2020) that keeps them noise while they are bent as well. Ends early when every image reached
     ``target_psnr`` dB. Same seed, same device: same bits. ``progress`` as in ``optimize``. Raises InversionError.
     """
     images = check_images(images)
@@ -58,19 +62,26 @@ def tune(
     device = generator.w_avg.device
     with gradients(device):
         tuned = thawed(generator)
-        run = _Tuning(frozen(generator), tuned, _Plan(lr, locality, seed, target_psnr))
+        run = _Tuning(frozen(generator), tuned, _Plan(lr, locality, noise_regularization, seed, target_psnr))
         run.aim(Objective(tuned, weights, perceptual, identity), plain(images, device), plain(codes, device))
         run(steps, progress)
-    tuned.requires_grad_(False)
+    _freeze(tuned)
     tuned.provenance = replace(generator.provenance, notes=(*generator.provenance.notes, f"tuned to {len(images)} picture(s)"))
     return tuned
+
+
+def _freeze(tuned: Generator) -> None:
+    tuned.requires_grad_(False)
+    for layer in noisy_layers(tuned):
+        layer.noise_const = layer.noise_const.detach()
 
 
 class _Tuning:
     def __init__(self, base: Generator, tuned: Generator, plan: _Plan):
         self.base, self.tuned, self.plan = base, tuned, plan
         self.weights = [p.requires_grad_(True) for p in tuned.synthesis.parameters()]
-        self.adam = torch.optim.Adam(self.weights, lr=plan.lr)
+        self.noises = [] if plan.noise is None else [_trainable(layer) for layer in noisy_layers(tuned)]
+        self.adam = torch.optim.Adam([*self.weights, *self.noises], lr=plan.lr)
         self.random = torch.Generator().manual_seed(plan.seed)
         self.scale = code_scale(base)
 
@@ -91,6 +102,8 @@ class _Tuning:
             if self.plan.target_psnr is not None and worst >= self.plan.target_psnr:
                 return
             self._hold()
+            if self.noises:
+                (self.plan.noise * sum(autocorrelation(noise) for noise in self.noises)).backward()
             self.adam.step()
 
     def _backward(self, target: Target, codes: torch.Tensor) -> torch.Tensor:
@@ -110,6 +123,28 @@ class _Tuning:
             before = self.base.synthesize(pivot + step)
         difference = self.tuned.synthesize(pivot + step) - before
         (self.plan.locality * difference.square().mean()).backward()
+
+
+def noisy_layers(generator: Generator) -> list[nn.Module]:
+    """The layers that add a stored noise picture."""
+    return [m for m in generator.synthesis.modules() if "noise_const" in m._buffers]
+
+
+def _trainable(layer: nn.Module) -> torch.Tensor:
+    layer.noise_const = layer.noise_const.detach().clone().requires_grad_(True)
+    return layer.noise_const
+
+
+def autocorrelation(noise: torch.Tensor) -> torch.Tensor:
+    """Squared correlation of ``noise [r, r]`` with itself shifted by one, over all halvings down to 8 px: about 0 for white noise
+    (Karras et al. 2020, appendix D)."""
+    total = noise.new_zeros([])
+    while True:
+        for axis in (0, 1):
+            total = total + (noise * noise.roll(1, axis)).mean().square()
+        if noise.shape[0] <= 8:
+            return total
+        noise = F.avg_pool2d(noise[None], 2)[0] * 2  # times 2 keeps the variance of white noise
 
 
 def save_tuning(tuned: Generator, base: Generator, path: str | Path, *, half: bool = False) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from micromotion.stylegan2 import MicromotionError, load_inverter
 from micromotion.stylegan2.inversion import EncoderInverter, InversionError, InverterCard, save_inverter
+from micromotion.stylegan2.inversion.compact import CompactEncoder
 from micromotion.stylegan2.inversion.encoders import ENCODER_TYPES
+from micromotion.stylegan2.inversion.files import inverter_from_checkpoint
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 SINGLE = ("GradualStyleEncoder", "Encoder4Editing", "BackboneEncoder", "SingleStyleCodeEncoder", "ResNetBackboneEncoder")
 RESTYLE = ("BackboneEncoder", "ProgressiveBackboneEncoder", "ResNetProgressiveBackboneEncoder")
@@ -105,7 +112,7 @@ def test_more_steps_than_passes_go_on_by_optimising(make_file, generator, images
     inverter = load_inverter(make_file("BackboneEncoder", 6)[0])
     seen = []
     codes = inverter.invert(generator, images, steps=15, progress=lambda done, total, preview: seen.append((done, total)))
-    assert seen == [(i, 5) for i in range(1, 6)] + [(i, 10) for i in range(1, 11)]
+    assert seen == [(i, 15) for i in range(1, 16)]
     assert error(generator, codes, images) < error(generator, inverter.invert(generator, images, steps=5), images)
 
 
@@ -262,8 +269,6 @@ def test_incomplete_encoders_are_refused(make_file):
 
 
 def test_native_files_that_are_damaged(make_file, tmp_path):
-    from safetensors.torch import save_file
-
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(InversionError, match="file of another program"):
@@ -282,6 +287,76 @@ def test_native_files_that_are_damaged(make_file, tmp_path):
         load_inverter(path)
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@pytest.fixture(scope="module")
+def native_parts(make_encoder, tmp_path_factory):
+    """The header and tensors of a sound native file, and where to write altered ones."""
+    folder = tmp_path_factory.mktemp("native")
+    save_inverter(EncoderInverter(make_encoder("GradualStyleEncoder")), folder / "sound.safetensors")
+    with safe_open(folder / "sound.safetensors", "pt") as file:
+        header = json.loads(file.metadata()["micromotion"])
+        return header, {k: file.get_tensor(k) for k in file.keys()}, folder / "altered.safetensors"
+
+
+@settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(data=st.data())
+def test_altered_headers_raise_only_our_errors(native_parts, data):
+    header, tensors, path = native_parts
+    header = json.loads(json.dumps(header))
+    place = data.draw(st.sampled_from([header, header["config"], header["card"]]))
+    place[data.draw(st.sampled_from(sorted(place)))] = data.draw(VALUES)
+    save_file(tensors, path, metadata={"micromotion": json.dumps(header)})
+    try:
+        inverter = load_inverter(path)
+    except MicromotionError:
+        return
+    assert isinstance(inverter.card.domain, str) and inverter.passes >= 1
+
+
+@settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(data=st.data())
+def test_altered_checkpoints_raise_only_our_errors(make_encoder, data):
+    encoder = make_encoder("GradualStyleEncoder").state_dict()
+    state = {f"encoder.{k}": v for k, v in encoder.items()}
+    opts = {"encoder_type": "GradualStyleEncoder", "start_from_latent_avg": True, "n_iters_per_batch": 5}
+    checkpoint = {"state_dict": state, "opts": opts, "latent_avg": torch.zeros(6, 32)}
+    place = data.draw(st.sampled_from([checkpoint, opts, state]))
+    tensors = st.sampled_from(
+        [torch.zeros([]), torch.zeros(3), torch.zeros(0, 4), torch.zeros(2, 2, 2, 2), torch.ones(64, dtype=torch.long)]
+    )
+    place[data.draw(st.sampled_from(sorted(place)))] = data.draw(VALUES | tensors)
+    try:
+        inverter = inverter_from_checkpoint(checkpoint)
+    except MicromotionError:
+        return
+    assert inverter.num_layers == 6 and inverter.passes == 1
+
+
+def test_compact_encoder_round_trip(generator, images, tmp_path):
+    config = {"input_size": 16, "channels_in": 6, "widths": [4, 8], "hidden": 16, "num_layers": 6, "width": 32}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        inverter = EncoderInverter(CompactEncoder(config), passes=2, card=InverterCard(domain="rendered avatars"))
+    inverter.encoder.blocks[0].norm0.running_mean.fill_(0.3)
+    save_inverter(inverter, tmp_path / "c.safetensors", dtype=torch.float16, typical_psnr=25.0)
+    again = load_inverter(tmp_path / "c.safetensors")
+    torch.testing.assert_close(again.invert(generator, images), inverter.invert(generator, images), atol=1e-2, rtol=1e-2)
+    assert (again.passes, again.iterative, again.card.typical_psnr) == (2, True, 25.0)
+    tensors = load_file(tmp_path / "c.safetensors")
+    with safe_open(tmp_path / "c.safetensors", "pt") as file:
+        metadata = file.metadata()
+    del tensors["encoder.neck.bias"]
+    save_file(tensors, tmp_path / "c.safetensors", metadata=metadata)
+    with pytest.raises(InversionError, match=r"damaged.*neck\.bias"):
+        load_inverter(tmp_path / "c.safetensors")
+
+
 def test_unknown_card_fields_are_refused(make_file, tmp_path):
     with pytest.raises(InversionError, match="no field psnr; known: domain"):
         save_inverter(load_inverter(make_file("BackboneEncoder")[0]), tmp_path / "x.safetensors", psnr=3)
@@ -289,7 +364,7 @@ def test_unknown_card_fields_are_refused(make_file, tmp_path):
 
 def test_any_module_can_be_the_encoder(generator, images):
     class Constant(torch.nn.Module):
-        config = {"num_layers": 6, "width": 32}
+        config = {"channels_in": 3, "input_size": 8, "num_layers": 6, "width": 32}
 
         def __init__(self):
             super().__init__()
@@ -298,7 +373,7 @@ def test_any_module_can_be_the_encoder(generator, images):
         def forward(self, x):
             return self.offset * x.mean((1, 2, 3)).reshape(-1, 1, 1).expand(-1, 6, 32)
 
-    inverter = EncoderInverter(Constant(), input_size=8, card=InverterCard(domain="flat squares"))
+    inverter = EncoderInverter(Constant(), card=InverterCard(domain="flat squares"))
     codes = inverter.invert(generator, torch.full((1, 3, 8, 8), 0.25))
     torch.testing.assert_close(codes, (generator.w_avg + 0.25).expand(1, 6, 32))
 

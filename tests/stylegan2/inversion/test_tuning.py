@@ -7,6 +7,7 @@ import torch
 from micromotion.stylegan2 import MicromotionError
 from micromotion.stylegan2.inversion import InversionError, load_tuning, save_tuning, tune
 from micromotion.stylegan2.inversion.optimize import psnr
+from micromotion.stylegan2.inversion.tuning import autocorrelation, noisy_layers
 
 QUICK = {"steps": 8, "lr": 3e-3, "perceptual": "pyramid"}
 
@@ -48,6 +49,27 @@ def test_only_the_synthesis_changes(generator, tuned):
     changed = {k for k, v in tuned.state_dict().items() if not torch.equal(v, generator.state_dict()[k])}
     assert changed and all(k.startswith("synthesis.") for k in changed)
     assert not any(k.endswith(("noise_const", "resample_filter")) for k in changed)
+
+
+def test_noise_pictures_are_bent_only_when_asked_and_stay_noise(make_generator, pivot, picture):
+    generator = make_generator()
+    for layer in noisy_layers(generator):
+        layer.noise_strength.fill_(0.3)
+    target = generator.synthesize(pivot, "none").clamp(-1, 1)
+    runs = {w: tune(generator, target, pivot, noise_regularization=w, **{**QUICK, "lr": 0.03}) for w in (None, 0.0, 1e3)}
+    kept, free, held = ([m.noise_const for m in noisy_layers(g)] for g in runs.values())
+    given = [m.noise_const for m in noisy_layers(generator)]
+    assert all(torch.equal(a, b) for a, b in zip(kept, given))
+    assert not any(torch.equal(a, b) for a, b in zip(free, given))
+    assert sum(map(autocorrelation, held)) < 0.5 * sum(map(autocorrelation, free))
+    assert not any(n.requires_grad for n in held)
+
+
+def test_autocorrelation_is_zero_for_white_noise_only():
+    white = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    assert autocorrelation(white) < 0.15
+    smooth = torch.nn.functional.avg_pool2d(white[None], 3, 1, 1)[0] * 3
+    assert autocorrelation(smooth) > 0.5
 
 
 def test_locality_keeps_other_faces(generator, picture, pivot):

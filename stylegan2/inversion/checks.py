@@ -1,0 +1,61 @@
+"""What may be asked of an inversion, and the sentences for what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..generator import Generator
+from .errors import InversionError
+
+Progress = Callable[[int, int, "torch.Tensor | None"], None]
+LARGEST_VALUE = 100  # images are about -1..1; random networks reach 20, 8-bit values 255
+
+
+def check_images(images: torch.Tensor) -> torch.Tensor:
+    """Return ``images`` as float32 ``[N, 3, H, W]``; raise InversionError with the reason if they cannot be inverted."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise InversionError(f"Images have shape {tuple(images.shape)}; inversion takes [N, 3, H, W] with RGB values in -1..1.")
+    if not len(images):
+        raise InversionError("There is no image to invert. Connect at least one aligned face.")
+    if images.shape[-1] != images.shape[-2]:
+        raise InversionError(
+            f"The image is {images.shape[-1]} x {images.shape[-2]} px; inversion takes aligned squares. Align the face first."
+        )
+    images = images.detach().float()
+    if not images.isfinite().all():
+        raise InversionError("The image contains NaN or infinite values. Check the node that made it.")
+    if images.abs().max() > LARGEST_VALUE:
+        raise InversionError(f"The image has values up to {images.abs().max():.0f}; inversion takes -1..1.")
+    return images
+
+
+def check_fit(num_layers: int, width: int, generator: Generator) -> None:
+    """Raise InversionError unless the generator takes codes ``[N, num_layers, width]``."""
+    if (num_layers, width) == (generator.num_layers, generator.width):
+        return
+    raise InversionError(
+        f"This inverter writes codes of {num_layers} layers x {width}; the loaded {generator.resolution} px generator takes"
+        f" {generator.num_layers} x {generator.width}. Load the generator that belongs to the inverter, or an inverter made for it."
+    )
+
+
+def report_steps(progress: Progress | None, done: int, total: int, images: torch.Tensor | None) -> None:
+    if progress is not None:
+        progress(done, total, images)
+
+
+def starting_codes(generator: Generator, start: torch.Tensor | None, count: int) -> torch.Tensor:
+    """``start`` checked and repeated to ``[count, L, D]``; the mean code where it is None."""
+    shape = (generator.num_layers, generator.width)
+    if start is None:
+        return generator.w_avg.detach().expand(count, *shape)
+    if start.ndim != 3 or tuple(start.shape[1:]) != shape or len(start) not in (1, count):
+        raise InversionError(
+            f"The starting codes have shape {tuple(start.shape)}; {count} image(s) on this {generator.resolution} px generator need"
+            f" [{count}, {shape[0]}, {shape[1]}]."
+        )
+    if not start.isfinite().all():
+        raise InversionError("The starting codes contain NaN or infinite values.")
+    return start.detach().expand(count, -1, -1)
