@@ -224,6 +224,8 @@ def _once() -> logging.Handler:
 
 
 def _run(args: argparse.Namespace) -> None:
+    # torch's threads spin while they wait for one another, which costs small networks most of their time on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from .cli.terminal import Clock, note
 
     clock = Clock()

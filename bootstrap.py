@@ -52,6 +52,7 @@ def run(venv: Path, command: str, rest: list[str]) -> int:
     """Run one command inside ``venv``; the tests and checks run in the checkout, the rest where the user stands."""
     if command == "setup":
         return 0
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve one another on a busy machine
     if command == "test":
         return call([program(venv, "pytest"), *rest], cwd=ROOT)
     if command == "lint":
