@@ -16,6 +16,7 @@ CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
 ORDER_TIP = "How faces are counted: from left to right as in the numbered picture, by size, or by how sure the detector is."
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
+FADE = 0.025  # root mean square change, in 0..1, from which on an edit shows in full
 
 
 def size_input() -> io.Int.Input:
@@ -242,23 +243,33 @@ class PasteFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, photo, faces, crop, shape, mask_size, softness, colour_match, unedited=None, limit=None) -> io.NodeOutput:
+    def execute(cls, photo, faces, crop, shape, blend, mask_size, softness, colour_match, unedited=None, limit=None) -> io.NodeOutput:
         options = {"mask": shape, "size": mask_size, "softness": softness, "limit": limit, "colour_match": colour_match}
-        return io.NodeOutput(*paste_image(photo, faces, crop, unedited, **options))
+        paste_with = paste_image if blend == "difference" or unedited is None else fade_image
+        return io.NodeOutput(*paste_with(photo, faces, crop, unedited, **options))
 
 
 def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
     """``faces.paste`` for IMAGEs: the pictures and the MASK."""
-    base = None if unedited is None else channels_first(quiet(squares, unedited))
-    images, mask = paste(channels_first(photo), channels_first(squares), list(crop), reconstruction=base, value_range=UNIT, **options)
+    edits = channels_first(squares if unedited is None else quiet(squares, unedited))
+    base = None if unedited is None else channels_first(unedited)
+    images, mask = paste(channels_first(photo), edits, list(crop), reconstruction=base, value_range=UNIT, **options)
     return host.to_host(images.movedim(1, -1)), mask.to(host.intermediate_device())
 
 
+def fade_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor, **options):
+    """Like ``paste_image``, but the squares take the photo's place, the more the further they are from the unedited one."""
+    edit = (quiet(squares, unedited) - unedited).float().square().mean((1, 2, 3)).sqrt()
+    drawn, mask = paste_image(photo, squares, crop, None, **options)
+    share = (edit / FADE).clamp(max=1).to(drawn)[:, None, None, None]
+    return torch.where(share > 0, photo[..., : drawn.shape[-1]].to(drawn).lerp(drawn, share), photo.to(drawn)), mask
+
+
 def quiet(squares: torch.Tensor, unedited: torch.Tensor) -> torch.Tensor:
-    """``unedited``, equal to the squares where both agree but for rounding, which differs with the size of a batch."""
+    """The squares, equal to the unedited one where both agree but for rounding, which differs with the size of a batch."""
     if squares.shape[1:] != unedited.shape[1:]:
-        return unedited
-    return torch.where((squares - unedited).abs() < FLOAT_NOISE, squares, unedited)
+        return squares
+    return torch.where((squares - unedited).abs() < FLOAT_NOISE, unedited, squares)
 
 
 NODES = [PickFace, AlignFace, FrameFace, PasteFace]

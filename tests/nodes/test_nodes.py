@@ -90,8 +90,8 @@ def test_equal_codes_are_drawn_once_and_put_where_they_belong(run, pack, loaded)
     assert torch.allclose(together, one_by_one[order], atol=1e-4) and pack.fake.progress.seen[-1][1] == 3
 
 
-@pytest.mark.parametrize("shape", ["face", "square"])
-def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape):
+@pytest.mark.parametrize(("shape", "blend"), [("face", "difference"), ("square", "difference"), ("face", "fade")])
+def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape, blend):
     torch.manual_seed(0)
     photo = torch.rand(1, 90, 120, 3)
     square, crop = run("FrameFace", image=photo, x=0.4, y=0.55, share=0.6, tilt=20.0, size=64)
@@ -100,7 +100,7 @@ def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape):
     sweep = run("Sweep", frames=3, end=1.0, ping_pong=False)[0]
     faces = run("Synthesize", generator=loaded.generator, codes=run("ApplySubspace", codes=codes, motion=motion, sweep=sweep)[0])[0]
     still = run("Synthesize", generator=loaded.generator, codes=codes)[0]
-    pasted, mask = run("PasteFace", photo=photo, faces=faces, crop=crop, unedited=still, shape=shape)
+    pasted, mask = run("PasteFace", photo=photo, faces=faces, crop=crop, unedited=still, shape=shape, blend=blend)
     assert torch.equal(pasted[0], photo[0]) and not torch.equal(pasted[2], photo[0])
     outside = mask[0] == 0
     assert outside.any() and torch.equal(pasted[2][outside], photo[0][outside])
