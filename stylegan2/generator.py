@@ -15,6 +15,7 @@ from .ops import bias_act, fir_kernel, prepared, styled_conv2d, upsample2d, upsa
 from .ops.strips import StripLayer, block_in_strips, worth_strips
 
 NOISE_MODES = ("const", "random", "none")
+CPU_HALF = torch.bfloat16  # what CPUs with 16-bit units compute fast
 Styles = tuple[torch.Tensor, ...]  # of one block: conv0, conv1, toRGB, each [N, I]
 
 
@@ -301,7 +302,7 @@ class Synthesis(nn.Module):
         """Features for the block of this resolution: in half precision if it is among the ``half`` highest."""
         if x is None or resolution not in self.resolutions[max(1, len(self.resolutions) - half) :]:
             return x
-        return x.to(torch.bfloat16 if x.device.type == "cpu" else torch.float16)
+        return x.to(CPU_HALF if x.device.type == "cpu" else torch.float16)
 
     def styles(self, codes: torch.Tensor) -> dict[int, Styles]:
         """The styles of every layer, by block: one batched matrix product while the weights are frozen."""

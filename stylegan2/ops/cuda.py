@@ -43,7 +43,7 @@ def why_not(device: torch.device, dtype: torch.dtype) -> str:
 def _first_use(device: torch.device, dtype: torch.dtype) -> str:
     try:
         _kernels[device, dtype] = Kernels(source(), [f"STORAGE={STORAGE[dtype]}"], device)
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        with torch.inference_mode(False), torch.no_grad():
             self_test(device, dtype)
         return ""
     except Exception as error:  # whatever is wrong with this GPU or its driver, plain torch still works
@@ -60,7 +60,7 @@ def supports(x: torch.Tensor, kernel: torch.Tensor | None) -> bool:
 def conv_act(x, scale, bias, noise, kernel, gain, clamp):
     """K1, or with ``kernel`` K2: the same contract as `bias_act.conv_act`."""
     x = x.contiguous(memory_format=torch.channels_last)
-    scale, bias, noise = (None if t is None else t.to(torch.float32) for t in (scale, bias, noise))
+    scale, bias, noise = (None if t is None else t.to(torch.float32).contiguous() for t in (scale, bias, noise))
     taps = None if kernel is None else taps_of(kernel)
     return _conv_act(x, scale, bias, noise, taps, gain, math.inf if clamp is None else clamp)
 
@@ -202,26 +202,28 @@ _upsample_add.register_autograd(_upsample_add_backward, setup_context=_keep_taps
 
 def self_test(device: torch.device, dtype: torch.dtype) -> None:
     """Compare K1, K2 and K3 with plain torch on small planes. Raises `RuntimeError` when one differs."""
+    for channels in (3, 16):
+        _self_test(device, dtype, channels, torch.Generator().manual_seed(0))
+
+
+def _self_test(device: torch.device, dtype: torch.dtype, channels: int, random: torch.Generator) -> None:
     from .bias_act import act_, filter2d
     from .upfirdn2d import reference_upsample2d
 
-    random, kernel = torch.Generator().manual_seed(0), fir_kernel().to(device)
-    for channels in (3, 16):
-        x, scale, bias, noise, image = (
-            torch.randn(shape, generator=random).to(device)
-            for shape in ((2, channels, 9, 7), (2, channels), (channels,), (2, 1, 8, 6), (2, channels, 4, 3))
-        )
-        x = x.to(dtype).contiguous(memory_format=torch.channels_last)
-        cropped = x[:, :, :8, :6].contiguous(memory_format=torch.channels_last)
-        operands = scale[:, :, None, None], bias[:, None, None], noise, 0.7, 1.5
-        _compare("conv_act", conv_act(cropped, scale, bias, noise, None, 0.7, 1.5), act_(cropped.float(), *operands), dtype)
-        filtered = filter2d(x.float(), kernel * 4, (1, 1))
-        _compare("filter_act", conv_act(x, scale, bias, noise, kernel, 0.7, 1.5), act_(filtered, *operands), dtype)
-        expected = reference_upsample2d(image, kernel) + cropped.float()
-        _compare("upsample_add", upsample_add(image, cropped, kernel), expected, torch.float32)
+    shapes = (2, channels, 9, 7), (2, channels), (channels,), (2, 1, 8, 6), (2, channels, 4, 3)
+    x, scale, bias, noise, image = (torch.randn(shape, generator=random) for shape in shapes)
+    x, kernel = x.to(dtype), fir_kernel()
+    plain = scale[:, :, None, None], bias[:, None, None], noise, 0.7, 1.5
+    cropped = x[:, :, :8, :6]
+    expected = act_(cropped.double(), *plain), act_(filter2d(x.double(), kernel * 4, (1, 1)), *plain)  # on the CPU, which has no tf32
+    added = reference_upsample2d(image.double(), kernel) + cropped
+    x, cropped, scale, bias, noise, image, kernel = (t.to(device) for t in (x, cropped, scale, bias, noise, image, kernel))
+    _compare("conv_act", conv_act(cropped, scale, bias, noise, None, 0.7, 1.5), expected[0], dtype)
+    _compare("filter_act", conv_act(x, scale, bias, noise, kernel, 0.7, 1.5), expected[1], dtype)
+    _compare("upsample_add", upsample_add(image, cropped, kernel), added, torch.float32)
 
 
 def _compare(name: str, actual: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> None:
-    error = (actual.float() - expected).abs().max().item() / expected.abs().max().item()
+    error = (actual.double().cpu() - expected).abs().max().item() / expected.abs().max().item()
     if not error <= TOLERANCE[dtype]:
         raise RuntimeError(f"the self-test of {name} differs from plain torch by {error:.1e}")

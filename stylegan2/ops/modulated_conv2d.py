@@ -67,7 +67,8 @@ def styled_conv2d(
     weight, style = prenormalized(weight, style) if x.dtype == torch.float16 else (weight, style)
     gain = gain * GAIN
     scale = demodulation(weight, style) * gain  # [N, O]
-    x, weight = _in_type(x), _oriented(weight, _in_type(x), up)
+    x = _in_type(x)
+    weight = _oriented(weight, x, up)
     if _folds(x, weight, style):
         x, scale = convolve(x, folded(weight, style, scale, up), up), None
     else:

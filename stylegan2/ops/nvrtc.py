@@ -87,10 +87,21 @@ class Nvrtc:
 
 
 class Driver:
-    """The three driver calls that torch has no public name for. They act on the current device's context, which torch made."""
+    """The driver calls that torch has no public name for. They act on the calling thread's context, which torch makes."""
 
     def __init__(self):
         self.lib = _load(["nvcuda.dll"] if WINDOWS else ["libcuda.so.1", "libcuda.so"], "The CUDA driver")
+
+    def context(self) -> int | None:
+        """The context of the calling thread: None in a thread in which torch did nothing on a GPU so far."""
+        context = ctypes.c_void_p()
+        self._check(self.lib.cuCtxGetCurrent(ctypes.byref(context)))
+        return context.value
+
+    def enter(self, context: int) -> None:
+        """Make ``context`` that of the calling thread."""
+        if self.context() != context:
+            self._check(self.lib.cuCtxSetCurrent(ctypes.c_void_p(context)))
 
     def load(self, image: bytes) -> ctypes.c_void_p:
         module = ctypes.c_void_p()
@@ -142,13 +153,15 @@ class Kernels:
         major, minor = torch.cuda.get_device_capability(device)
         self.device = device
         with torch.cuda.device(device):
-            torch.cuda.current_stream(device).synchronize()  # makes the device's context before the driver is asked to use it
+            torch.cuda.current_stream(device).synchronize()  # makes the device's context before the driver is asked for it
+            self.context = driver().context()
             self.module = driver().load(compiled(source, 10 * major + minor, defines))
         self._functions: dict[str, ctypes.c_void_p] = {}
 
     def launch(self, name: str, grid: tuple[int, int, int], threads: int, args: Sequence) -> None:
         """Queue a kernel on torch's current stream of the device."""
         with torch.cuda.device(self.device):
+            driver().enter(self.context)
             if name not in self._functions:
                 self._functions[name] = driver().function(self.module, name)
             driver().launch(self._functions[name], grid, threads, torch.cuda.current_stream(self.device).cuda_stream, args)

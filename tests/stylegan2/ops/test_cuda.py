@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 
 import pytest
 import torch
@@ -239,6 +240,17 @@ def test_gpu_other_streams_and_devices(device):
             actual = conv_act(x, scale, bias, noise, gain=0.7)
     torch.cuda.current_stream(last).wait_stream(stream)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@gpu
+def test_gpu_fresh_thread(device):
+    x, scale, bias, noise = (t.to(device) for t in operands(2, 16, (64, 64), 1))
+    expected, results = plain(x, scale, bias, noise, None, None), []
+    assert backend.why_not_cuda(device, torch.float32) == ""
+    worker = threading.Thread(target=lambda: results.append(conv_act(x, scale, bias, noise, gain=0.7)))
+    worker.start()
+    worker.join()
+    torch.testing.assert_close(results[0], expected, rtol=1e-5, atol=1e-5)
 
 
 @gpu
