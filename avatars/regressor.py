@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..stylegan2 import MicromotionError
+from ..stylegan2.inversion.compact import Residual
 from .render import FACTORS, PARAMETERS
 
 SIZE = 64
@@ -22,7 +23,7 @@ class Member(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 192)):
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 5, stride=2, padding=2)
-        self.blocks = nn.ModuleList(_Residual(a, b) for a, b in zip((widths[0], *widths), widths))
+        self.blocks = nn.ModuleList(Residual(a, b) for a, b in zip((widths[0], *widths), widths))
         self.head = nn.Sequential(
             nn.Flatten(), nn.Linear(widths[-1] * 16, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, len(PARAMETERS))
         )
@@ -32,19 +33,6 @@ class Member(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(x if i == 0 else F.max_pool2d(x, 2))
         return self.head(x) + 0.5
-
-
-class _Residual(nn.Module):
-    def __init__(self, n_in: int, n_out: int):
-        super().__init__()
-        self.norm0, self.norm1 = nn.BatchNorm2d(n_in), nn.BatchNorm2d(n_out)
-        self.conv0 = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
-        self.conv1 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
-        self.skip = nn.Conv2d(n_in, n_out, 1, bias=False) if n_in != n_out else nn.Identity()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.norm0(x))
-        return self.skip(x) + self.conv1(F.relu(self.norm1(self.conv0(y))))
 
 
 class Regressor(nn.Module):

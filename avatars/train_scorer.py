@@ -35,7 +35,7 @@ CONFIG = {
 
 
 def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Renders ``[N, 3, 64, 64]`` and parameters ``[N, P]``; a third of the faces near the prior's edges."""
+    """Renders ``[N, 3, 64, 64]`` in the trained styles, and their parameters ``[N, P]``."""
     parameters = rendering.sample_parameters(count, seed)
     styles = rendering.sample_styles(count, seed + 1)
     return rendering.render(parameters, 64, styles).images, parameters

@@ -20,7 +20,7 @@ class CompactEncoder(nn.Module):
         widths = [int(w) for w in config["widths"]]
         last = int(config["input_size"]) // 2 ** len(widths)
         self.stem = nn.Conv2d(int(config["channels_in"]), widths[0], 5, stride=2, padding=2)
-        self.blocks = nn.ModuleList(_Residual(a, b) for a, b in zip((widths[0], *widths), widths))
+        self.blocks = nn.ModuleList(Residual(a, b) for a, b in zip((widths[0], *widths), widths))
         self.neck = nn.Linear(widths[-1] * last * last, int(config["hidden"]))
         self.head = nn.Linear(int(config["hidden"]), int(config["num_layers"]) * int(config["width"]))
 
@@ -32,7 +32,9 @@ class CompactEncoder(nn.Module):
         return self.head(x).unflatten(1, (int(self.config["num_layers"]), int(self.config["width"])))  # [N, L, D]
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
+    """Two normalised 3x3 convolutions beside a shortcut: ``[N, n_in, H, W]`` -> ``[N, n_out, H, W]``."""
+
     def __init__(self, n_in: int, n_out: int):
         super().__init__()
         self.norm0, self.norm1 = nn.BatchNorm2d(n_in), nn.BatchNorm2d(n_out)
