@@ -206,6 +206,13 @@ class PasteFace(io.ComfyNode):
                 io.Combo.Input(
                     "shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."
                 ),
+                io.Combo.Input(
+                    "blend",
+                    options=["difference", "fade"],
+                    default="difference",
+                    tooltip="How the unedited face is used. difference adds to the photo what the motion changes, and keeps every detail;"
+                    " fade goes over to the generator's own drawing as the motion begins, cleaner for head turns.",
+                ),
                 io.Float.Input(
                     "mask_size",
                     default=1.0,
