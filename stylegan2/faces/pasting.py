@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 LUMA = (0.299, 0.587, 0.114)
 TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
-GHOST_SIDE = 256  # reconstruction errors are measured at this size
+GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
 # changes something, and a colour is the mean over half a face.
 SHAPE_WINDOW, EDIT_WINDOW, COLOUR_WINDOW = 0.025, 0.04, 0.1
@@ -167,7 +167,8 @@ class _Ghosts:
 
     def __init__(self, photos: Pictures, bases: torch.Tensor, crops: Sequence[Crop], masks: Sequence[torch.Tensor], limit: float):
         self.photos, self.bases, self.crops, self.masks, self.limit = photos, bases, crops, masks, limit
-        self.side = min(GHOST_SIDE, bases.shape[-1])
+        # At half the photo's resolution, or a soft photo would count as an error of a sharp reconstruction.
+        self.side = min(GHOST_SIDE, bases.shape[-1], max(int(min(crop.length for crop in crops) / 2), 32))
         self.measured = {}
 
     def resolve(self, change: torch.Tensor, base: torch.Tensor, i: int):
