@@ -58,7 +58,8 @@ def block_in_strips(
     colours = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
     step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]))
     for i in range(n):
-        first, second, source = up.of_sample(i, True, x.dtype), same.of_sample(i, False, x.dtype), x[min(i, len(x) - 1)][None]
+        first, second = up.of_sample(i, True, x.dtype), same.of_sample(i, False, x.dtype)
+        source = x[i : i + 1] if len(x) > 1 else x  # x[i][None] would lose its memory order
         for top in range(0, size[0], step):
             bottom = min(top + step, size[0])
             y = _up_rows(source, first, kernel, top - 1, bottom + 1)
