@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from ..stylegan2.checkpoint import read_file
 from ..stylegan2.errors import MicromotionError
 from ..stylegan2.generator import Generator
+from . import files
 from .errors import SubspaceError
-from .subspace import Calibration, Subspace
+from .subspace import MOST_LAYERS, Calibration, Subspace
 
 STRENGTH = 10.0
 SUFFIXES = (".pt", ".pth", ".npy", ".safetensors")
@@ -30,6 +31,8 @@ def load_direction(
 ) -> Subspace:
     """Read a direction ``[L, D]``, ``[1, L, D]``, ``[D]`` or ``[1, D]`` (the last two: the same in every layer) as a Subspace.
 
+    With ``generator``, a row as long as a whole code, ``[L * D]`` or ``[1, L * D]``, is read as one.
+
     ``.pt`` (nothing in it is executed), ``.npy`` (no objects) or ``.safetensors``. Published directions differ in length up to eighty-fold
     under one slider; each is brought to the length ``strength`` for one unit (10 is about what the paper's own scale makes of its
     smile), or keeps its own where that is None. ``generator`` (or ``num_layers``) says how many layers a one-row direction fills, and
@@ -37,7 +40,7 @@ def load_direction(
     """
     path = Path(path)
     raw = _read(path)
-    direction = _shaped(raw, path, generator.num_layers if generator is not None else num_layers)
+    direction = _shaped(raw, path, num_layers, generator)
     norm = float(direction.double().norm())
     if not norm > 0:
         raise SubspaceError(f"{path.name} holds a direction of length 0; it moves nothing.")
@@ -62,12 +65,15 @@ def load_direction(
 def _read(path: Path) -> torch.Tensor:
     if not path.is_file():
         raise SubspaceError(f"There is no file {str(path)!r}; check the path.")
-    if path.suffix not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise SubspaceError(f"{path.name} is no direction that can be read; give one of {', '.join(SUFFIXES)}.")
+    if files.is_ours(path):
+        raise SubspaceError(f"{path.name} is a file of micromotion, not a plain direction; Subspace.load reads motions.")
     try:
         with torch.inference_mode(False):
-            content = _READERS.get(path.suffix, read_file)(path)
-    except (MicromotionError, SafetensorError, OSError, ValueError, EOFError) as error:
+            content = _READERS.get(suffix, read_file)(path)
+    except (MicromotionError, SafetensorError, OSError, ValueError, EOFError, MemoryError) as error:
         raise SubspaceError(f"{path.name} cannot be read as a plain tensor: {_first_sentence(error)}.") from error
     tensors = _tensors(content)
     if len(tensors) != 1:
@@ -91,12 +97,19 @@ def _tensors(content) -> list[torch.Tensor]:
     return [v for v in values if isinstance(v, torch.Tensor)]
 
 
-def _shaped(raw: torch.Tensor, path: Path, num_layers: int | None) -> torch.Tensor:
+def _shaped(raw: torch.Tensor, path: Path, num_layers: int | None, generator: Generator | None) -> torch.Tensor:
     x = raw[0] if raw.ndim == 3 and len(raw) == 1 else raw
+    num_layers = num_layers if generator is None else generator.num_layers
+    if generator is not None and x.shape in ((num_layers * generator.width,), (1, num_layers * generator.width)):
+        x = x.reshape(num_layers, generator.width)
     if not x.is_floating_point() or x.ndim not in (1, 2) or not x.numel():
         raise SubspaceError(f"{path.name} has shape {tuple(raw.shape)}; a direction is [layers, width], [1, layers, width] or [width].")
     if not torch.isfinite(x).all():
         raise SubspaceError(f"{path.name} holds numbers that are not finite (NaN or infinity); get another copy.")
+    if x.ndim == 2 and len(x) > MOST_LAYERS:
+        raise SubspaceError(
+            f"{path.name} has shape {tuple(raw.shape)}: {len(x)} rows are more than a StyleGAN2 has layers; a direction is [layers, width]."
+        )
     if x.ndim == 2 and len(x) > 1:
         return x.float()
     if num_layers is None:

@@ -120,10 +120,13 @@ def published_direction(p: Problem) -> Motion:
     """The paper's code: uncentred decomposition per layer, four components, next-to-last row minus the first.
 
     The start code is the first row, so that with the eleven published degrees the direction ends at "90%", and the displacement is not
-    rescaled. Kept as it is for comparison.
+    rescaled. Kept as it is for comparison, but for the rank-four truncation: it is exact here, the limit of their randomised one, which
+    gives another answer for every seed. Anchors of an opposite motion (degrees below 0), which their code does not know, are left out.
     """
     directions, parts, spikes = [], [], []
     for g, rows in zip(p.group.unique(), p.indices()):
+        rows = rows if p.degrees is None else rows[p.degrees[rows] >= 0]
+        rows = rows if p.degrees is None else rows[p.degrees[rows].argsort(stable=True)]
         codes = p.codes[rows] if p.start is None else torch.cat([p.start[g][None], p.codes[rows]])
         low, sparse = published(codes.transpose(0, 1))  # [L, A, D]
         low = truncate(low, PUBLISHED_RANK).transpose(0, 1)
@@ -200,6 +203,10 @@ def motion_scores(x: torch.Tensor, p: Problem, robust: bool = True) -> tuple[tor
     scores = flat @ V[0]
     scores = scores * orientation(scores[keep], p.group[keep]) * p.sign
     low, high = scores[keep].quantile(0.02), scores[keep].quantile(0.98)
+    if not high > low:
+        raise SubspaceError(
+            "Apart from outliers all these anchors are the same code, so nothing moves in them; use other degrees or frames."
+        )
     return (scores - low) / (high - low), keep
 
 

@@ -24,6 +24,8 @@ Check = Callable[[Any], Any]
 def write(path: str | Path, kind: str, header: dict, tensors: dict[str, torch.Tensor]) -> None:
     """Write a file of ``kind``; whoever reads ``path`` meanwhile sees the old file or the whole new one."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise SubspaceError(f"{path} cannot be written: there is no folder {str(path.parent)!r}. Choose a folder that exists.")
     metadata = {METADATA_KEY: json.dumps({"kind": kind, "version": VERSION, **header})}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -58,7 +60,7 @@ def _header(raw: str | None, kind: str, path: Path) -> dict:
         raise SubspaceError(f"{path.name} is a .safetensors file, but holds no {kind} of micromotion; load another file.")
     try:
         header = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, "its header is no JSON") from error
     if not isinstance(header, dict) or header.get("kind") != kind:
         found = header.get("kind") if isinstance(header, dict) else None

@@ -50,6 +50,10 @@ def fit(
         sign=-1 if reverse else 1,
     )
     motion = ESTIMATORS[estimator](problem)
+    if estimator != "published" and not motion.basis[0].abs().max() > 0:
+        raise SubspaceError(
+            f"Most of these {len(anchors)} anchors are the same code, so {estimator} finds no motion in them; use other degrees or frames."
+        )
     basis = torch.zeros(len(motion.basis), *anchors.codes.shape[1:])
     basis[:, list(chosen)] = motion.basis.float()
     return Subspace(
@@ -60,7 +64,7 @@ def fit(
         layers=chosen,
         source=anchors.source,
         template=anchors.template,
-        degrees=() if anchors.degrees is None else tuple(anchors.degrees.tolist()),
+        degrees=() if anchors.degrees is None else tuple(round(d, 6) for d in anchors.degrees.tolist()),
         labels=anchors.labels,
         estimator=estimator,
         parameters={**anchors.parameters, **_parameters(problem, estimator)},
@@ -73,7 +77,7 @@ def fit(
 
 
 def _as_anchors(anchors: Anchors | torch.Tensor, degrees) -> Anchors:
-    if isinstance(anchors, torch.Tensor):
+    if not isinstance(anchors, Anchors):
         return Anchors(anchors, degrees=degrees)
     if degrees is None:
         return anchors
@@ -85,8 +89,8 @@ def _check(anchors: Anchors, estimator: str, rank: int) -> None:
         raise SubspaceError(f"There is no estimator {estimator!r}; choose one of {', '.join(ESTIMATORS)}.")
     if len(anchors) < MIN_ANCHORS:
         raise SubspaceError(f"{len(anchors)} anchors are too few for a motion; give at least {MIN_ANCHORS}, better a dozen or more.")
-    if rank < 1:
-        raise SubspaceError(f"A subspace of rank {rank} was asked for; the rank is at least 1.")
+    if rank < 1 or int(rank) != rank:
+        raise SubspaceError(f"A subspace of rank {rank} was asked for; the rank is a whole number of at least 1.")
     if estimator == "published" and rank > 1:
         raise SubspaceError("The published estimator gives one direction; ask for rank 1, or choose rpca or theil_sen.")
     if _same_everywhere(anchors):

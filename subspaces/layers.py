@@ -19,7 +19,7 @@ def parse_layers(layers: str | Iterable[int] | None, num_layers: int) -> tuple[i
     """
     if layers is None:
         return tuple(range(num_layers))
-    chosen = _parse_text(layers, num_layers) if isinstance(layers, str) else {int(i) for i in layers}
+    chosen = _parse_text(layers, num_layers) if isinstance(layers, str) else _whole_numbers(layers)
     if not chosen or min(chosen) < 0 or max(chosen) >= num_layers:
         raise SubspaceError(
             f"The layers {layers!r} are not among the {num_layers} of this generator; they count from 0 to {num_layers - 1}."
@@ -34,6 +34,17 @@ def layer_mask(layers: Iterable[int], num_layers: int) -> torch.Tensor:
     return mask
 
 
+def _whole_numbers(layers: Iterable[int]) -> set[int]:
+    chosen = list(layers)
+    try:
+        whole = {int(i) for i in chosen}
+    except (TypeError, ValueError) as error:
+        raise SubspaceError(f"The layers {chosen!r} are no whole numbers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.") from error
+    if any(int(i) != i for i in chosen):
+        raise SubspaceError(f"The layers {chosen!r} are no whole numbers; layers count from 0.")
+    return whole
+
+
 def _parse_text(text: str, num_layers: int) -> set[int]:
     chosen: set[int] = set()
     for part in filter(None, (p.strip().lower() for p in text.split(","))):
@@ -41,8 +52,10 @@ def _parse_text(text: str, num_layers: int) -> set[int]:
             first, last = BANDS[part]
             chosen.update(range(num_layers)[first:last])
             continue
-        first, _, last = part.partition("-")
-        if not first.strip().isdigit() or (last and not last.strip().isdigit()):
+        ends = [end.strip() for end in part.split("-")]
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
             raise SubspaceError(f"{part!r} names no layers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.")
-        chosen.update(range(int(first), int(last or first) + 1))
+        if int(ends[0]) > int(ends[-1]):
+            raise SubspaceError(f"{part!r} counts down; write the smaller layer first.")
+        chosen.update((int(ends[0]), *range(int(ends[0]), min(int(ends[-1]), num_layers) + 1)))
     return chosen

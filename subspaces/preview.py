@@ -16,6 +16,7 @@ from .subspace import Subspace
 FACES = 5
 SIZES = (96, 72, 48, 32)
 MAX_BYTES = 90_000
+FILE_BYTES = 190_000  # of basis and preview together, so that a file stays small for as long as its rank allows
 
 
 def with_preview(
@@ -28,13 +29,14 @@ def with_preview(
 def preview_strip(
     subspace: Subspace, generator: Generator, code: torch.Tensor | None = None, coefficients: Sequence[float] | None = None
 ) -> bytes:
-    """PNG bytes of one row of pictures, as large as fits into a small file."""
+    """PNG bytes of one row of pictures, as large as fits into a small file; none where the basis alone is too large for one."""
     subspace.check(generator)
     code = generator.w_avg.expand(generator.num_layers, -1) if code is None else code
     c = default_coefficients(subspace) if coefficients is None else torch.as_tensor(coefficients)
     images = torch.cat(list(synthesize_frames(generator, subspace.apply(code.detach(), c))))
     strips = (_png(images, min(size, generator.resolution)) for size in SIZES)
-    return next((strip for strip in strips if len(strip) <= MAX_BYTES), b"")
+    room = min(MAX_BYTES, FILE_BYTES - 4 * subspace.basis.numel())
+    return next((strip for strip in strips if len(strip) <= room), b"")
 
 
 def default_coefficients(subspace: Subspace) -> torch.Tensor:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 KIND = "subspace"
 UNCALIBRATED = "not calibrated"
+MOST_LAYERS = 22  # of a 4096 px generator
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Subspace:
             raise SubspaceError(f"The basis of a subspace is [K, layers, width]; this one has shape {tuple(self.basis.shape)}.")
         if not torch.isfinite(basis).all() or not torch.isfinite(self.spectrum).all():
             raise SubspaceError("This subspace holds numbers that are not finite (NaN or infinity); fit or download it again.")
+        if self.spectrum.ndim != 1:
+            raise SubspaceError(f"The spectrum of a subspace is a row of numbers; this one has shape {tuple(self.spectrum.shape)}.")
         scale = self.calibration.scale
         if len(scale) == 1 and len(basis) > 1:
             object.__setattr__(self, "calibration", replace(self.calibration, scale=scale * len(basis)))
@@ -174,7 +177,12 @@ class Subspace:
         return cls(basis=basis.float(), spectrum=spectrum.float(), preview=preview, calibration=calibration, **fields)
 
     def _coefficients(self, coefficients) -> torch.Tensor:
-        c = torch.as_tensor(coefficients, dtype=torch.float32)
+        try:
+            c = torch.as_tensor(coefficients, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SubspaceError("The coefficients are no numbers that can be read; give one, or a list of one for each frame.") from error
+        if not c.numel():
+            raise SubspaceError("There are no coefficients; give at least one.")
         c = c.reshape(-1, 1) if c.ndim < 2 else c
         if c.ndim == 2 and c.shape[1] == self.rank and torch.isfinite(c).all():
             return c
@@ -219,9 +227,14 @@ def apply_motions(codes: torch.Tensor, motions: Sequence[tuple[Subspace, torch.T
     ``codes`` is one code or one per frame. A motion with a single coefficient holds it in every frame. Returns ``[F, L, D]``; frames
     whose coefficients are all 0 are the code itself, bit for bit.
     """
+    codes = torch.as_tensor(codes)
     base = codes[None] if codes.ndim == 2 else codes
-    if base.ndim != 3:
-        raise SubspaceError(f"Codes are [F, layers, width] or [layers, width]; these have shape {tuple(codes.shape)}.")
+    if base.ndim != 3 or not base.is_floating_point():
+        raise SubspaceError(
+            f"Codes are numbers [F, layers, width] or [layers, width]; these are {codes.dtype} of shape {tuple(codes.shape)}."
+        )
+    if not torch.isfinite(base).all():
+        raise SubspaceError("The codes hold numbers that are not finite (NaN or infinity); invert or draw the face again.")
     tracks = [(s, s._coefficients(c).to(base.device)) for s, c in motions]
     for s, _ in tracks:
         if base.shape[1:] != s.basis.shape[1:]:
@@ -244,7 +257,8 @@ def _common_length(lengths: list[int]) -> int:
 
 def _wrong_shape(s: Subspace, layers: int, width: int, what: str) -> str:
     name = f"The motion {s.name!r}" if s.name else "This motion"
+    made_for = f"a {2 ** (s.num_layers // 2 + 1)} px generator" if s.num_layers <= MOST_LAYERS else "another generator"
     return (
-        f"{name} was made for a {2 ** (s.num_layers // 2 + 1)} px generator ({s.num_layers} layers of {s.width}), but {what} with"
+        f"{name} was made for {made_for} ({s.num_layers} layers of {s.width}), but {what} with"
         f" {layers} layers of {width} came with it. Use a motion and a generator that belong together."
     )

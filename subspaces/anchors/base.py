@@ -34,23 +34,27 @@ class Anchors:
     parameters: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        codes = plain(self.codes)
+        codes = _floats(self.codes, "codes")
         if codes.ndim != 3 or not codes.numel():
             raise SubspaceError(f"Anchors are codes [A, layers, width]; these have shape {tuple(codes.shape)}.")
         group = torch.zeros(len(codes), dtype=torch.long) if self.group is None else torch.as_tensor(self.group).cpu().long()
         used = torch.ones(len(codes), dtype=torch.bool) if self.used is None else torch.as_tensor(self.used).cpu().bool()
-        degrees = None if self.degrees is None else plain(torch.as_tensor(self.degrees))
-        start = None if self.start is None else plain(self.start)
+        degrees = None if self.degrees is None else _floats(self.degrees, "degrees")
+        start = None if self.start is None else _floats(self.start, "start codes")
         for name, value in {"codes": codes, "group": group, "used": used, "degrees": degrees, "start": start}.items():
             object.__setattr__(self, name, value)
         self._check()
 
     def _check(self) -> None:
         count = len(self.codes)
-        per_anchor = {"degrees": self.degrees, "group": self.group, "used": self.used, "labels": self.labels or None}
+        per_anchor = {"degrees": self.degrees, "group": self.group, "used": self.used}
         for name, values in per_anchor.items():
-            if values is not None and len(values) != count:
-                raise SubspaceError(f"There are {count} anchors but {len(values)} {name}; give one for each anchor.")
+            if values is not None and values.shape != (count,):
+                raise SubspaceError(f"There are {count} anchors but {_how_many(values)} {name}; give one for each anchor.")
+        if self.labels and len(self.labels) != count:
+            raise SubspaceError(f"There are {count} anchors but {len(self.labels)} labels; give one for each anchor.")
+        if self.group.min() < 0:
+            raise SubspaceError("The anchors' groups count from 0; one of them is negative.")
         for name, values in {"codes": self.codes, "degrees": self.degrees, "start codes": self.start}.items():
             if values is not None and not torch.isfinite(values).all():
                 raise SubspaceError(f"The anchors' {name} hold numbers that are not finite (NaN or infinity); make those anchors again.")
@@ -77,6 +81,8 @@ class Anchors:
     def kept(self) -> Anchors:
         """The anchors that are to be used, without the others."""
         keep, labels = self.used, self.labels
+        if not keep.any():
+            raise SubspaceError("All of these anchors are marked to be left out, so there is nothing to fit; use other frames or degrees.")
         return replace(
             self,
             codes=self.codes[keep],
@@ -85,6 +91,17 @@ class Anchors:
             used=self.used[keep],
             labels=tuple(label for label, ok in zip(labels, keep.tolist()) if ok),
         )
+
+
+def _floats(values, what: str) -> torch.Tensor:
+    try:
+        return plain(torch.as_tensor(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SubspaceError(f"The anchors' {what} are no numbers that can be read; give a tensor or a list of numbers.") from error
+
+
+def _how_many(values: torch.Tensor) -> str:
+    return str(len(values)) if values.ndim == 1 else f"a shape of {tuple(values.shape)} for the"
 
 
 def pool(parts: Sequence[Anchors]) -> Anchors:

@@ -19,18 +19,21 @@ def fill(template: str, degree: str) -> str:
 
 
 def parse_degrees(degrees: Sequence[str | float] | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Words and values 0..1 of degrees: words, percentages ("40%") or numbers (0.4, or 40 for a percentage).
+    """Words and values 0..1 of degrees: words, percentages ("40%") or numbers, from 0 to 1 or, if one is above 1, from 0 to 100.
 
-    0 reads "no". Words that mean no number ("slight", "big") make all values even steps from 0 to 1, in the order given. None: the
-    published eleven, "no", "10%" to "100%". Errors: none given, out of range, or two the same.
+    A text holds them with commas: "no, 50%, 100%". A number reads as a percentage in the sentence, 0 as "no". Words that mean no number
+    ("slight", "big") make all values even steps from 0 to 1, in the order given. None: the published eleven, "no", "10%" to "100%".
+    Errors: none given, out of range, two the same, or words between percentages.
     """
-    given = DEGREES if degrees is None else (degrees,) if isinstance(degrees, str) else tuple(degrees)
+    given = DEGREES if degrees is None else _split(degrees) if isinstance(degrees, str) else tuple(degrees)
     if not given:
         raise SubspaceError("There are no degrees; give some, for example no, 50%, 100%.")
-    labels = tuple(d.strip() if isinstance(d, str) else _percentage(_fraction(d)) for d in given)
-    values = [_value(d) for d in given]
+    numbers = [_number(d) for d in given]
+    unit = 100 if any(n is not None and n > 1 for n in numbers) else 1
+    labels = tuple(d.strip() if n is None else _percentage(n / unit) for d, n in zip(given, numbers))
+    values = [_value(d) if n is None else n / unit for d, n in zip(given, numbers)]
     if None in values:
-        values = [i / max(1, len(given) - 1) for i in range(len(given))]
+        values = _even_steps(values, labels)
     if not all(0 <= v <= 1 for v in values):
         raise SubspaceError("A degree lies outside 0 to 100 %; keep degrees in that range.")
     if len(set(labels)) < len(labels) or len(set(values)) < len(values):
@@ -38,20 +41,40 @@ def parse_degrees(degrees: Sequence[str | float] | None) -> tuple[tuple[str, ...
     return labels, tuple(values)
 
 
-def _value(degree: str | float) -> float | None:
-    if not isinstance(degree, str):
-        return _fraction(degree)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text.strip() else ()
+
+
+def _number(degree: str | float) -> float | None:
+    """A plain number, also one that is written as text; None for words and percentages."""
+    if not isinstance(degree, str) and (isinstance(degree, bool) or not isinstance(degree, (int, float))):
+        raise SubspaceError(f"The degree {degree!r} is no word, percentage or number; write for example no, 50%, 100%.")
+    return _as_float(degree)
+
+
+def _value(degree: str) -> float | None:
+    """What a word or percentage means, None for a word that means no number."""
     word = degree.strip().lower()
     if word in WORDS:
         return WORDS[word]
+    percentage = _as_float(word[:-1]) if word.endswith("%") else None
+    return None if percentage is None else percentage / 100
+
+
+def _as_float(text: str | float) -> float | None:
     try:
-        return float(word[:-1]) / 100 if word.endswith("%") else _fraction(float(word))
+        return float(text)
     except ValueError:
         return None
 
 
-def _fraction(number: float) -> float:
-    return number / 100 if number > 1 else float(number)
+def _even_steps(values: list[float | None], labels: tuple[str, ...]) -> list[float]:
+    """0 to 1 in as many steps as there are words; what is known of them must agree, or nobody knows how far along the others are."""
+    steps = [i / (len(values) - 1) for i in range(len(values))] if len(values) > 1 else [1.0]
+    if any(v is not None and abs(v - s) > 1e-6 for v, s in zip(values, steps)):
+        unknown = next(label for label, v in zip(labels, values) if v is None)
+        raise SubspaceError(f"How far along {unknown!r} is beside percentages is not known; give words only, or percentages only.")
+    return steps
 
 
 def _percentage(fraction: float) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from ...stylegan2.generator import Generator
 from ..errors import SubspaceError
-from ..estimators import Problem, center, motion_scores
+from ..estimators import Problem, center, median, motion_scores
 from ..robust_pca import robust_pca
 from .base import Anchors, pool
 
@@ -37,13 +37,16 @@ def video_anchors(
     """Anchors from the codes ``[T, L, D]`` of one clip's frames, or of several clips.
 
     ``degrees``: how far along each frame is, where that is known (of a single clip). ``positive``: the frame that shows the motion most (in
-    each clip); None: the positive end is the one farther from the clip's beginning. Long clips are thinned evenly to ``max_frames``.
-    ``generator``: checked and remembered; ``crop_policy`` and ``description`` are kept with the anchors. ``labels`` name the frames,
-    ``notes`` say which were left out. Errors: fewer than three frames, no motion, numbers that are not finite.
+    each clip); None: the positive end is the one farther from the clip's beginning, and further clips are turned to the first one's side.
+    Long clips are thinned evenly to ``max_frames``. ``generator``: checked and remembered; ``crop_policy`` and ``description`` are kept
+    with the anchors. ``labels`` name the frames, ``notes`` say which were left out. Errors: fewer than three frames, no motion, numbers
+    that are not finite.
     """
     clips = [clips] if isinstance(clips, torch.Tensor) else list(clips)
     if not clips:
         raise SubspaceError("There are no clips; give the codes of at least one.")
+    if max_frames < MIN_FRAMES:
+        raise SubspaceError(f"At most {max_frames} frames were asked for; a motion needs {MIN_FRAMES} at least.")
     if degrees is not None and len(clips) > 1:
         raise SubspaceError("Degrees can be given for one clip at a time; make anchors of each and pool them.")
     parameters = {"crop_policy": crop_policy, "clip": description, "positive": "away from the beginning" if positive is None else positive}
@@ -51,7 +54,8 @@ def video_anchors(
     for number, codes in enumerate(clips):
         _check(codes, generator)
         prefix = f"clip {number + 1}, " if len(clips) > 1 else ""
-        parts.append(_one_clip(codes, degrees, positive, max_frames, prefix))
+        part = _one_clip(codes, degrees, positive, max_frames, prefix)
+        parts.append(_like_the_first(part, parts[0], prefix) if parts and positive is None else part)
     return replace(pool(parts), parameters=parameters, fingerprint="" if generator is None else generator.fingerprint)
 
 
@@ -75,6 +79,21 @@ def _one_clip(codes: torch.Tensor, degrees, positive: int | None, max_frames: in
         source="video",
         notes=_notes(frames, outlier, still, prefix),
     )
+
+
+def _like_the_first(part: Anchors, first: Anchors, prefix: str) -> Anchors:
+    """The anchors of a clip, turned round where they run against the first clip's: a clip may begin at either end of the motion."""
+    if (_run(part) * _run(first)).sum() >= 0:
+        return part
+    note = f"Turned round, {prefix}so that it runs as the first clip does."
+    return replace(part, codes=part.codes.flip(0), used=part.used.flip(0), labels=part.labels[::-1], notes=(*part.notes, note))
+
+
+def _run(anchors: Anchors) -> torch.Tensor:
+    """What the ordered anchors do ``[L, D]``: the median of their last third less that of their first."""
+    codes = anchors.kept().codes
+    third = max(1, len(codes) // 3)
+    return median(codes[-third:]) - median(codes[:third])
 
 
 def _scores(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -125,3 +125,28 @@ def test_the_preview_is_a_small_strip_over_the_safe_range(generator, tmp_path):
     strip.save(tmp_path / "s.safetensors")
     assert (tmp_path / "s.safetensors").stat().st_size < 200_000
     assert preview_strip(s, generator, coefficients=[0.0]) != preview_strip(s, generator, coefficients=[1.0])
+
+
+class Noisy(Plain):
+    """A 1024 px generator of pictures that do not compress."""
+
+    resolution, num_layers, width, fingerprint = 1024, 18, 512, "noisy"
+    w_avg = torch.zeros(512)
+
+    class architecture:  # noqa: N801
+        channels = {1024: 1}
+
+    def synthesize(self, codes, noise="const", half=0):
+        return torch.rand(len(codes), 3, 192, 192, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("rank", [1, 4])
+def test_a_full_size_file_with_its_preview_stays_below_200_kilobytes(tmp_path, rank):
+    s = with_preview(Subspace(torch.randn(rank, 18, 512)), Noisy())
+    assert s.preview
+    s.save(tmp_path / "s.safetensors")
+    assert 36_864 * rank < (tmp_path / "s.safetensors").stat().st_size < 200_000
+
+
+def test_a_basis_that_is_large_by_itself_gets_no_preview(tmp_path):
+    assert with_preview(Subspace(torch.randn(8, 18, 512)), Noisy()).preview == b""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from micromotion.subspaces import SubspaceError, cosines, load_direction
+from micromotion.subspaces import Subspace, SubspaceError, cosines, load_direction
 from micromotion.subspaces.directions import STRENGTH
 from safetensors.torch import save_file
 from synthetic import direction
@@ -57,6 +57,23 @@ def test_one_row_fills_all_layers_of_the_generator(tmp_path, generator):
     assert load_direction(written(tmp_path, "age.npy", D[0]), num_layers=18).num_layers == 18
 
 
+def test_a_row_as_long_as_a_code_is_one(tmp_path, generator):
+    for value in (D.flatten(), D.reshape(1, -1)):
+        s = load_direction(written(tmp_path, "boundary.npy", value), generator=generator, strength=None)
+        assert torch.equal(s.direction, D)
+
+
+def test_suffixes_may_be_capital(tmp_path):
+    written(tmp_path, "a.npy", D).rename(tmp_path / "SMILE.NPY")
+    assert load_direction(tmp_path / "SMILE.NPY").num_layers == 6
+
+
+def test_our_own_motions_are_named_as_such(tmp_path):
+    Subspace(D).save(tmp_path / "mine.safetensors")
+    with pytest.raises(SubspaceError, match="Subspace.load reads motions"):
+        load_direction(tmp_path / "mine.safetensors")
+
+
 def test_untouched_layers_are_recognised(tmp_path):
     part = D.clone()
     part[[0, 4]] = 0
@@ -67,6 +84,8 @@ def test_untouched_layers_are_recognised(tmp_path):
     ("name", "value", "words"),
     [
         ("a.npy", torch.zeros(2, 6, 32), "has shape"),
+        ("a.npy", torch.ones(512, 18), "more than a StyleGAN2 has layers"),
+        ("a.npy", np.zeros((0, 512), np.float32), "has shape"),
         ("a.pt", torch.zeros(6, 32), "length 0"),
         ("a.pt", torch.full((6, 32), float("nan")), "not finite"),
         ("a.pt", torch.ones(6, 32, dtype=torch.long), "has shape"),

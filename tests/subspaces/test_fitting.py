@@ -164,7 +164,23 @@ def test_pooled_anchors_keep_faces_apart():
     assert torch.equal(p.group, torch.arange(3).repeat_interleave(12))
 
 
+def test_lists_and_arrays_are_anchors_too():
+    codes, degrees, _ = line(direction())
+    expected = fit(codes, degrees).direction
+    assert torch.equal(fit(codes.numpy(), degrees.numpy()).direction, expected)
+    assert torch.equal(fit(codes.tolist(), degrees.tolist()).direction, expected)
+
+
+def test_published_leaves_out_the_opposite_motion_and_orders_by_degree():
+    codes, degrees, _ = line(direction(), count=11)
+    start = torch.randn(1, 6, 32, generator=torch.Generator().manual_seed(3))
+    expected = fit(Anchors(codes, degrees, start=start), estimator="published").direction
+    both = Anchors(torch.cat([codes.flip(0), -codes[1:]]), torch.cat([degrees.flip(0), -degrees[1:]]), start=start)
+    assert torch.allclose(fit(both, estimator="published").direction, expected, atol=1e-6)
+
+
 CODES, DEGREES, _ = line(direction())
+MOSTLY_ONE = torch.cat([CODES[:1].repeat(11, 1, 1), CODES[11:]])
 
 
 @pytest.mark.parametrize(
@@ -180,6 +196,19 @@ CODES, DEGREES, _ = line(direction())
         (lambda: fit(CODES, DEGREES, "magic"), "choose one of theil_sen"),
         (lambda: fit(CODES[0], DEGREES), "shape"),
         (lambda: fit(CODES, DEGREES, rank=0), "at least 1"),
+        (lambda: fit(CODES, DEGREES, rank=1.5), "whole number"),
+        (lambda: fit(CODES, ["no"] * 12), "no numbers"),
+        (lambda: fit([["a"]]), "no numbers"),
+        (lambda: fit(Anchors(CODES, DEGREES, used=torch.zeros(12))), "marked to be left out"),
+        (lambda: Anchors(CODES, group=torch.full((12,), -1)), "count from 0"),
+        (lambda: Anchors(CODES, DEGREES[:, None]), r"shape of \(12, 1\)"),
+        (lambda: fit(MOSTLY_ONE, DEGREES), "finds no motion"),
+        (lambda: fit(MOSTLY_ONE), "nothing moves"),
+        (lambda: fit(CODES, DEGREES, layers="3-1"), "counts down"),
+        (lambda: fit(CODES, DEGREES, layers="0-"), "names no layers"),
+        (lambda: fit(CODES, DEGREES, layers="0, 90-91"), "count from 0 to 5"),
+        (lambda: fit(CODES, DEGREES, layers=[0.5]), "no whole numbers"),
+        (lambda: fit(CODES, DEGREES, layers=["eyes"]), "no whole numbers"),
         (lambda: fit(CODES, DEGREES, "published", rank=2), "one direction"),
         (lambda: fit(CODES, DEGREES, "secant", rank=40), "ask for less"),
         (lambda: fit(CODES, DEGREES, layers="5-9"), "count from 0 to 5"),

@@ -117,6 +117,11 @@ def test_another_shape_is_refused_with_both_sizes(generator):
     [
         (lambda: subspace(2).apply(CODE, torch.zeros(3, 3)), r"has rank 2: give \[frames\] or \[frames, 2\]"),
         (lambda: subspace().apply(CODE, [float("nan")]), "not a finite number"),
+        (lambda: subspace().apply(CODE, []), "no coefficients"),
+        (lambda: subspace().apply(CODE, "1"), "no numbers"),
+        (lambda: subspace().apply(CODE / 0, [0.0]), "not finite"),
+        (lambda: subspace().apply(CODE.long(), [0.0]), "int64"),
+        (lambda: Subspace(torch.zeros(512, 18)).apply(CODE, 1.0), "made for another generator"),
         (lambda: subspace().apply(torch.zeros(3, 6, 32), torch.zeros(4)), "3 and 4 frames"),
         (lambda: subspace().apply(torch.zeros(32), torch.zeros(4)), "shape"),
         (lambda: Subspace(torch.full((6, 32), float("nan"))), "not finite"),
@@ -154,6 +159,7 @@ def changed(path, tensors=None, drop=(), **header):
         ({"drop": ("basis",)}, "its basis is missing"),
         ({"tensors": {"basis": torch.full((1, 6, 32), float("inf"))}}, "not finite"),
         ({"tensors": {"basis": torch.zeros(5)}}, "shape"),
+        ({"tensors": {"spectrum": torch.zeros(2, 2)}}, "row of numbers"),
         ({"tensors": {"preview": torch.zeros(9, dtype=torch.uint8)}}, "no PNG"),
     ],
 )
@@ -179,9 +185,10 @@ def test_other_files_get_one_sentence(tmp_path):
     save_file({"basis": torch.zeros(1, 6, 32)}, str(path))
     with pytest.raises(SubspaceError, match="holds no subspace"):
         Subspace.load(path)
-    save_file({"basis": torch.zeros(1, 6, 32)}, str(path), metadata={"micromotion": "{"})
-    with pytest.raises(SubspaceError, match="no JSON"):
-        Subspace.load(path)
+    for no_json in ("{", "[" * 100_000):
+        save_file({"basis": torch.zeros(1, 6, 32)}, str(path), metadata={"micromotion": no_json})
+        with pytest.raises(SubspaceError, match="no JSON"):
+            Subspace.load(path)
 
 
 def test_unknown_fields_of_a_known_version_are_left_alone(tmp_path):

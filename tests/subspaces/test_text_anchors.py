@@ -249,7 +249,11 @@ def test_templates_are_replaced_plainly():
         ([0, 5, 40], ("no", "5%", "40%"), (0, 0.05, 0.4)),
         (["no", "12.5%", "100 %"], ("no", "12.5%", "100 %"), (0, 0.125, 1)),
         (["no", "slight", "big"], ("no", "slight", "big"), (0, 0.5, 1)),
-        (["0.2", "80"], ("0.2", "80"), (0.2, 0.8)),
+        (["0", "0.5", "1"], ("no", "50%", "100%"), (0, 0.5, 1)),
+        ([1, 50, 100], ("1%", "50%", "100%"), (0.01, 0.5, 1)),
+        ("no, 50%, 100%", ("no", "50%", "100%"), (0, 0.5, 1)),
+        ("no, half, big", ("no", "half", "big"), (0, 0.5, 1)),
+        (["big"], ("big",), (1,)),
     ],
 )
 def test_degrees_are_words_percentages_or_numbers(given, labels, values):
@@ -269,6 +273,10 @@ NAN = torch.full((1, 6, 32), float("nan"))
         ({"degrees": ["50%", "50%"]}, "the same"),
         ({"degrees": ["150%"]}, "outside"),
         ({"degrees": [-0.5]}, "outside"),
+        ({"degrees": "nan, 1"}, "outside"),
+        ({"degrees": " "}, "no degrees"),
+        ({"degrees": [None, 1]}, "no word, percentage or number"),
+        ({"degrees": ["no", "10%", "slight"]}, "How far along 'slight'"),
         ({"seeds": ()}, "no seeds"),
         ({"steps": 0}, "above 0"),
         ({"lr": 0.0}, "above 0"),

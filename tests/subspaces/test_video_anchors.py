@@ -77,6 +77,17 @@ def test_several_clips_are_pooled_as_groups():
     assert cosine(fit(anchors).direction, D) > 0.98
 
 
+def test_a_clip_that_begins_at_the_other_end_is_turned_round():
+    codes = [clip(RISE, 0), clip(RISE.flip(0), 1), clip(BLINK, 2)]
+    anchors = video_anchors(codes)
+    assert cosine(fit(anchors).direction, D) > 0.98
+    assert [note for note in anchors.notes if "Turned round, clip 2" in note] == list(anchors.notes)
+    assert anchors.labels[40] == "clip 2, frame 39"
+    named = video_anchors(codes[:2], positive=39)
+    assert named.labels[-1] == "clip 2, frame 39", "what the user names is not turned round"
+    assert not named.notes
+
+
 def test_long_clips_are_thinned_evenly():
     anchors = video_anchors(clip(torch.linspace(0, 1, 500)), max_frames=50)
     assert len(anchors) == 50
@@ -109,6 +120,8 @@ def test_the_generator_is_remembered_and_checked(generator):
         (lambda: video_anchors(clip(RISE), degrees=[0, 1]), "40 frames but 2 degrees"),
         (lambda: video_anchors([clip(RISE)] * 2, degrees=RISE), "one clip at a time"),
         (lambda: video_anchors(clip(RISE), positive=40), "frames are 0 to 39"),
+        (lambda: video_anchors(clip(RISE), max_frames=2), "needs 3 at least"),
+        (lambda: video_anchors(torch.cat([torch.zeros(11, 6, 32), torch.ones(1, 6, 32)])), "nothing moves"),
     ],
 )
 def test_bad_clips_get_one_sentence(call, words):
