@@ -2,7 +2,7 @@
 
 from .algebra import add, cosine_table, cosines, merge, negate, orthogonalise, restrict, scale, subtract
 from .anchors import Anchors, pool
-from .calibration import calibrate
+from .calibration import calibrate, calibrate_track
 from .directions import load_direction
 from .errors import SubspaceError
 from .estimators import ESTIMATORS
@@ -25,6 +25,7 @@ __all__ = [
     "add",
     "apply_motions",
     "calibrate",
+    "calibrate_track",
     "close_loop",
     "cosine_table",
     "cosines",

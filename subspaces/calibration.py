@@ -48,6 +48,42 @@ def calibrate(
     c = _coefficients(coefficients)
     one = _direction_only(subspace, component)
     values, cosines = _measure_all(one, measure, identity, generator, codes, c, batch, progress)
+    return _calibrated(subspace, c, values, cosines, component, unit, instrument, rescale, min_identity)
+
+
+def calibrate_track(
+    subspace: Subspace,
+    coefficients: Sequence[float] | torch.Tensor,
+    values: Sequence[float] | torch.Tensor,
+    *,
+    identity: Sequence[float] | torch.Tensor | None = None,
+    component: int = 0,
+    unit: str = "",
+    instrument: str = "",
+    rescale: bool = True,
+    min_identity: float = MIN_IDENTITY,
+) -> Subspace:
+    """``calibrate`` with what another instrument read from finished frames, such as the blendshapes of a face tracker.
+
+    ``coefficients [F]`` of the frames, in any order and as often as a sweep repeats them; ``values [F]``, or ``[N * F]`` of N faces one
+    after another; ``identity``: as many cosines with the unmoved face. Frames whose value is NaN (no face was found) do not count. The
+    coefficients must hold 0. Errors: as ``calibrate``, or too few frames that were read.
+    """
+    _direction_only(subspace, component)
+    c, order = _track_coefficients(coefficients)
+    read = _by_coefficient(values, order, len(c), "values")
+    likeness = None if identity is None else _by_coefficient(identity, order, len(c), "identity cosines")
+    seen = torch.isfinite(read).all(1) if likeness is None else torch.isfinite(read).all(1) & torch.isfinite(likeness).all(1)
+    if not seen[c == 0].any() or len(c[seen]) < 3:
+        raise SubspaceError(
+            f"A face was read at {int(seen.sum())} of {len(c)} coefficients; calibration needs three or more, 0 among them. Sweep less far."
+        )
+    likeness = None if likeness is None else likeness[seen]
+    return _calibrated(subspace, c[seen], read[seen], likeness, component, unit, instrument, rescale, min_identity)
+
+
+def _calibrated(subspace, c, values, cosines, component: int, unit: str, instrument: str, rescale: bool, min_identity: float) -> Subspace:
+    """The motion with its calibration from values ``[C, N]`` and identity cosines ``[C, N]`` or None at coefficients ``c [C]``."""
     slope = _central_slope(values, c)
     factor = 1 / slope if rescale else 1.0
     response = median(values.T)  # [C]
@@ -57,6 +93,28 @@ def calibrate(
     if cosine is not None:
         curve["identity"] = _list(cosine)
     return replace(subspace, calibration=_updated(subspace, component, factor, safe, unit, instrument, curve))
+
+
+def _track_coefficients(coefficients) -> tuple[torch.Tensor, torch.Tensor]:
+    """The different coefficients ``[C]``, rising, and which of them each frame has ``[F]``."""
+    track = torch.as_tensor(coefficients, dtype=torch.float64)
+    if track.ndim != 1 or not torch.isfinite(track).all():
+        raise SubspaceError(f"Calibration takes one finite coefficient for each frame; these have shape {tuple(track.shape)}.")
+    c, order = track.unique(return_inverse=True)
+    if len(c) < 3 or not (c == 0).any():
+        raise SubspaceError("Calibration needs frames at three or more coefficients, 0 among them; sweep from 0, or through it.")
+    return c, order
+
+
+def _by_coefficient(values, order: torch.Tensor, count: int, what: str) -> torch.Tensor:
+    """Values of N faces ``[C, N]``: the mean of the frames that share a coefficient."""
+    values = torch.as_tensor(values, dtype=torch.float64).reshape(-1)
+    if not len(values) or len(values) % len(order):
+        raise SubspaceError(f"There are {len(order)} coefficients and {len(values)} {what}; give one for each frame.")
+    faces = values.reshape(-1, len(order)).T  # [F, N]
+    known = torch.isfinite(faces)
+    total = torch.zeros(count, faces.shape[1], dtype=torch.float64).index_add(0, order, faces.where(known, 0.0))
+    return total / torch.zeros_like(total).index_add(0, order, known.double())
 
 
 def _coefficients(coefficients) -> torch.Tensor:

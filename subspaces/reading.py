@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from .errors import SubspaceError
@@ -10,6 +12,8 @@ from .subspace import Subspace
 
 ROUNDS = 30
 HUBER = 1.5
+FRAMES_AT_ONCE = 128
+KERNEL_SIGMAS = 5
 
 
 def read_coefficients(
@@ -31,9 +35,14 @@ def read_coefficients(
     if generator is not None:
         subspace.check(generator)
     rows = list(subspace.layers)
-    displacement = _displacement(subspace, codes, reference)[:, rows].flatten(1)  # [F, P]
+    codes, origin = _checked(subspace, codes), _reference(codes, reference)
     directions = subspace.directions[:, rows].flatten(1).double()  # [K, P]
-    track = _robust_fit(displacement, directions) if robust else _least_squares(displacement, directions)
+    lengths = directions.norm(dim=1)
+    if not lengths.min() > 0:
+        raise SubspaceError(f"Component {int(lengths.argmin()) + 1} of this motion has length 0, so it cannot be read from a clip.")
+    fit = _robust_fit if robust else _least_squares
+    blocks = ((block.double() - origin)[:, rows].flatten(1) for block in codes.split(FRAMES_AT_ONCE))  # [f, P]
+    track = torch.cat([fit(block, directions) for block in blocks])
     track = smooth_track(track, smooth) if smooth else track
     track = track.float()
     return track[:, 0] if subspace.rank == 1 else track
@@ -46,19 +55,21 @@ def smooth_track(track: torch.Tensor, sigma: float) -> torch.Tensor:
     if len(track) >= 3:
         inner = torch.stack([track[:-2], track[1:-1], track[2:]]).median(0).values
         track = torch.cat([track[:1], inner, track[-1:]])
-    frames = torch.arange(len(track), dtype=track.dtype)
-    kernel = torch.exp(-0.5 * ((frames[:, None] - frames) / sigma) ** 2)
-    return torch.tensordot(kernel / kernel.sum(1, keepdim=True), track, 1)
+    reach = min(math.ceil(KERNEL_SIGMAS * sigma), max(1, len(track) - 1))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=track.dtype) / sigma) ** 2)[None, None]
+    columns = torch.stack([*track.reshape(len(track), -1).T, torch.ones(len(track), dtype=track.dtype)])[:, None]  # [K + 1, 1, F]
+    *smooth, weight = torch.nn.functional.conv1d(columns, kernel, padding=reach)[:, 0]
+    return (torch.stack(smooth, 1) / weight[:, None]).reshape(track.shape)
 
 
-def _displacement(subspace: Subspace, codes: torch.Tensor, reference: torch.Tensor | str) -> torch.Tensor:
+def _checked(subspace: Subspace, codes: torch.Tensor) -> torch.Tensor:
     shape = subspace.basis.shape[1:]
-    codes = codes.detach().cpu().double()
+    codes = torch.as_tensor(codes).detach().cpu()
     if codes.ndim != 3 or codes.shape[1:] != shape or not len(codes):
         raise SubspaceError(f"The clip's codes have shape {tuple(codes.shape)}; this motion reads [frames, {shape[0]}, {shape[1]}].")
     if not torch.isfinite(codes).all():
         raise SubspaceError("The clip's codes hold numbers that are not finite (NaN or infinity); invert those frames again.")
-    return codes - _reference(codes, reference)
+    return codes
 
 
 def _reference(codes: torch.Tensor, reference: torch.Tensor | str) -> torch.Tensor:
@@ -66,11 +77,13 @@ def _reference(codes: torch.Tensor, reference: torch.Tensor | str) -> torch.Tens
         reference = reference.detach().cpu().double()
         if reference.numel() != codes[0].numel():
             raise SubspaceError(f"The reference code has shape {tuple(reference.shape)}; give one code {tuple(codes.shape[1:])}.")
+        if not torch.isfinite(reference).all():
+            raise SubspaceError("The reference code holds numbers that are not finite (NaN or infinity); invert that face again.")
         return reference.reshape(codes.shape[1:])
     if reference == "median":
-        return median(codes)
+        return median(codes.detach().cpu()).double()
     if reference == "first":
-        return codes[0]
+        return codes[0].detach().cpu().double()
     raise SubspaceError(f"There is no reference {reference!r}; choose median, first, or give a code.")
 
 

@@ -37,6 +37,8 @@ def sweep(
     whole. All of them count inside ``frames``.
     """
     frames, cycles = _count(frames, "frames"), _count(cycles, "cycles")
+    start, stop = _finite(start, "coefficient"), _finite(stop, "coefficient")
+    hold_start, hold = _whole(hold_start, "hold"), _whole(hold, "hold")
     if frames < cycles:
         raise SubspaceError(f"{frames} frames cannot hold {cycles} cycles; ask for more frames or fewer cycles.")
     bounds = [frames * k // cycles for k in range(cycles + 1)]
@@ -44,15 +46,24 @@ def sweep(
     return torch.tensor([_between(start, stop, _easing(easing)(t)) for part in parts for t in part])
 
 
-def keyframes(points: Sequence[tuple[float, float]], frames: int, *, easing: str = "linear") -> torch.Tensor:
+def keyframes(points: Sequence[tuple[float, float]] | str, frames: int, *, easing: str = "linear", loop: bool = False) -> torch.Tensor:
     """Coefficients ``[frames]`` through ``points``: pairs of frame number (from 0, in any order) and value, eased between neighbours.
 
-    Before the first and after the last point its value holds.
+    A text holds them as ``"0: 0, 12: 1, 47: 0"``. Before the first and after the last point its value holds; with ``loop`` the last point
+    leads on to the first one of the next round, so that the clip loops exactly. Errors: two values at one frame, no pairs, no numbers.
     """
     frames, ease = _count(frames, "frames"), _easing(easing)
-    points = sorted((_finite(f, "keyframe"), _finite(v, "keyframe")) for f, v in points)
+    points = sorted((_finite(f, "keyframe"), _finite(v, "keyframe")) for f, v in _pairs(points))
     if not points:
         raise SubspaceError("There are no keyframes; give at least one pair of frame and value.")
+    if twice := [f for (f, _), (g, _) in zip(points, points[1:]) if f == g]:
+        raise SubspaceError(f"Two keyframes lie at frame {twice[0]:g}; give each frame one value.")
+    if loop:
+        outside = [f for f, _ in points if not 0 <= f < frames]
+        if outside:
+            raise SubspaceError(f"A keyframe at {outside[0]:g} lies outside a loop of {frames} frames; they count from 0 to {frames - 1}.")
+        (first, begin), (last, end) = points[0], points[-1]
+        points = [(last - frames, end), *points, (first + frames, begin)]
     return torch.tensor([_at(points, f, ease) for f in range(frames)])
 
 
@@ -64,6 +75,7 @@ def from_samples(samples: Sequence[float] | torch.Tensor, frames: int, start: fl
     frames = _count(frames, "frames")
     step = (len(values) - 1) / max(1, frames - 1)
     points = list(enumerate(values))
+    start, stop = _finite(start, "coefficient"), _finite(stop, "coefficient")
     return torch.tensor([_between(start, stop, _at(points, f * step, EASINGS["linear"])) for f in range(frames)])
 
 
@@ -77,12 +89,30 @@ def close_loop(track: torch.Tensor, overlap: int) -> torch.Tensor:
 
 
 def unique_coefficients(coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The different rows of ``coefficients [F]`` or ``[F, K]``, and for every frame ``[F]`` which one it is.
+    """The different rows of ``coefficients [F]`` or ``[F, K]``, sorted, and for every frame ``[F]`` which one it is.
 
     ``unique[index]`` equals the input: render each code once, then pick. Works for codes ``[F, L, D]`` too.
     """
     unique, index = torch.unique(coefficients, dim=0, return_inverse=True)
     return unique, index
+
+
+def _pairs(points: Sequence[tuple[float, float]] | str) -> list[tuple[float, float]]:
+    if not isinstance(points, str):
+        given = [tuple(p) if isinstance(p, (tuple, list)) else (p,) for p in points]
+        if any(len(p) != 2 for p in given):
+            raise SubspaceError("Every keyframe is a pair of frame and value.")
+        return given
+    parts = [part for part in points.replace(";", ",").replace("\n", ",").split(",") if part.strip()]
+    return [_pair(part) for part in parts]
+
+
+def _pair(text: str) -> tuple[float, float]:
+    frame, _, value = text.partition(":")
+    try:
+        return float(frame), float(value)
+    except ValueError as error:
+        raise SubspaceError(f"{text.strip()!r} is no keyframe; write frame: value, for example 0: 0, 12: 1, 47: 0.") from error
 
 
 def _fractions(frames: int, ping_pong: bool, hold_start: int, hold: int) -> list[float]:
@@ -122,6 +152,12 @@ def _easing(name: str) -> Callable[[float], float]:
 def _count(value: int, what: str) -> int:
     if int(value) != value or value < 1:
         raise SubspaceError(f"The number of {what} is {value}; it must be a whole number of at least 1.")
+    return int(value)
+
+
+def _whole(value: int, what: str) -> int:
+    if int(value) != value:
+        raise SubspaceError(f"A {what} of {value} frames was asked for; it must be a whole number.")
     return int(value)
 
 

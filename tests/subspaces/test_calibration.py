@@ -6,7 +6,7 @@ import io
 
 import pytest
 import torch
-from micromotion.subspaces import Calibration, Subspace, SubspaceError, calibrate, preview_strip, with_preview
+from micromotion.subspaces import Calibration, Subspace, SubspaceError, calibrate, calibrate_track, preview_strip, sweep, with_preview
 from micromotion.subspaces.preview import default_coefficients
 from PIL import Image
 
@@ -114,6 +114,50 @@ def test_bad_calibrations_get_one_sentence(options, words):
     arguments = {"measure": first_pixel, "generator": Plain(), "codes": FACES, **options}
     with pytest.raises(SubspaceError, match=words):
         calibrate(Subspace(D), **arguments)
+
+
+def test_a_track_of_another_instrument_calibrates_as_the_pictures_do():
+    c = torch.linspace(-1.5, 1.5, 13)
+    truth = calibrate(Subspace(2 * D), first_pixel, Plain(), 0 * FACES[:1], coefficients=c)
+    track = calibrate_track(Subspace(2 * D), c, 2 * c)
+    assert track.calibration.scale == pytest.approx(truth.calibration.scale)
+    assert track.safe_range == pytest.approx(truth.safe_range)
+    assert track.calibration.curve["response"] == pytest.approx(truth.calibration.curve["response"], abs=1e-5)
+
+
+def test_a_ping_pong_of_several_faces_with_lost_frames_is_enough():
+    c = sweep(24, 0.0, 1.2, ping_pong=True)
+    values = torch.stack([0.1 + 0.4 * c, 0.3 + 0.5 * c, 0.2 + 0.6 * c])
+    values[:, [3, 21]] = float("nan")
+    s = calibrate_track(Subspace(D), c, values.flatten(), instrument="mouthSmileLeft")
+    assert s.direction.norm() == pytest.approx(2.0, rel=1e-4)
+    assert s.calibration.unit == "one unit of mouthSmileLeft"
+    assert s.safe_range == pytest.approx((0.0, 0.6), abs=1e-4)
+
+
+def test_the_range_of_a_track_ends_where_identity_breaks_or_the_response_flattens():
+    c = torch.linspace(-1, 1, 9)
+    assert calibrate_track(Subspace(D), c, c.clamp(-0.5, 1), rescale=False).safe_range == (-0.5, 1.0)
+    assert calibrate_track(Subspace(D), c, c, identity=1 - c.abs() / 3, min_identity=0.9, rescale=False).safe_range == (-0.25, 0.25)
+
+
+C5 = torch.linspace(-1, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: calibrate_track(Subspace(D), C5, C5[:4]), "5 coefficients and 4 values"),
+        (lambda: calibrate_track(Subspace(D), C5, C5 * float("nan")), "read at 0 of 5"),
+        (lambda: calibrate_track(Subspace(D), C5 + 5, C5), "0 among them"),
+        (lambda: calibrate_track(Subspace(D), C5[:, None], C5), "for each frame"),
+        (lambda: calibrate_track(Subspace(D), C5, torch.ones(5)), "does not move"),
+        (lambda: calibrate_track(Subspace(D), C5, C5, component=1), "no component 1"),
+    ],
+)
+def test_bad_tracks_get_one_sentence(call, words):
+    with pytest.raises(SubspaceError, match=words):
+        call()
 
 
 def test_the_preview_is_a_small_strip_over_the_safe_range(generator, tmp_path):

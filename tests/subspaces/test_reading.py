@@ -45,6 +45,17 @@ def test_smoothing_calms_jitter_drops_single_bad_frames_and_keeps_constants():
     assert (smooth - TRACK)[15:25].abs().max() < 0.25
     assert torch.allclose(smooth_track(torch.full((9, 2), 0.7), 2.0), torch.full((9, 2), 0.7))
     assert smooth_track(torch.tensor([1.0, 2.0]), 1.0).shape == (2,)
+    assert smooth_track(torch.tensor([3.0]), 9.0).tolist() == [3.0]
+    frames = torch.arange(40.0)
+    kernel = torch.exp(-0.5 * ((frames[:, None] - frames) / 1.5) ** 2)
+    assert torch.allclose(smooth_track(TRACK.sort().values, 1.5), kernel @ TRACK.sort().values / kernel.sum(1), atol=1e-4)
+
+
+def test_a_long_clip_is_read_in_blocks_as_a_whole(monkeypatch):
+    clip = S.apply(CODE, TRACK) + 0.01 * torch.randn(40, 6, 32, generator=torch.Generator().manual_seed(3))
+    whole = read_coefficients(S, clip)
+    monkeypatch.setattr("micromotion.subspaces.reading.FRAMES_AT_ONCE", 7)
+    assert torch.allclose(read_coefficients(S, clip), whole, atol=1e-6)
 
 
 def test_layers_outside_the_motion_do_not_count():
@@ -58,10 +69,13 @@ def test_layers_outside_the_motion_do_not_count():
     ("call", "words"),
     [
         (lambda: read_coefficients(S, torch.zeros(3, 4, 32)), "this motion reads"),
+        (lambda: read_coefficients(S, torch.zeros(6, 32)), "this motion reads"),
+        (lambda: read_coefficients(Subspace(torch.stack([S.basis[0], 0 * S.basis[0]])), torch.zeros(3, 6, 32)), "Component 2 .* length 0"),
         (lambda: read_coefficients(S, torch.full((3, 6, 32), float("nan"))), "not finite"),
         (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference="last"), "choose median"),
         (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference=torch.zeros(32)), "give one code"),
         (lambda: read_coefficients(S, torch.zeros(3, 6, 32), smooth=-1.0), "0 for none"),
+        (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference=CODE / 0), "not finite"),
     ],
 )
 def test_bad_clips_get_one_sentence(call, words):

@@ -53,6 +53,19 @@ def test_keyframes_pass_through_their_points_and_hold_outside():
     assert keyframes([(0, 0.0), (4, 1.0)], 5, easing="ease")[1] < 0.25
 
 
+def test_looping_keyframes_lead_on_from_the_last_to_the_first():
+    c = keyframes([(0, 0.0), (4, 1.0), (12, -1.0)], 16, loop=True)
+    assert c[[0, 4, 12]].tolist() == [0, 1, -1]
+    assert c[14] == -0.5, "half way back to the first"
+    late = keyframes("4: 1, 12: -1", 16, loop=True)
+    assert late[[0, 8]].tolist() == [0, 0]
+    assert torch.equal(keyframes("4: 1, 12: -1", 16)[13:], torch.full((3,), -1.0))
+
+
+def test_keyframes_may_be_written():
+    assert torch.equal(keyframes("0: 0, 12: 1; 24:-0.5\n", 30), keyframes([(0, 0), (12, 1), (24, -0.5)], 30))
+
+
 def test_samples_are_stretched_over_the_frames():
     assert from_samples([0, 1, 0], 5, 0, 2).tolist() == pytest.approx([0, 1, 2, 1, 0])
     assert from_samples([0.5], 3, -1, 1).tolist() == pytest.approx([0, 0, 0])
@@ -86,6 +99,14 @@ def test_a_ping_pong_renders_half_of_its_frames_and_gives_them_all_back():
         (lambda: sweep(4, hold=-1), "shorter holds"),
         (lambda: sweep(3, cycles=4), "fewer cycles"),
         (lambda: keyframes([], 5), "no keyframes"),
+        (lambda: keyframes(" , ", 5), "no keyframes"),
+        (lambda: keyframes("0: 0, twelve", 5), "'twelve' is no keyframe"),
+        (lambda: keyframes([(0, 0), (0, 1)], 5), "Two keyframes lie at frame 0"),
+        (lambda: keyframes([(0, 0, 1)], 5), "pair of frame and value"),
+        (lambda: keyframes("9: 1", 5, loop=True), "outside a loop"),
+        (lambda: sweep(10, float("nan")), "not a finite number"),
+        (lambda: sweep(10, hold=1.5), "whole number"),
+        (lambda: from_samples([0, 1], 5, float("inf")), "not a finite number"),
         (lambda: keyframes([(0, float("nan"))], 5), "not a finite number"),
         (lambda: from_samples([], 5), "no samples"),
         (lambda: close_loop(torch.zeros(10), 6), "1 to 5 frames"),
