@@ -125,11 +125,10 @@ def table(heading: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def publish(section: str, text: str, write: bool) -> None:
-    """Print a section's text; with ``write`` also put it between the section's markers in docs/performance.md."""
+def publish(section: str, text: str, write: bool, page: Path = PAGE) -> None:
+    """Print a section's text; with ``write`` also put it between the section's markers in ``page``."""
     print(text)
     if write:
         start, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
-        page = PAGE.read_text("utf-8")
-        head, rest = page.split(start)
-        PAGE.write_text(f"{head}{start}\n{text}\n{end}{rest.split(end)[1]}", "utf-8")
+        head, rest = page.read_text("utf-8").split(start)
+        page.write_text(f"{head}{start}\n{text}\n{end}{rest.split(end)[1]}", "utf-8")
