@@ -1,7 +1,7 @@
 """Faces in photos and clips: landmarks, FFHQ alignment, paste-back. Imports nothing of ours."""
 
 from .alignment import align, sample
-from .clips import ClipReport, align_clip, find_cuts, follow, steady
+from .clips import ClipReport, align_clip, find_cuts, follow, key_frames, steady
 from .crop import Crop, ffhq_square
 from .detection import detect, find_predictor
 from .drawing import draw
@@ -27,6 +27,7 @@ __all__ = [
     "find_predictor",
     "follow",
     "from_mediapipe",
+    "key_frames",
     "number_faces",
     "paste",
     "read",

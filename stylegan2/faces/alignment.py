@@ -30,34 +30,46 @@ def align(image, landmarks, size: int, *, transform_size: int | None = None, val
     """
     pictures = as_pictures(image, "image", value_range)
     check_finite(pictures.frames, "image")
+    size, sampled = _check_sizes(size, transform_size)
     crops, several = crops_for(landmarks, pictures.size, size)
     count = paired_count(len(pictures), len(crops), "image", "landmarks")
-    squares = [_official(pictures.rgb(i % len(pictures)), crops[i % len(crops)], transform_size or size) for i in range(count)]
+    squares = [_official(pictures.rgb(i % len(pictures)), crops[i % len(crops)], sampled) for i in range(count)]
     single = pictures.single and not several
     result = pictures.give_back(pictures.from_8bit(np.stack(squares)), single)
     return result, (tuple(crops) if several else crops[0])
 
 
+def _check_sizes(size, transform_size) -> tuple[int, int]:
+    """The side of the square, and the side at which the photo is sampled first."""
+    sampled = size if transform_size is None else transform_size
+    for name, value in (("size", size), ("transform_size", sampled)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise FaceError(f"{name} must be a whole number of pixels, at least 1 px, not {value!r}.")
+    if sampled < size:
+        raise FaceError(f"transform_size must not be below size, and it is {sampled} below {size} px: the square is reduced from it.")
+    return int(size), int(sampled)
+
+
 def crops_for(landmarks, size: tuple[int, int], side: int) -> tuple[list[Crop], bool]:
     """What a caller may call landmarks -> crops of photos of ``size`` (width, height), and whether it was a list."""
-    if side < 1:
-        raise FaceError(f"The size of the square must be at least 1 px, not {side}.")
     if not _is_many(landmarks):
-        return [_crop_for(landmarks, size, side, "The face")], False
+        return [_crop_for(landmarks, size, side, "The face in image")], False
     if len(landmarks) == 0:
-        raise FaceError("landmarks is an empty batch: no face to align.")
-    return [_crop_for(one, size, side, f"The face of frame {i}") for i, one in enumerate(landmarks)], True
+        raise FaceError("No face was found in image: landmarks is an empty batch. Use a larger or more frontal face, or give landmarks.")
+    return [_crop_for(one, size, side, f"The face in frame {i} of image") for i, one in enumerate(landmarks)], True
 
 
 def _is_many(landmarks) -> bool:
-    if isinstance(landmarks, (str, Face, Crop)):
+    if landmarks is None or isinstance(landmarks, (str, Face, Crop)):
         return False
-    if isinstance(landmarks, Sequence) and (len(landmarks) == 0 or isinstance(landmarks[0], (str, Face, Crop))):
-        return True
+    if isinstance(landmarks, Sequence):
+        return len(landmarks) == 0 or isinstance(landmarks[0], (str, Face, Crop, type(None))) or np.ndim(landmarks[0]) > 1
     return np.ndim(landmarks) == 3
 
 
 def _crop_for(landmarks, size: tuple[int, int], side: int, where: str) -> Crop:
+    if landmarks is None:
+        raise FaceError(f"{where} was not found: leave that frame out, or use a larger or more frontal face.")
     if isinstance(landmarks, str):
         if landmarks != "aligned":
             raise FaceError(f'landmarks must be points, faces, crops or the word "aligned", not {landmarks!r}.')
@@ -65,7 +77,7 @@ def _crop_for(landmarks, size: tuple[int, int], side: int, where: str) -> Crop:
     if isinstance(landmarks, Crop):
         check_size(landmarks, size, "image")
         return landmarks.at(side)
-    points = check_landmarks(getattr(landmarks, "landmarks", landmarks), f"The landmarks of {where.lower()}")
+    points = check_landmarks(getattr(landmarks, "landmarks", landmarks), f"The landmarks of {where[0].lower()}{where[1:]}")
     check_inside(points, size, where)
     return Crop.from_landmarks(points, size, side)
 
@@ -159,12 +171,18 @@ def sample(frames: torch.Tensor, crops: Sequence[Crop], side: int) -> torch.Tens
     lies outside the photo is its mirror image, fading to a blur and to the median colour. One crop may stand for all frames.
     """
     count = paired_count(len(frames), len(crops), "image", "crop")
-    dense = max(1, int(np.ceil(max(crop.length for crop in crops) / side)))
-    return torch.stack([_sample_one(frames[i % len(frames)], crops[i % len(crops)], side, dense) for i in range(count)])
+    dense = density(crops, side)
+    return torch.stack([sample_one(frames[i % len(frames)], crops[i % len(crops)], side, dense) for i in range(count)])
 
 
-def _sample_one(frame: torch.Tensor, crop: Crop, side: int, dense: int) -> torch.Tensor:
-    points = _lattice(crop, side * dense).to(frame.device)  # [S, S, 2]
+def density(crops: Sequence[Crop], side: int) -> int:
+    """Samples along each axis of a pixel of the square; one number for a clip, so that nothing changes from frame to frame."""
+    return max(1, int(np.ceil(max(crop.length for crop in crops) / side)))
+
+
+def sample_one(frame: torch.Tensor, crop: Crop, side: int, dense: int) -> torch.Tensor:
+    """One frame ``[C, H, W]`` of ``sample``, with ``dense`` samples along each axis of a pixel."""
+    points = lattice(crop, side * dense).to(frame.device)  # [S, S, 2]
     last = points.new_tensor([max(edge - 1, 1) for edge in crop.size])
     # The mirror is the centre of the outermost pixel, as in the official padding: that is what align_corners means here.
     grid = (points * 2 / last - 1)[None]
@@ -172,7 +190,7 @@ def _sample_one(frame: torch.Tensor, crop: Crop, side: int, dense: int) -> torch
     return _fade_outside(F.avg_pool2d(square, dense), crop)[0]
 
 
-def _lattice(crop: Crop, side: int) -> torch.Tensor:
+def lattice(crop: Crop, side: int) -> torch.Tensor:
     """Photo pixels (x, y) of the samples of a square, ``[side, side, 2]`` float32."""
     nw, sw, _, ne = crop.corners
     at = (np.arange(side) + 0.5) / side
@@ -188,7 +206,7 @@ def _fade_outside(square: torch.Tensor, crop: Crop) -> torch.Tensor:
     onset = float(np.clip(reach.max() / border + 1, 0, 1))
     if onset == 0 or crop.is_whole:
         return square
-    points = _lattice(crop, square.shape[-1]).to(square.device)
+    points = lattice(crop, square.shape[-1]).to(square.device)
     beyond = torch.maximum(-points, points - points.new_tensor(far)) / points.new_tensor(np.maximum(reach + border, 0.3 * crop.length))
     fade = beyond.amax(-1)  # 1 at the outer edge of the padding, 0 at the edge of the photo
     square = torch.lerp(square, blur(square, 0.02 * square.shape[-1]), (3 * fade + 1).clamp(0, 1) * onset)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .alignment import sample
+from .alignment import density, sample_one
 from .crop import Crop, ffhq_square
 from .errors import FaceError
 from .landmarks import Face, check_inside, check_landmarks, choose
-from .pictures import Pictures, as_pictures, check_finite
+from .pictures import Pictures, Progress, as_pictures, check_finite
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ def align_clip(
     missing: str = "interpolate",
     smoothing: float | None = None,
     cuts: Sequence[int] | None = None,
+    progress: Progress | None = None,
     value_range: tuple[float, float] = (-1, 1),
 ):
     """Squares along one steady crop path: ``squares, crops, ClipReport``.
@@ -73,7 +74,8 @@ def align_clip(
     ``missing`` says what to do without a face: "interpolate" or "hold" the crop within the shot, "skip" the frame (``report.kept`` says
     which stayed), or "error". ``cuts`` are the first frames of new shots; None finds them. Nothing is smoothed or filled across a cut.
 
-    Squares come from ``sample``: continuous in the crop, in the form, dtype and range of ``frames``.
+    Squares come from ``sample``: continuous in the crop, in the form, dtype and range of ``frames``. ``progress(done, F)`` is called after
+    each square and may raise to cancel.
     """
     clip = as_pictures(frames, "frames", value_range)
     check_finite(clip.frames, "frames")
@@ -89,7 +91,7 @@ def align_clip(
     kept = _kept(states, shots, missing)
     planned = np.concatenate([_plan(states[shot], path, missing, smoothing) for shot in shots])
     crops = _crops(planned, points, shots, clip.size, size, kept)
-    squares = clip.cast(sample(clip.frames[list(kept), :3], crops, size).expand(-1, 3, -1, -1))
+    squares = _sampled(clip, kept, crops, size, progress)
     report = ClipReport(len(clip), kept, lost, boundaries, missing, _drift(states, planned))
     log.info("%s", report)
     return clip.give_back(squares), tuple(crops), report
@@ -98,18 +100,38 @@ def align_clip(
 def follow(
     faces: Sequence[Sequence[Face]], by: str = "largest", *, cuts: Sequence[int] = (), index: int = 0, point=None, box=None
 ) -> list[Face | None]:
-    """One face through a clip: chosen like ``choose`` in the first frame of a shot that has any, then the nearest to where it was.
+    """One face through a clip: chosen like ``choose``, then in every frame before and after it the nearest to where it was.
 
-    None where it is gone: a face further away than its own size, or twice as large, is somebody else's. After eight frames without it the
-    choice is made again. ``cuts`` are the first frames of new shots (``find_cuts``).
+    The choice is made in the frame of each shot that shows the most faces (``key_frames``), so that a face which the detector misses now
+    and then does not hand its number to another; in a shot of fewer faces the last of them is taken. None where the face is gone: one
+    further away than its own size, or twice as large, is somebody else's. After eight frames without it the choice is made again. ``cuts``
+    are the first frames of new shots (``find_cuts``). Raises FaceError when no frame of the clip shows as many faces.
     """
+    most = max((len(found) for found in faces), default=0)
+    if point is None and box is None and most and not 0 <= index < most:
+        raise FaceError(f"Face {index} was asked for and no frame shows more than {most} (counted from 0).")
+
+    def pick(found):
+        return choose(found, by, index=min(index, len(found) - 1), point=point, box=box) if found else None
+
     path: list[Face | None] = []
-    last, absent = None, 0
-    for number, found in enumerate(faces):
-        if number in cuts or absent >= PATIENCE:
-            last = None
-        if last is None:
-            face = choose(found, by, index=min(index, len(found) - 1), point=point, box=box) if found else None
+    for shot, key in zip(_shots(cuts, len(faces)), key_frames(faces, cuts)):
+        after = _track(faces[key : shot.stop], pick, None)
+        path += _track(faces[shot.start : key][::-1], pick, after[0])[::-1] + after
+    return path
+
+
+def key_frames(faces: Sequence[Sequence[Face]], cuts: Sequence[int] = ()) -> list[int]:
+    """The frame of each shot in which faces are counted: the first that shows the most."""
+    return [max(range(shot.start, shot.stop), key=lambda i: len(faces[i])) for shot in _shots(cuts, len(faces))]
+
+
+def _track(faces: Sequence[Sequence[Face]], pick, last: Face | None) -> list[Face | None]:
+    path: list[Face | None] = []
+    absent = 0
+    for found in faces:
+        if last is None or absent >= PATIENCE:
+            face = pick(found)
         else:
             face = next((f for f in _by_distance(found, last) if _is_same(f, last)), None)
         last, absent = (face, 0) if face is not None else (last, absent + 1)
@@ -173,6 +195,15 @@ def _whole_face(landmarks, number: int, size: tuple[int, int]) -> np.ndarray | N
     return points
 
 
+def _sampled(clip: Pictures, kept: Sequence[int], crops: Sequence[Crop], side: int, progress: Progress | None) -> torch.Tensor:
+    squares, dense = clip.frames.new_empty(len(kept), 3, side, side), density(crops, side)
+    for done, (number, crop) in enumerate(zip(kept, crops)):
+        squares[done] = clip.cast(sample_one(clip.frames[number, :3], crop, side, dense))
+        if progress is not None:
+            progress(done + 1, len(kept))
+    return squares
+
+
 def _state(points: np.ndarray | None) -> np.ndarray:
     """Centre x, centre y, log of the half side, tilt in radians; not a number without a face."""
     if points is None:
@@ -192,7 +223,7 @@ def _jumps(states: np.ndarray) -> list[int]:
 
 def _shots(cuts: Sequence[int], frames: int) -> list[slice]:
     edges = [0, *sorted({int(c) for c in cuts if 0 < c < frames}), frames]
-    return [slice(a, b) for a, b in zip(edges, edges[1:])]
+    return [slice(a, b) for a, b in zip(edges, edges[1:]) if a < b]
 
 
 def _kept(states: np.ndarray, shots: Sequence[slice], missing: str) -> tuple[int, ...]:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .clips import find_cuts
 from .errors import FaceError
 from .landmarks import Face, number_faces
-from .pictures import as_pictures, check_finite
+from .pictures import Progress, as_pictures, check_finite
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 HOG_FACE = 80  # px: the smallest face the detector's window covers
@@ -31,6 +32,7 @@ def detect(
     confidence: float = 0.3,
     tilted: bool = True,
     clip: bool = False,
+    progress: Progress | None = None,
     value_range: tuple[float, float] = (-1, 1),
 ) -> list[Face] | list[list[Face]]:
     """The faces of a picture, numbered left to right; for a batch a list of them for each frame.
@@ -39,21 +41,26 @@ def detect(
     in the package face_recognition_models. ``smallest`` is the side in pixels of the smallest face to look for; pictures above 12
     megapixels at the working size are searched in a reduced copy first and whole only when nothing was found. Faces scored under
     ``confidence`` even at a second look count only when no other is found. ``tilted`` searches turned copies of a picture that shows no
-    upright face. ``clip`` says that a batch is one clip: faces are then looked for at about the size they had in the frame before, which
-    is faster.
+    upright face. ``clip`` says that a batch is one clip: faces are then looked for at about the size they had in the frame before, unless
+    a new shot begins, which is faster. ``progress(done, N)`` is called after each frame and may raise to cancel.
 
     Upright faces of 60 px and more get dlib's own whole-pixel landmarks, as the published pipelines use them; smaller and tilted ones are
     turned upright and enlarged first. No face is an empty list. Raises FaceError when dlib or the file is missing.
     """
     pictures = as_pictures(image, "image", value_range)
     check_finite(pictures.frames, "image")
+    if not smallest >= 1:
+        raise FaceError(f"smallest must be the side of a face in pixels, at least 1, not {smallest!r}.")
     tools = _Tools(_detector(), _predictor(str(find_predictor(predictor, folders))), confidence)
+    cuts = find_cuts(image, value_range=value_range) if clip and len(pictures) > 1 else ()
     found: list[list[Face]] = []
     for i in range(len(pictures)):
         photo = pictures.rgb(i)
-        known = min((face.extent for face in found[-1]), default=0) if clip and found else 0
+        known = min((face.extent for face in found[-1]), default=0) if clip and found and i not in cuts else 0
         faces = _upright_faces(tools, photo, 0.6 * known) if known > 2 * smallest else []
         found.append(faces or _faces(tools, photo, smallest, tilted))
+        if progress is not None:
+            progress(i + 1, len(pictures))
     return found[0] if pictures.single else found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .errors import FaceError
 from .landmarks import Face
 from .pictures import as_pictures
 
@@ -20,6 +21,8 @@ def draw(image, faces: Sequence[Face] | Sequence[Sequence[Face]], *, value_range
     """
     pictures = as_pictures(image, "image", value_range)
     per_frame = [faces] if pictures.single else faces
+    if len(per_frame) != len(pictures):
+        raise FaceError(f"image has {len(pictures)} frames and faces {len(per_frame)}: give a list of faces for each frame.")
     drawn = [_draw_one(pictures.rgb(i), found) for i, found in zip(range(len(pictures)), per_frame)]
     return pictures.give_back(pictures.from_8bit(np.stack(drawn)))
 

@@ -105,12 +105,24 @@ def choose(faces: Sequence[Face], by: str = "largest", *, index: int = 0, point=
     if not faces:
         raise FaceError(f"No face was found in {where}: use a larger or more frontal face, or give landmarks.")
     if box is not None:
-        point = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        left, top, right, bottom = _numbers("box", box, 4)
+        point = ((left + right) / 2, (top + bottom) / 2)
     if point is not None:
-        return min(faces, key=lambda face: float(np.hypot(*(face.centre - np.asarray(point, dtype=np.float64)))))
+        target = _numbers("point", point, 2)
+        return min(faces, key=lambda face: float(np.hypot(*(face.centre - target))))
     if not 0 <= index < len(faces):
         raise FaceError(f"Face {index} was asked for and {where} has {len(faces)} (counted from 0).")
     return _ordered(faces, by)[index]
+
+
+def _numbers(name: str, value, count: int) -> np.ndarray:
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise FaceError(f"{name} must be {count} numbers in pixels, not {value!r}.")
+    return numbers
 
 
 def _ordered(faces: Sequence[Face], by: str) -> list[Face]:

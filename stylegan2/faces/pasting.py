@@ -10,17 +10,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .alignment import check_size, paired_count, sample
+from .alignment import check_size, lattice, paired_count, sample
 from .crop import Crop
 from .errors import FaceError
 from .filters import blur, smoothstep
 from .masks import MASK_SIDE, square_mask
-from .pictures import Pictures, as_pictures, check_finite
+from .pictures import Pictures, Progress, as_pictures, check_finite
 
 log = logging.getLogger(__name__)
 
 LUMA = (0.299, 0.587, 0.114)
+STRIP = 64  # rows filtered at a time
 TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
+CORRECTIONS = 2  # of a square about as fine as the photo; each brings the round trip some decibels
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
 # changes something, and a colour is the mean over half a face.
@@ -39,6 +41,7 @@ def paste(
     limit=None,
     colour_match: bool = False,
     ghost_limit: float | None = 0.06,
+    progress: Progress | None = None,
     value_range: tuple[float, float] = (-1, 1),
 ):
     """Put an edited ``square`` back where its ``crop`` came from: ``photo, mask``.
@@ -48,16 +51,19 @@ def paste(
 
     ``photo``, ``square`` and ``reconstruction`` are pictures or batches in any form ``align`` takes; floats span ``value_range``. One of
     anything stands for all frames. ``mask`` is "face" or "square", with its ``size`` and ``softness`` in share of the face
-    (``square_mask``); ``limit [H, W]`` or ``[N, H, W]`` in 0..1 multiplies it. ``colour_match`` gives the square the photo's mean and
-    contrast, one correction for the whole batch. ``ghost_limit`` is the local reconstruction error, in share of the value range, from
-    which on the difference gives way to replacement where the edit acts (``reconstruction_error``); None never does.
+    (``square_mask``); ``limit [H, W]`` or ``[N, H, W]`` in 0..1 (8 bit: 0..255) multiplies it. ``colour_match`` gives the square the
+    photo's mean and contrast, one correction for the whole batch. ``ghost_limit`` is the local reconstruction error, in share of the value
+    range, from which on the difference gives way to replacement where the edit acts (``reconstruction_error``); None never does.
+    ``progress(done, N)`` is called after each frame and may raise to cancel.
 
     Returns photos in the form, dtype and channels of ``photo`` (alpha untouched) and the mask ``[N, H, W]`` float32 in 0..1, N being 1
     when all frames share it; ``[H, W]`` for a single photo. Outside the mask nothing changes. Raises FaceError for a crop of another
     photo size, for batches that do not match, and for values that are not numbers.
     """
     photos = as_pictures(photo, "photo", value_range)
-    crops = [crop] if isinstance(crop, Crop) else list(crop)
+    crops = _as_crops(crop)
+    if ghost_limit is not None and not ghost_limit >= 0:
+        raise FaceError(f"ghost_limit must be a share of the value range, 0 or more, or None, not {ghost_limit!r}.")
     edits = _squares(square, "square", photos, value_range)
     bases = None if reconstruction is None else _squares(reconstruction, "reconstruction", photos, value_range)
     limits = None if limit is None else _limits(limit, photos)
@@ -71,11 +77,13 @@ def paste(
     coverage = torch.zeros(max(len(crops), 1 if limits is None else len(limits)), *out.shape[2:], device=out.device)
     for i in range(count):
         source = photos.frames[i % len(photos)]
-        check_finite(_inside(source, crops[i % len(crops)])[None], f"photo (frame {i})")
+        check_finite(_inside(source, crops[i % len(crops)])[None], "photo", first=i % len(photos))
         added, kept_out = _layers(edits[i % len(edits)], None if bases is None else bases[i % len(bases)], ghosts, i)
         out[i] = source
         limit_i = None if limits is None else limits[i % len(limits)]
         _blend(out[i], coverage[i % len(coverage)], added, kept_out, crops[i % len(crops)], masks[i % len(crops)], limit_i, photos)
+        if progress is not None:
+            progress(i + 1, count)
     single = photos.single and count == 1
     return photos.give_back(out, single), _give_back_mask(coverage, photos, single)
 
@@ -87,12 +95,21 @@ def reconstruction_error(photo, reconstruction, crop: Crop | Sequence[Crop], *, 
     and of it the value that a twentieth of the face exceeds. An even difference in colour cancels in difference mode and does not count.
     """
     photos = as_pictures(photo, "photo", value_range)
-    crops = [crop] if isinstance(crop, Crop) else list(crop)
+    crops = _as_crops(crop)
     bases = _squares(reconstruction, "reconstruction", photos, value_range)
     count = _count(photos, bases, None, crops, None)
     masks = [square_mask(one) for one in crops]
     ghosts = _Ghosts(photos, bases, crops, masks, limit=float("inf"))
     return np.array([ghosts.figure(i) for i in range(count)])
+
+
+def _as_crops(crop) -> list[Crop]:
+    crops = [crop] if isinstance(crop, Crop) else crop
+    if not isinstance(crops, Sequence) or not all(isinstance(one, Crop) for one in crops):
+        raise FaceError(f"crop must be what align returned, a Crop or a list of them, not {type(crop).__name__}.")
+    if not crops:
+        raise FaceError("crop is an empty batch: align the photo first.")
+    return list(crops)
 
 
 def _squares(value, name: str, photos: Pictures, value_range) -> torch.Tensor:
@@ -118,7 +135,8 @@ def _channels(frames: torch.Tensor, photos: Pictures) -> torch.Tensor:
 
 
 def _limits(limit, photos: Pictures) -> torch.Tensor:
-    limits = torch.as_tensor(limit, device=photos.frames.device).float()
+    limits = torch.as_tensor(limit, device=photos.frames.device).detach()
+    limits = limits.float() / 255 if limits.dtype == torch.uint8 else limits.float()
     limits = limits[None] if limits.ndim == 2 else limits
     if limits.ndim != 3 or tuple(limits.shape[:0:-1]) != photos.size:
         shape = list(limits.shape)
@@ -130,8 +148,6 @@ def _limits(limit, photos: Pictures) -> torch.Tensor:
 
 
 def _count(photos, edits, bases, crops, limits) -> int:
-    if not crops:
-        raise FaceError("crop is an empty batch: align the photo first.")
     for one in crops:
         check_size(one, photos.size, "photo")
     if bases is not None and bases.shape[1:] != edits.shape[1:]:
@@ -186,7 +202,7 @@ class _Ghosts:
         key = tuple(i % len(group) for group in (self.photos, self.bases, self.crops))
         if key not in self.measured:
             photo, base, crop = key
-            own = _channels(sample(self.photos.frames[photo, :3][None], [self.crops[crop]], self.side), self.photos)[0]
+            own = _channels(_seen(self.photos, photo, self.crops[crop], self.side), self.photos)[0]
             error = self._small(self.bases[base]) - own
             offset = self._window(error, COLOUR_WINDOW)
             self.measured = {key: (offset, self._window((error - offset).square(), SHAPE_WINDOW).mean(0).sqrt())}
@@ -220,12 +236,22 @@ class _Ghosts:
         return blur(planes[None], share * self.side)[0].view_as(image)
 
 
+def _seen(photos: Pictures, number: int, crop: Crop, side: int) -> torch.Tensor:
+    """What a photo shows in the square, ``[1, C, side, side]``: a large photo is averaged to about that size first."""
+    photo = photos.frames[number : number + 1, :3]
+    factor = int(crop.length / (2 * side))
+    left, top, right, bottom = crop.box()
+    if factor < 2 or min(right - left, bottom - top) < 2 * factor:
+        return sample(photo, [crop], side)
+    small = F.avg_pool2d(photo[..., top:bottom, left:right].float(), factor)
+    centre = (crop.corners.mean(axis=0) - [left, top] - (factor - 1) / 2) / factor
+    return sample(small, [Crop.from_square(centre, crop.x / factor, small.shape[:1:-1], side)], side)
+
+
 def _match_colours(photos: Pictures, edits, bases, crops, masks):
     """Mean and deviation of each channel under the mask, moved to the photo's; pooled over the batch, so that a clip does not flicker."""
     side = min(MASK_SIDE, edits.shape[-1])
-    wanted = torch.cat(
-        [sample(photos.frames[i % len(photos), :3][None], [crops[i % len(crops)]], side) for i in range(max(len(photos), len(crops)))]
-    )
+    wanted = torch.cat([_seen(photos, i % len(photos), crops[i % len(crops)], side) for i in range(max(len(photos), len(crops)))])
     given = F.interpolate(edits if bases is None else bases, size=(side, side), mode="area")
     weight = F.interpolate(torch.stack(masks)[:, None], size=(side, side), mode="area").mean(0)
     mean, deviation = _moments(given, weight)
@@ -243,8 +269,8 @@ def _moments(images: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, 
 
 def _blend(target, coverage, added, kept_out, crop: Crop, mask, limit, photos: Pictures) -> None:
     """Write ``target + mask * (added - kept_out * target)`` into ``target [C, H, W]`` and the mask into ``coverage [H, W]``, by tiles."""
-    added = _fit(added[None], crop)
-    left, top, right, bottom = crop.box()
+    added = _fit(_corrected(added, crop)[None], crop)
+    left, top, right, bottom = _reach(mask, crop)
     rows = max(1, TILE // max(right - left, 1))
     for start in range(top, bottom, rows):
         tile = (slice(start, min(start + rows, bottom)), slice(left, right))
@@ -260,11 +286,45 @@ def _blend(target, coverage, added, kept_out, crop: Crop, mask, limit, photos: P
         own.copy_(photos.cast(_mix(own, warped, taken, soft, photos)))
 
 
+def _reach(mask: torch.Tensor, crop: Crop) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the photo pixels that a mask over the square can touch; right and bottom exclusive."""
+    side = mask.shape[-1]
+    rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    # Half a pixel beyond the last centre that counts, and half a pixel for the interpolation.
+    across, down = (((int(at[0]) - 1) / side, (int(at[-1]) + 2) / side) for at in (columns, rows))
+    corners = crop.to_photo([(x, y) for x in across for y in down])
+    box = crop.box()
+    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
+    return max(low[0], box[0]), max(low[1], box[1]), min(high[0], box[2]), min(high[1], box[3])
+
+
 def _mix(own, added, kept_out, soft, photos: Pictures) -> torch.Tensor:
     own = own.float()
     mixed = own + soft * (added - kept_out * own)
     # A photo may hold values beyond black and white: those that do not change must not be clipped.
     return torch.minimum(torch.maximum(mixed, own.clamp(max=photos.low)), own.clamp(min=photos.high))
+
+
+def _corrected(square: torch.Tensor, crop: Crop) -> torch.Tensor:
+    """Add to a square ``[C, S, S]`` what aligning its own paste would miss (iterative back-projection, Irani and Peleg 1991).
+
+    Only for squares about as fine as the photo: coarser ones cannot say what is missing, and finer ones miss too little to see.
+    """
+    if crop.is_whole or not 1 <= square.shape[-1] / crop.length < 2:
+        return square
+    corners = crop.corners
+    left, top = np.floor(corners.min(axis=0)).astype(int) - 1
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2
+    there, _ = _grid(crop, (slice(top, bottom), slice(left, right)), square.device)
+    size = there.new_tensor([right - left - 1, bottom - top - 1])
+    back = ((lattice(crop, square.shape[-1]).to(square.device) - there.new_tensor([left, top])) * 2 / size - 1)[None]
+    better = square
+    for _ in range(CORRECTIONS):
+        pasted = _warp(_fit(better[None], crop), there)
+        better = better + square - F.grid_sample(pasted[None], back, mode="bilinear", padding_mode="border", align_corners=True)[0]
+    return better
 
 
 def _fit(square: torch.Tensor, crop: Crop) -> torch.Tensor:
@@ -273,16 +333,33 @@ def _fit(square: torch.Tensor, crop: Crop) -> torch.Tensor:
         return _resize(square, crop.size[0])
     if square.shape[-1] < crop.length:
         return square
-    square = _resize(square, int(np.ceil(2 * crop.length)))
-    kernel = torch.tensor(_inverse_kernel(), dtype=square.dtype, device=square.device)
-    planes = F.pad(square.transpose(0, 1), (len(kernel) // 2,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(planes, kernel[None, None, None]), kernel[None, None, :, None]).transpose(0, 1)
+    return _filter(_resize(square, int(np.ceil(2 * crop.length))), _inverse_kernel())
 
 
 def _resize(square: torch.Tensor, side: int) -> torch.Tensor:
     if square.shape[-1] == side:
         return square
-    return F.interpolate(square, size=(side, side), mode="bicubic", antialias=side < square.shape[-1])
+    return F.interpolate(square, size=(side, side), mode="bicubic", antialias=True)
+
+
+def _filter(images: torch.Tensor, taps: Sequence[float]) -> torch.Tensor:
+    """Symmetric ``taps`` along both axes of ``[N, C, H, W]``, the edge repeated outwards.
+
+    In strips of rows that stay in the cache: PyTorch's convolution takes eight times as long for one channel and one row of taps.
+    """
+    reach, height = len(taps) // 2, images.shape[-2]
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    strips = (padded[..., top : min(top + STRIP, height) + 2 * reach, :] for top in range(0, height, STRIP))
+    return torch.cat([_along(_along(strip, taps, -2), taps, -1) for strip in strips], dim=-2)
+
+
+def _along(images: torch.Tensor, taps: Sequence[float], axis: int) -> torch.Tensor:
+    reach = len(taps) // 2
+    length = images.shape[axis] - 2 * reach
+    total = images.narrow(axis, reach, length) * taps[reach]
+    for i in range(reach):
+        total.add_(images.narrow(axis, i, length) + images.narrow(axis, 2 * reach - i, length), alpha=taps[i])
+    return total
 
 
 @functools.cache

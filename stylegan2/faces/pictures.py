@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,8 @@ from PIL import Image, ImageCms, ImageOps
 from .errors import FaceError
 
 log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]  # (done, total)
 
 INTEGER_RANGES = {torch.uint8: (0, 255), torch.uint16: (0, 65535)}
 
@@ -118,7 +120,7 @@ def _from_tensor(frames: torch.Tensor, name: str, value_range, form: str) -> Pic
     if frames.ndim not in (3, 4):
         raise FaceError(f"{name} must be [C, H, W] or [N, C, H, W], not a tensor of shape {list(frames.shape)}.")
     single = frames.ndim == 3
-    frames = frames[None] if single else frames
+    frames = (frames[None] if single else frames).detach()
     if 0 in frames.shape:
         raise FaceError(f"{name} is an empty batch: give at least one picture.")
     if frames.shape[1] not in (1, 3, 4):
@@ -129,12 +131,14 @@ def _from_tensor(frames: torch.Tensor, name: str, value_range, form: str) -> Pic
     return Pictures(frames, low, high, form, single)
 
 
-def check_finite(frames: torch.Tensor, name: str) -> None:
-    """A sum is not a number as soon as one value is not."""
+def check_finite(frames: torch.Tensor, name: str, first: int = 0) -> None:
+    """A sum is not a number as soon as one value is not; ``first`` is the number of the first of the frames."""
     if not frames.is_floating_point() or torch.isfinite(frames.sum(dtype=torch.float64)):
         return
     bad = [i for i, frame in enumerate(frames) if not torch.isfinite(frame).all()]
-    raise FaceError(f"{name} contains values that are not numbers (NaN or infinity), first in frame {bad[0]}: check the step before.")
+    raise FaceError(
+        f"{name} contains values that are not numbers (NaN or infinity), first in frame {first + bad[0]}: check the step before."
+    )
 
 
 def read(source) -> torch.Tensor:
@@ -142,7 +146,9 @@ def read(source) -> torch.Tensor:
 
     Turns the picture as its EXIF orientation says; grey, palette, 16 bit and CMYK become RGB (CMYK through its own colour profile).
     """
-    label = source if isinstance(source, (str, Path)) else "the given bytes"
+    label = source if isinstance(source, (str, Path)) else "in the given bytes"
+    if not isinstance(source, (str, Path, bytes)) and not hasattr(source, "read"):
+        raise FaceError(f"A picture is read from a path, from bytes or from an open file, not from {type(source).__name__}.")
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
             pixels = _pixels(image)

@@ -117,7 +117,13 @@ def test_tensor_form_averages_what_is_finer_than_the_square():
         (dict(landmarks=np.zeros((68, 2))), "do not describe a face"),
         (dict(landmarks=[]), "empty batch"),
         (dict(landmarks="framed"), "aligned"),
-        (dict(size=0), "at least 1 px"),
+        (dict(landmarks=None), "face in image was not found"),
+        (dict(landmarks=[None]), "face in frame 0 of image was not found"),
+        (dict(size=0), "size must be a whole number of pixels, at least 1 px"),
+        (dict(size=64.5), "size must be a whole number"),
+        (dict(size="64"), "size must be a whole number"),
+        (dict(transform_size=0), "transform_size must be a whole number"),
+        (dict(transform_size=32), "transform_size must not be below size"),
         (dict(image=np.zeros((0, 8, 8, 3), np.uint8)), "empty batch"),
         (dict(image=[np.zeros((8, 8, 3), np.uint8), np.zeros((9, 8, 3), np.uint8)]), "one size"),
         (dict(image=[]), "empty batch"),
@@ -141,9 +147,19 @@ def test_nan_names_the_frame(photo, landmarks):
         align(clip, landmarks, 64)
 
 
+def test_a_picture_with_gradients_is_a_picture(photo, landmarks):
+    learnt = (torch.from_numpy(photo).permute(2, 0, 1) / 255).requires_grad_()
+    square, _ = align(learnt, landmarks, 64, value_range=(0, 1))
+    assert not square.requires_grad and square.shape == (3, 64, 64)
+
+
 def test_a_face_cut_by_the_border_is_named(photo, landmarks):
-    with pytest.raises(FaceError, match="frame 1 is cut by the border"):
+    with pytest.raises(FaceError, match="frame 1 of image is cut by the border"):
         align(photo, [landmarks, landmarks - (215, 0)], 64)
+    with pytest.raises(FaceError, match="The face in image is cut by the border"):
+        align(photo, landmarks - (215, 0), 64)
+    with pytest.raises(FaceError, match="frame 1 of image was not found"):
+        align(np.stack([photo, photo]), [landmarks, None], 64)
 
 
 def test_batches_that_do_not_match(photo, landmarks):

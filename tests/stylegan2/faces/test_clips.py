@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from micromotion.stylegan2.faces import Face, FaceError, align_clip, find_cuts, follow, paste, steady
+from micromotion.stylegan2.faces import Face, FaceError, align_clip, find_cuts, follow, key_frames, paste, steady
 
 
 def shifted(landmarks, shifts):
@@ -149,6 +149,24 @@ def test_a_cut_chooses_again_and_so_does_a_long_absence():
     assert follow(frames, cuts=(3,))[3] is not None
     lost = follow(frames)
     assert lost[3:11] == [None] * 8 and lost[11] is not None
+
+
+def test_a_face_missed_at_first_keeps_its_number():
+    """Of three faces the first frames show two; the numbers are those of the frame that shows all three."""
+    three = [face(100, 100), face(300, 100), face(500, 100)]
+    path = follow([[three[0], three[2]]] * 2 + [three] * 4, "left to right", index=1)
+    assert path == [None, None] + [three[1]] * 4
+    found = [[three[1], three[2]]] * 2 + [three] * 4
+    assert follow(found, "left to right", index=1) == [three[1]] * 6
+    assert key_frames(found) == [2] and key_frames(found, cuts=(1, 4)) == [0, 2, 4]
+    with pytest.raises(FaceError, match="Face 3 was asked for and no frame shows more than 3"):
+        follow([three[:2], three], index=3)
+
+
+def test_progress_is_told(landmarks, still):
+    seen = []
+    align_clip(still(3), [landmarks] * 3, 8, progress=lambda *step: seen.append(step))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,21 @@ def test_a_clip_is_searched_at_the_size_of_the_face(predictor, photo, monkeypatc
     assert [len(f) for f in faces] == [1, 1, 1] and searched[0] == 2 and searched[1] < 2
 
 
+def test_a_new_shot_is_searched_at_every_size(predictor, photo, monkeypatch):
+    searched, told = [], []
+    plain = detection._search
+    monkeypatch.setattr(detection, "_search", lambda tools, picture, scale: searched.append(scale) or plain(tools, picture, scale))
+    other = 255 - np.asarray(photo)[:, ::-1]
+    detect(np.stack([photo] * 2 + [other] * 2), clip=True, tilted=False, progress=lambda *step: told.append(step))
+    assert searched[0] == searched[2] == 2 and searched[1] < 2 and told == [(i, 4) for i in range(1, 5)]
+
+
+def test_a_size_that_no_face_has(predictor, photo):
+    for smallest in (0, -5, float("nan")):
+        with pytest.raises(FaceError, match="smallest must be"):
+            detect(photo, smallest=smallest)
+
+
 def test_a_missing_file_says_where_it_comes_from(tmp_path, monkeypatch):
     monkeypatch.setattr(detection, "_package_folders", lambda: [])
     with pytest.raises(FaceError) as error:

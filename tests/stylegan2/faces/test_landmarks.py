@@ -67,6 +67,9 @@ def test_choices_that_do_not_exist(group):
         choose(group, index=3)
     with pytest.raises(FaceError, match="largest, left to right, score"):
         choose(group, "oldest")
+    for wrong in ({"point": (1, float("nan"))}, {"point": "a"}, {"box": (1, 2)}):
+        with pytest.raises(FaceError, match="numbers in pixels"):
+            choose(group, **wrong)
 
 
 def test_a_face_keeps_its_landmarks(landmarks):

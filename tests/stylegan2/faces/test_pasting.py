@@ -67,7 +67,7 @@ def test_a_hard_square_replaces_exactly_the_pixels_inside(tilted):
 
 
 @pytest.mark.parametrize("degrees", [0, 17, 45])
-@pytest.mark.parametrize("ratio", [1.0, 1.03, 1.5, 2.9, 6.0])
+@pytest.mark.parametrize("ratio", [1.0, 1.03, 1.5, 1.99, 2.01, 2.9, 6.0])
 def test_round_trip_reaches_40_db(photo, landmarks, moved, psnr, degrees, ratio):
     """Squares at least as large as the face, on a sharp real photo whose face is 90 px high."""
     picture, points = moved(photo, landmarks, degrees, 1.0, (300, 300))
@@ -76,6 +76,19 @@ def test_round_trip_reaches_40_db(photo, landmarks, moved, psnr, degrees, ratio)
     for mask in ("face", "square"):
         pasted, weight = paste(picture, square, crop, mask=mask)
         assert psnr(pasted, picture, weight) >= 40
+
+
+def test_correcting_a_square_brings_the_round_trip_decibels(photo, landmarks, moved, psnr, monkeypatch):
+    from micromotion.stylegan2.faces import pasting
+
+    picture, points = moved(photo, landmarks, 30, 1.0, (300, 300))
+    square, crop = align(picture, points, 190)
+    gained = []
+    for corrections in (0, pasting.CORRECTIONS):
+        monkeypatch.setattr(pasting, "CORRECTIONS", corrections)
+        pasted, weight = paste(picture, square, crop)
+        gained.append(psnr(pasted, picture, weight))
+    assert gained[1] > gained[0] + 2
 
 
 def test_an_aligned_picture_is_replaced_exactly(drawn):
@@ -130,6 +143,41 @@ def test_a_limiting_mask_limits(tilted):
     pasted, mask = paste(photo, square, tilted, limit=limit)
     _, free = paste(photo, square, tilted)
     assert torch.equal(pasted[..., 40:], photo[..., 40:]) and torch.equal(mask, free * limit) and mask.max() > 0.9
+    _, same = paste(photo, square, tilted, limit=limit.numpy().astype(np.uint8) * 255)
+    assert torch.equal(mask, same)
+
+
+def test_squares_with_gradients_are_pictures(tilted):
+    photo = (random_images(70, 90, 3).numpy() * 127 + 128).astype(np.uint8)
+    square = random_images(1, 3, 48, 48).requires_grad_()
+    pasted, _ = paste(photo, square[0], tilted, reconstruction=square[0])
+    np.testing.assert_array_equal(pasted, photo)
+
+
+def test_only_what_the_mask_reaches_is_computed(tilted):
+    """The box that is worked on holds every pixel of the mask, and less than the square for a face."""
+    from micromotion.stylegan2.faces import pasting, square_mask
+
+    for shape, size in (("face", 1.0), ("face", 0.3), ("square", 1.0)):
+        mask = square_mask(tilted, shape, size)
+        left, top, right, bottom = pasting._reach(mask, tilted)
+        _, painted = paste(np.zeros((70, 90, 3), np.uint8), np.full((48, 48, 3), 255, np.uint8), tilted, mask=shape, size=size)
+        y, x = np.mgrid[:70, :90]
+        at = torch.from_numpy(tilted.to_square(np.stack([x, y], -1))).float() * 2 - 1
+        everywhere = torch.nn.functional.grid_sample(mask[None, None], at[None], padding_mode="border", align_corners=False)[0, 0]
+        touched = (everywhere > 0) & (at.abs() <= 1).all(-1)
+        assert np.array_equal(painted > 0, touched.numpy())
+        assert not touched[:top].any() and not touched[bottom:].any() and not touched[:, :left].any() and not touched[:, right:].any()
+    assert pasting._reach(torch.zeros(8, 8), tilted) == (0, 0, 0, 0)
+
+
+def test_progress_is_told_and_may_cancel(tilted):
+    seen = []
+    squares = random_images(3, 3, 48, 48)
+    paste(random_images(1, 3, 70, 90), squares, tilted, progress=lambda *step: seen.append(step))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    with pytest.raises(KeyboardInterrupt):
+        paste(random_images(1, 3, 70, 90), squares, tilted, progress=lambda *step: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
 def test_a_sweep_over_one_photo_and_a_clip(tilted):
@@ -248,10 +296,14 @@ def test_tiles_do_not_show(tilted, monkeypatch):
         (dict(photo=torch.zeros(1, 3, 70, 91)), "90 x 70 px photo and photo is 91 x 70 px"),
         (dict(square=torch.zeros(1, 3, 48, 40)), "must be square"),
         (dict(square=torch.full((1, 3, 48, 48), torch.inf)), "square contains values that are not numbers"),
-        (dict(photo=torch.full((1, 3, 70, 90), torch.nan)), r"photo \(frame 0\)"),
+        (dict(photo=torch.full((1, 3, 70, 90), torch.nan)), "photo contains values that are not numbers .*first in frame 0"),
         (dict(reconstruction=torch.zeros(1, 3, 32, 32)), "one generator"),
         (dict(square=torch.zeros(2, 3, 48, 48), photo=torch.zeros(3, 3, 70, 90)), "photo has 3 frames and square 2"),
         (dict(crop=[]), "empty batch"),
+        (dict(crop=None), "crop must be what align returned"),
+        (dict(crop="crop"), "crop must be what align returned"),
+        (dict(ghost_limit=-0.1), "ghost_limit"),
+        (dict(photo=torch.stack([torch.zeros(3, 70, 90), torch.full((3, 70, 90), torch.inf)])), "first in frame 1"),
         (dict(limit=torch.ones(90, 70)), "as large as the photo"),
         (dict(mask="oval"), "face or the square"),
         (dict(softness=1.5), "softness"),

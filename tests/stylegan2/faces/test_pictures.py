@@ -85,6 +85,8 @@ def test_files_that_are_no_pictures(tmp_path):
     for name in ("notes.txt", "half.png", "absent.png"):
         with pytest.raises(FaceError, match=name):
             read(tmp_path / name)
+    with pytest.raises(FaceError, match="not from NoneType"):
+        read(None)
 
 
 def test_numbered_faces_are_drawn(photo, landmarks):
@@ -98,3 +100,5 @@ def test_numbered_faces_are_drawn(photo, landmarks):
     batch = draw(np.stack([photo, photo]), [found, []])
     np.testing.assert_array_equal(batch[0], shown)
     np.testing.assert_array_equal(batch[1], photo)
+    with pytest.raises(FaceError, match="2 frames and faces 1"):
+        draw(np.stack([photo, photo]), [found])
