@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..subspaces.anchors import Weights, text_anchors, video_anchors
+from ..subspaces.anchors import Weights, pool, text_anchors, video_anchors
 from . import host, sockets
 
 CATEGORY = "micromotion/motions"
@@ -27,7 +27,8 @@ class TextAnchors(io.ComfyNode):
             display_name="Make Anchors from Text",
             category=CATEGORY,
             description="Find faces that show a motion in rising degrees, by optimising codes until they fit a sentence."
-            " Fit Micromotion turns them into a motion. Cancel stops it within one step.",
+            " Fit Micromotion turns them into a motion. Cancel stops it within one step;"
+            " the next run goes on with the anchors that are missing.",
             search_aliases=["clip", "prompt", "text to motion", "styleclip", "make motion", "new motion"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose codes are optimised."),
@@ -93,6 +94,35 @@ class TextAnchors(io.ComfyNode):
                     tooltip="How strongly a code is held among those the generator draws by itself, 0..10; 0 as published.",
                 ),
                 layers_input(),
+                io.String.Input(
+                    "degrees",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What {degree} becomes, with commas: words, percentages or numbers; empty: no, 10% to 100% in steps of 10.",
+                ),
+                io.Float.Input(
+                    "keep_identity",
+                    default=0.005,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    round=0.0001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How much the likeness counts where an identity network is connected, 0..1; 0.005 as published.",
+                ),
+                io.Float.Input(
+                    "learning_rate",
+                    default=0.1,
+                    min=0.001,
+                    max=1.0,
+                    step=0.01,
+                    round=0.001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Size of an optimisation step, 0.001..1; 0.1 as published. Lower it when faces fall apart.",
+                ),
             ],
             outputs=[sockets.Anchors.Output("anchors", tooltip="Codes that show the degrees 0..1 of the motion, for each face.")],
         )
@@ -114,21 +144,27 @@ class TextAnchors(io.ComfyNode):
         layers,
         codes=None,
         identity=None,
+        degrees="",
+        keep_identity=0.005,
+        learning_rate=0.1,
     ) -> io.NodeOutput:
         net, judge, likeness = host.ready_with(generator, scorer, identity, memory=host.gradient_memory(generator))
         anchors = text_anchors(
             net,
             judge,
             template,
+            degrees=degrees.strip() or None,
             seeds=range(first_seed, first_seed + seeds),
             start=codes,
             negative=negative.strip(),
             neutral=neutral.strip(),
             steps=steps,
+            lr=learning_rate,
             truncation=truncation,
-            weights=Weights(l2=stay_near, prior=stay_natural),
+            weights=Weights(l2=stay_near, identity=keep_identity, prior=stay_natural),
             identity=likeness,
             layers=layers,
+            state=host.resume_path("text_anchors"),
             progress=host.progress(),
         )
         return io.NodeOutput(anchors)
@@ -160,16 +196,64 @@ class VideoAnchors(io.ComfyNode):
                 io.Int.Input(
                     "max_frames", default=96, min=3, max=1000, advanced=True, tooltip="Longer clips are thinned to as many, 3..1000."
                 ),
+                sockets.Sweep.Input(
+                    "degrees", optional=True, tooltip="How far along each frame is, 0..1, where that is known: a sweep of as many frames."
+                ),
+                sockets.Crop.Input(
+                    "crop", optional=True, tooltip="The crops of Align Face: whether the frame stood still or followed the face is noted."
+                ),
+                io.String.Input(
+                    "description", default="", optional=True, advanced=True, tooltip="What the clip shows; it is kept in the motion's file."
+                ),
             ],
             outputs=[sockets.Anchors.Output("anchors", tooltip="The clip's codes in the order of the motion.")],
         )
 
     @classmethod
-    def execute(cls, generator, codes, positive, max_frames) -> io.NodeOutput:
-        anchors = video_anchors(codes, generator=generator.value, positive=None if positive < 0 else positive, max_frames=max_frames)
+    def execute(cls, generator, codes, positive, max_frames, degrees=None, crop=None, description="") -> io.NodeOutput:
+        anchors = video_anchors(
+            codes,
+            degrees=degrees,
+            generator=generator.value,
+            positive=None if positive < 0 else positive,
+            max_frames=max_frames,
+            crop_policy=crop_policy(crop),
+            description=description.strip(),
+        )
         for note in anchors.notes:
             host.remark(note)
         return io.NodeOutput(anchors)
 
 
-NODES = [TextAnchors, VideoAnchors]
+def crop_policy(crops: tuple | None) -> str:
+    """How a clip was cut: from one place in all frames, or where the face was in each."""
+    if crops is None:
+        return ""
+    return "fixed" if all(crop == crops[0] for crop in crops) else "follows the face"
+
+
+class PoolAnchors(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionPoolAnchors",
+            display_name="Combine Anchors",
+            category=CATEGORY,
+            description="Pool anchors of the same motion from several faces, seeds or clips. What tells the faces apart never counts as"
+            " motion, and the fitted motion gets cleaner with every one. Chain several for more.",
+            search_aliases=["pool anchors", "merge seeds", "several clips", "concatenate anchors"],
+            inputs=[
+                sockets.Anchors.Input("first", tooltip="Anchors from text or from a clip."),
+                sockets.Anchors.Input("second", tooltip="Anchors of the same motion and generator from another face or clip."),
+                sockets.Anchors.Input("third", optional=True, tooltip="A third set of anchors of the same motion."),
+                sockets.Anchors.Input("fourth", optional=True, tooltip="A fourth set of anchors of the same motion."),
+            ],
+            outputs=[sockets.Anchors.Output("anchors", tooltip="All of them as one set, each face and clip a group of its own.")],
+        )
+
+    @classmethod
+    def execute(cls, first, second, third=None, fourth=None) -> io.NodeOutput:
+        return io.NodeOutput(pool([given for given in (first, second, third, fourth) if given is not None]))
+
+
+NODES = [TextAnchors, VideoAnchors, PoolAnchors]

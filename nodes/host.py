@@ -138,6 +138,13 @@ def save_path(kind: str, name: str) -> Path:
     return Path(folder) / f"{stem}_{counter:05}_.safetensors"
 
 
+def resume_path(what: str) -> Path:
+    """Where a cancelled run keeps its finished part, in ComfyUI's temp folder; ``what`` names the kind of run."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"micromotion_{what}.safetensors"
+
+
 @dataclass(frozen=True, eq=False)
 class Managed:
     """A network whose weights ComfyUI may move: ``value`` for the library, ``patcher`` for ComfyUI."""

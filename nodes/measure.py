@@ -46,6 +46,28 @@ def blendshapes(landmarks: dict, count: int) -> dict[str, list[float]]:
     return dict(sorted(tracks.items(), key=lambda item: -_reach(item[1]))[:BLENDSHAPES])
 
 
+def blendshape_track(landmarks: dict, names: Sequence[str]) -> torch.Tensor:
+    """Mean ``[F]`` of the named blendshapes of each frame's first face; a frame without a face is not a number."""
+    frames = [faces[0]["blendshapes"] if faces else {} for faces in landmarks["frames"]]
+    known = sorted({name for frame in frames for name in frame})
+    if not known:
+        raise host.HostError("No face was found in any of these frames, so there is nothing to calibrate by; look at the pictures.")
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise host.HostError(f"There is no blendshape {', '.join(unknown) or '(none was named)'!r}; choose among {', '.join(known)}.")
+    return torch.tensor([[float(frame.get(name, float("nan"))) for name in names] for frame in frames]).mean(1)
+
+
+def likeness(images: torch.Tensor, identity, sweep: torch.Tensor) -> torch.Tensor:
+    """Cosine ``[F]`` of each frame's person with that of the frame nearest to coefficient 0 in its own sweep."""
+    device, track = next(identity.parameters()).device, sweep.flatten()
+    if len(images) % len(track):
+        raise host.HostError(f"There are {len(images)} frames and {len(track)} coefficients; connect the sweep that made these frames.")
+    people = torch.cat([identity.embed(host.from_image(chunk).to(device)).cpu() for chunk in images.split(CHUNK)])
+    faces = people.reshape(-1, len(track), people.shape[-1])
+    return (faces @ faces[:, int(track.abs().argmin()), :, None]).flatten()
+
+
 def _reach(track: Sequence[float]) -> float:
     known = [v for v in track if v == v]
     return max(known, default=0) - min(known, default=0)

@@ -2,23 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
+
 import torch
 from comfy_api.latest import io, ui
 
 from ..stylegan2.frames import synthesize_frames
-from ..subspaces import ESTIMATORS, Subspace, add, calibrate, cosines, files, fit, load_direction, merge, orthogonalise, pool, restrict
+from ..subspaces import (
+    ESTIMATORS,
+    Subspace,
+    add,
+    calibrate,
+    calibrate_track,
+    cosine_table,
+    cosines,
+    files,
+    fit,
+    load_direction,
+    merge,
+    orthogonalise,
+    pool,
+    restrict,
+    scale,
+    subtract,
+)
 from ..subspaces.anchors import draw_faces
+from ..subspaces.directions import STRENGTH
 from ..subspaces.preview import default_coefficients
-from . import host, pictures, sockets
+from . import host, measure, pictures, sockets
 from .anchors import layers_input
 
 CATEGORY = "micromotion/motions"
 AUTO = "auto"
 OPERATIONS = {
-    "add": lambda first, second, weight: add(first, second, weight),
-    "without": lambda first, second, weight: orthogonalise(first, second),
-    "merge": lambda first, second, weight: merge([first, second]),
+    "add": lambda first, others, weight, per_layer: reduce(lambda a, b: add(a, b, weight), others, first),
+    "without": lambda first, others, weight, per_layer: orthogonalise(first, others, per_layer=per_layer),
+    "merge": lambda first, others, weight, per_layer: merge([first, *others]),
+    "subtract": lambda first, others, weight, per_layer: reduce(lambda a, b: subtract(a, b, weight), others, first),
 }
+
+
+def component_input() -> io.Int.Input:
+    return io.Int.Input(
+        "component",
+        default=1,
+        min=1,
+        max=8,
+        optional=True,
+        advanced=True,
+        tooltip="Which component of a motion of higher rank, 1..8; 1 is the motion itself.",
+    )
+
+
+def reach_input() -> io.Float.Input:
+    return io.Float.Input(
+        "reach",
+        default=1.5,
+        min=0.01,
+        max=10.0,
+        step=0.1,
+        optional=True,
+        advanced=True,
+        tooltip="How far to both sides to look, 0.01..10 of the motion's present units.",
+    )
 
 
 class FitSubspace(io.ComfyNode):
@@ -47,6 +94,35 @@ class FitSubspace(io.ComfyNode):
                     "rank", default=1, min=1, max=8, advanced=True, tooltip="How many components, 1..8; sweeps move along the first."
                 ),
                 layers_input(),
+                io.Boolean.Input(
+                    "joint",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Decompose all layers as one matrix instead of each for itself; for rpca, pca and little data.",
+                ),
+                io.Boolean.Input(
+                    "reverse",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Without degrees: take the beginning of the clip's motion as its positive end instead of the far end.",
+                ),
+                io.Float.Input(
+                    "sparsity",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    round=0.001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Weight of robust PCA's sparse part, 0..10: lower takes more for outliers; 0 goes by the number of anchors.",
+                ),
+                io.String.Input("name", default="", optional=True, advanced=True, tooltip="A name for the motion, kept in its file."),
+                io.String.Input(
+                    "licence", default="", optional=True, advanced=True, tooltip="On what terms others may use it, kept in its file."
+                ),
             ],
             outputs=[
                 sockets.Subspace.Output(
@@ -56,9 +132,23 @@ class FitSubspace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, anchors, estimator, rank, layers, more=None) -> io.NodeOutput:
-        given = anchors if more is None else pool([anchors, more])
-        return io.NodeOutput(fit(given, estimator=None if estimator == AUTO else estimator, rank=rank, layers=layers))
+    def execute(
+        cls, anchors, estimator, rank, layers, more=None, joint=False, reverse=False, sparsity=0.0, name="", licence=""
+    ) -> io.NodeOutput:
+        motion = fit(
+            anchors if more is None else pool([anchors, more]),
+            estimator=None if estimator == AUTO else estimator,
+            rank=rank,
+            layers=layers,
+            joint=joint,
+            reverse=reverse,
+            sparsity=sparsity or None,
+            name=name.strip(),
+            licence=licence.strip(),
+        )
+        for note in motion.notes:
+            host.remark(note)
+        return io.NodeOutput(motion)
 
 
 class LoadSubspace(io.ComfyNode):
@@ -77,7 +167,22 @@ class LoadSubspace(io.ComfyNode):
                     options=host.choices("motion"),
                     display_name="motion",
                     tooltip="Which motion. The embedded ones belong to the avatar generator; others are listed from models/micromotion.",
-                )
+                ),
+                sockets.Generator.Input(
+                    "generator",
+                    optional=True,
+                    tooltip="For plain directions: says how many layers a single row fills, and is checked. Motions do not need it.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=STRENGTH,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.5,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Length in code space of one unit of a plain direction, 0..1000, as files differ eighty-fold. 0 keeps its own.",
+                ),
             ],
             outputs=[sockets.Subspace.Output("motion", tooltip="A motion for Apply Micromotion.")],
         )
@@ -87,14 +192,19 @@ class LoadSubspace(io.ComfyNode):
         return host.check_file("motion", file)
 
     @classmethod
-    def fingerprint_inputs(cls, file):
+    def fingerprint_inputs(cls, file, **_):
         return host.file_fingerprint("motion", file)
 
     @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        path = host.resolve("motion", file)
+    def execute(cls, file, generator=None, strength=STRENGTH) -> io.NodeOutput:
+        path, net = host.resolve("motion", file), None if generator is None else generator.value
         with torch.inference_mode(False):
-            return io.NodeOutput(Subspace.load(path) if files.is_ours(path) else load_direction(path))
+            if not files.is_ours(path):
+                return io.NodeOutput(load_direction(path, strength=strength or None, generator=net))
+            motion = Subspace.load(path)
+        if net is not None:
+            motion.check(net)
+        return io.NodeOutput(motion)
 
 
 class SaveSubspace(io.ComfyNode):
@@ -153,6 +263,8 @@ class CalibrateSubspace(io.ComfyNode):
                 sockets.Identity.Input(
                     "identity", optional=True, tooltip="Ends the range where the likeness is lost, of Load Identity Network."
                 ),
+                component_input(),
+                reach_input(),
             ],
             outputs=[
                 sockets.Subspace.Output("calibrated", display_name="motion", tooltip="The motion with its measured range and unit."),
@@ -161,26 +273,88 @@ class CalibrateSubspace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, scorer, motion, full, none, faces, change, codes=None, identity=None) -> io.NodeOutput:
+    def execute(
+        cls, generator, scorer, motion, full, none, faces, change, codes=None, identity=None, component=1, reach=1.5
+    ) -> io.NodeOutput:
         net, judge, likeness = host.ready_with(generator, scorer, identity)
         result = calibrate(
             motion,
             lambda images: (judge.score(images, [full, none]) @ images.new_tensor([1.0, -1.0])) / (change or 1.0),
             net,
             draw_faces(net, range(faces)) if codes is None else codes,
+            coefficients=torch.linspace(-reach, reach, 13),
+            component=component - 1,
             rescale=change > 0,
             instrument=f"the score of {full!r} minus {none!r}",
             identity=None if likeness is None else likeness.embed,
             progress=host.progress(),
         )
-        return io.NodeOutput(result, pictures.to_image(response_plot(result)))
+        return io.NodeOutput(result, pictures.to_image(response_plot(result, component - 1)))
 
 
-def response_plot(motion: Subspace):
+class CalibrateTrack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionCalibrateTrack",
+            display_name="Calibrate Micromotion by Blendshapes",
+            category=CATEGORY,
+            description="Set the unit of a motion by what a face tracker reads from its frames: core's blendshapes, such as mouthSmileLeft."
+            " Sweep through 0, synthesize, detect the landmarks, and connect them here.",
+            search_aliases=["arkit", "mediapipe", "measured factor", "normalise motion", "unit", "safe range"],
+            inputs=[
+                sockets.Subspace.Input("motion", tooltip="The motion to calibrate."),
+                sockets.Sweep.Input("sweep", tooltip="The coefficients of the frames; they must pass through 0."),
+                sockets.Landmarks.Input("landmarks", tooltip="Of core's Detect Face Landmarks, of these frames; of several faces in turn."),
+                io.String.Input(
+                    "blendshapes",
+                    default="mouthSmileLeft, mouthSmileRight",
+                    tooltip="Which blendshapes, with commas; their mean, 0..1, is what is measured.",
+                ),
+                io.Float.Input(
+                    "change",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="What one unit shall change the blendshapes by, 0..1. 0 keeps the unit and measures only.",
+                ),
+                io.Image.Input("images", optional=True, tooltip="The frames, for the likeness; needs an identity network."),
+                sockets.Identity.Input(
+                    "identity", optional=True, tooltip="Ends the range where the likeness is lost, of Load Identity Network; needs images."
+                ),
+                component_input(),
+            ],
+            outputs=[
+                sockets.Subspace.Output("calibrated", display_name="motion", tooltip="The motion with its measured range and unit."),
+                io.Image.Output("plot", tooltip="The measured response over the coefficient."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, motion, sweep, landmarks, blendshapes, change, images=None, identity=None, component=1) -> io.NodeOutput:
+        names = [name.strip() for name in blendshapes.split(",") if name.strip()]
+        values = measure.blendshape_track(landmarks, names) / (change or 1.0)
+        likeness = None if images is None or identity is None else measure.likeness(images, host.ready(identity), sweep)
+        unit = f"a change of {change:g} in {blendshapes.strip()}" if change else ""
+        result = calibrate_track(
+            motion,
+            sweep,
+            values,
+            identity=likeness,
+            component=component - 1,
+            unit=unit,
+            instrument=blendshapes.strip(),
+            rescale=change > 0,
+        )
+        return io.NodeOutput(result, pictures.to_image(response_plot(result, component - 1)))
+
+
+def response_plot(motion: Subspace, component: int = 0):
     """The measured response of a calibrated motion."""
     curve = motion.calibration.curve
     lines = {name: curve[name] for name in ("response", "identity") if name in curve}
-    low, high = motion.safe_range
+    low, high = motion.calibration.safe[component]
     return pictures.plot(lines, curve["coefficients"], f"{motion.name or 'motion'}: holds from {low:.2f} to {high:.2f}", "coefficient")
 
 
@@ -191,8 +365,8 @@ class CombineSubspaces(io.ComfyNode):
             node_id="MicromotionCombine",
             display_name="Combine Micromotions",
             category=CATEGORY,
-            description="Make one motion of two of the same generator: their sum, one without what leaks into the other, or the middle of"
-            " two versions of the same.",
+            description="Make one motion of several of the same generator: their sum or difference, one without what leaks into the others,"
+            " or the middle of several versions of the same, such as other seeds.",
             search_aliases=["add motions", "mix motions", "orthogonalise", "disentangle", "merge", "layers"],
             inputs=[
                 sockets.Subspace.Input("first", tooltip="The motion to begin with."),
@@ -200,21 +374,74 @@ class CombineSubspaces(io.ComfyNode):
                 io.Combo.Input(
                     "operation",
                     options=list(OPERATIONS),
-                    tooltip="add: first + weight x second. without: first at right angles to second, so that it no longer moves it."
-                    " merge: the median of two versions of one motion.",
+                    tooltip="add: first + weight x second. subtract: first - weight x second. without: first at right angles to the others,"
+                    " so that it no longer moves them. merge: the median of several versions of one motion.",
                 ),
                 io.Float.Input(
-                    "weight", default=1.0, min=-5.0, max=5.0, step=0.05, tooltip="How much of the second is added, -5..5; for add only."
+                    "weight",
+                    default=1.0,
+                    min=-5.0,
+                    max=5.0,
+                    step=0.05,
+                    tooltip="How much of the others is added or subtracted, -5..5; for these two only.",
                 ),
                 layers_input(),
+                sockets.Subspace.Input("third", optional=True, tooltip="A third motion, treated as the second."),
+                sockets.Subspace.Input("fourth", optional=True, tooltip="A fourth motion, treated as the second."),
+                sockets.Subspace.Input("fifth", optional=True, tooltip="A fifth motion, treated as the second."),
+                io.Boolean.Input(
+                    "per_layer",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For without: take the others out of every layer for itself, which takes out more.",
+                ),
             ],
             outputs=[sockets.Subspace.Output("motion", tooltip="The new motion.")],
         )
 
     @classmethod
-    def execute(cls, first, second, operation, weight, layers) -> io.NodeOutput:
-        motion = OPERATIONS[operation](first, second, weight)
-        return io.NodeOutput(motion if layers.strip() in ("", "all") else restrict(motion, layers))
+    def execute(cls, first, second, operation, weight, layers, third=None, fourth=None, fifth=None, per_layer=False) -> io.NodeOutput:
+        others = [given for given in (second, third, fourth, fifth) if given is not None]
+        return io.NodeOutput(in_layers(OPERATIONS[operation](first, others, weight, per_layer), layers))
+
+
+class ScaleSubspace(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionScale",
+            display_name="Scale Micromotion",
+            category=CATEGORY,
+            description="Change what one unit of a motion is, turn it round with a negative factor, keep it to some layers, or give it a"
+            " name. Its measured range is carried over.",
+            search_aliases=["negate motion", "reverse motion", "invert direction", "layer mask", "rename motion", "strength"],
+            inputs=[
+                sockets.Subspace.Input("motion", tooltip="The motion to change."),
+                io.Float.Input(
+                    "factor",
+                    default=1.0,
+                    min=-100.0,
+                    max=100.0,
+                    step=0.05,
+                    tooltip="How many of today's units the new one is, -100..100 and not 0; -1 turns the motion round.",
+                ),
+                layers_input(),
+                io.String.Input("name", default="", tooltip="A new name, or empty for the old one."),
+            ],
+            outputs=[sockets.Subspace.Output("scaled", display_name="motion", tooltip="The changed motion.")],
+        )
+
+    @classmethod
+    def execute(cls, motion, factor, layers, name) -> io.NodeOutput:
+        changed = motion if factor == 1 else scale(motion, factor)
+        changed = in_layers(changed, layers)
+        return io.NodeOutput(replace(changed, name=name.strip() or motion.name))
+
+
+def in_layers(motion: Subspace, layers: str) -> Subspace:
+    """The motion in the named layers; as it is where all are meant."""
+    return motion if layers.strip() in ("", "all") else restrict(motion, layers)
 
 
 class InspectSubspace(io.ComfyNode):
@@ -232,6 +459,9 @@ class InspectSubspace(io.ComfyNode):
                 sockets.Subspace.Input("motion", tooltip="The motion to look at."),
                 sockets.Codes.Input("codes", optional=True, tooltip="The face to show it on; without it the mean face."),
                 sockets.Subspace.Input("other", optional=True, tooltip="A second motion to compare with."),
+                sockets.Subspace.Input("third", optional=True, tooltip="A third motion for the table of cosines."),
+                sockets.Subspace.Input("fourth", optional=True, tooltip="A fourth motion for the table of cosines."),
+                sockets.Subspace.Input("fifth", optional=True, tooltip="A fifth motion for the table of cosines."),
             ],
             outputs=[
                 io.Image.Output("picture", tooltip="Contact sheet, spectrum, layers and cosines, one below the other."),
@@ -240,14 +470,24 @@ class InspectSubspace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, motion, codes=None, other=None) -> io.NodeOutput:
+    def execute(cls, generator, motion, codes=None, other=None, third=None, fourth=None, fifth=None) -> io.NodeOutput:
         net = host.ready(generator)
         motion.check(net)
         code = net.w_avg.expand(1, net.num_layers, -1) if codes is None else codes[:1]
         sheets = [sweep_sheet(net, motion, code.cpu()), spectrum_plot(motion), layer_plot(motion)]
-        if other is not None:
-            sheets.append(pictures.table([["cosine", f"{float(cosines([motion, other])[0, 1]):+.3f}"]], "Resemblance", size=(720, 110)))
-        return io.NodeOutput(pictures.to_image(pictures.stack([s for s in sheets if s is not None])), describe(motion))
+        compared = [motion, *(m for m in (other, third, fourth, fifth) if m is not None)]
+        text = describe(motion)
+        if len(compared) > 1:
+            sheets.append(resemblance(compared))
+            text += f"\n\n{cosine_table(compared)}"
+        return io.NodeOutput(pictures.to_image(pictures.stack([s for s in sheets if s is not None])), text)
+
+
+def resemblance(motions: list[Subspace]):
+    """The table of cosines between motions."""
+    names = [m.name or m.template or f"motion {i + 1}" for i, m in enumerate(motions)]
+    rows = [["", *names], *([name, *(f"{c:+.3f}" for c in row)] for name, row in zip(names, cosines(motions).tolist()))]
+    return pictures.table(rows, "Resemblance (cosine)", size=(720, 86 + 24 * len(rows)))
 
 
 def sweep_sheet(net, motion: Subspace, code: torch.Tensor):
@@ -288,4 +528,13 @@ def describe(motion: Subspace) -> str:
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value)
 
 
-NODES = [FitSubspace, LoadSubspace, SaveSubspace, CalibrateSubspace, CombineSubspaces, InspectSubspace]
+NODES = [
+    FitSubspace,
+    LoadSubspace,
+    SaveSubspace,
+    CalibrateSubspace,
+    CalibrateTrack,
+    CombineSubspaces,
+    ScaleSubspace,
+    InspectSubspace,
+]

@@ -9,10 +9,12 @@ from comfy_api.input import CurveInput
 from comfy_api.latest import InputImpl, io
 
 from ..stylegan2.frames import frame_bytes, synthesize_frames
-from ..subspaces import EASINGS, from_samples, read_coefficients
+from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients
+from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
 from . import host, measure, pictures, sockets, video
 from .faces import paste_image
+from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
 CURVE_SAMPLES = 1025
@@ -48,13 +50,59 @@ class Sweep(io.ComfyNode):
                     tooltip="How the frames between are spread: ease starts and ends gently, linear moves evenly.",
                 ),
                 io.Boolean.Input("ping_pong", default=True, tooltip="Go to the end and back within the frames, so that the clip loops."),
+                still_input("hold_start", "Frames to rest at the start of each cycle, 0..100000; they count within the frames."),
+                still_input("hold_end", "Frames to rest at the end of each cycle, 0..100000; they count within the frames."),
+                io.Int.Input(
+                    "cycles",
+                    default=1,
+                    min=1,
+                    max=1000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How often the whole is run through within the frames, 1..1000.",
+                ),
             ],
             outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
         )
 
     @classmethod
-    def execute(cls, frames, start, end, easing, ping_pong) -> io.NodeOutput:
-        return io.NodeOutput(make_sweep(frames, start, end, easing=easing, ping_pong=ping_pong))
+    def execute(cls, frames, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> io.NodeOutput:
+        still = {"hold_start": hold_start, "hold": hold_end, "cycles": cycles}
+        return io.NodeOutput(make_sweep(frames, start, end, easing=easing, ping_pong=ping_pong, **still))
+
+
+def still_input(name: str, tooltip: str) -> io.Int.Input:
+    return io.Int.Input(name, default=0, min=0, max=100000, optional=True, advanced=True, tooltip=tooltip)
+
+
+class SweepFromKeyframes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionSweepFromKeyframes",
+            display_name="Make Sweep from Keyframes",
+            category=CATEGORY,
+            description="Write the coefficient at some frames; those between are eased from one to the next.",
+            search_aliases=["timeline", "schedule", "animation", "poses", "loop", "interpolate"],
+            inputs=[
+                io.String.Input(
+                    "keyframes",
+                    default="0: 0, 12: 1, 24: 1, 36: -0.3",
+                    multiline=True,
+                    tooltip="Pairs of frame (from 0) and coefficient, with commas or on lines of their own: 0: 0, 12: 1, 36: -0.3.",
+                ),
+                io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
+                io.Combo.Input("easing", options=list(EASINGS), default="ease", tooltip="How the frames between two keyframes are spread."),
+                io.Boolean.Input(
+                    "loop", default=True, tooltip="Lead on from the last keyframe to the first, so that the clip loops exactly; else hold."
+                ),
+            ],
+            outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
+        )
+
+    @classmethod
+    def execute(cls, keyframes, frames, easing, loop) -> io.NodeOutput:
+        return io.NodeOutput(make_keyframes(keyframes, frames, easing=easing, loop=loop))
 
 
 class SweepFromCurve(io.ComfyNode):
@@ -104,14 +152,26 @@ class ApplySubspace(io.ComfyNode):
                     tooltip="How far, -5..5: 0 nothing, 1 one calibrated unit (the whole motion), negative the opposite.",
                 ),
                 sockets.Sweep.Input("sweep", optional=True, tooltip="Coefficients over frames; multiplied by the coefficient above."),
+                component_input(),
             ],
             outputs=[sockets.Codes.Output("moved", display_name="codes", tooltip="The moved codes: one per frame of the sweep.")],
         )
 
     @classmethod
-    def execute(cls, codes, motion, coefficient, sweep=None) -> io.NodeOutput:
+    def execute(cls, codes, motion, coefficient, sweep=None, component=1) -> io.NodeOutput:
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
-        return io.NodeOutput(motion.apply(codes, steps * coefficient))
+        return io.NodeOutput(motion.apply(codes, in_component(steps * coefficient, component, motion.rank)))
+
+
+def in_component(sweep: torch.Tensor, component: int, rank: int) -> torch.Tensor:
+    """A sweep ``[F]`` as coefficients of one component of ``rank``; one that has them for every component, ``[F, K]``, is left alone."""
+    if sweep.ndim > 1 or component == 1:
+        return sweep
+    if component > rank:
+        raise host.HostError(f"There is no component {component}; this motion has {rank}, counted from 1.")
+    coefficients = sweep.new_zeros(len(sweep), rank)
+    coefficients[:, component - 1] = sweep
+    return coefficients
 
 
 class ReadCoefficients(io.ComfyNode):
@@ -139,21 +199,39 @@ class ReadCoefficients(io.ComfyNode):
                     step=0.5,
                     tooltip="How much jitter is taken out, 0..30 frames; 0 leaves the track as read.",
                 ),
+                io.Boolean.Input(
+                    "robust",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Give little weight to what does not go along with the motion (another expression, a bad frame); off projects.",
+                ),
+                io.Int.Input(
+                    "loop",
+                    default=0,
+                    min=0,
+                    max=10000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Fade the beginning in from the end over as many frames, 0..10000, so that the clip loops; it gets shorter.",
+                ),
+                sockets.Codes.Input("neutral", optional=True, tooltip="A code of this person at rest, which is then coefficient 0."),
             ],
             outputs=[
-                sockets.Sweep.Output("sweep", tooltip="One coefficient per frame."),
+                sockets.Sweep.Output("sweep", tooltip="One coefficient per frame; of a motion of higher rank one for each component."),
                 io.Image.Output("plot", tooltip="The coefficients over the frames."),
             ],
         )
 
     @classmethod
-    def execute(cls, codes, motion, count_from, smooth) -> io.NodeOutput:
-        track = read_coefficients(motion, codes, reference=count_from, smooth=smooth)
-        track = track if track.ndim == 1 else track[:, 0]
+    def execute(cls, codes, motion, count_from, smooth, robust=True, loop=0, neutral=None) -> io.NodeOutput:
+        origin = count_from if neutral is None else neutral[0]
+        track = read_coefficients(motion, codes, reference=origin, smooth=smooth, robust=robust)
+        track = close_loop(track, loop) if loop else track
         name = motion.name or "motion"
-        return io.NodeOutput(
-            track, pictures.to_image(pictures.plot({name: track.tolist()}, range(len(track)), "Read from the clip", "frame"))
-        )
+        columns = {name: track} if track.ndim == 1 else {f"{name}, component {k + 1}": c for k, c in enumerate(track.T)}
+        curves = {label: column.tolist() for label, column in columns.items()}
+        return io.NodeOutput(track, pictures.to_image(pictures.plot(curves, range(len(track)), "Read from the clip", "frame")))
 
 
 class MeasureMotion(io.ComfyNode):
@@ -191,7 +269,7 @@ class MeasureMotion(io.ComfyNode):
     @classmethod
     def execute(cls, images, text, scorer=None, landmarks=None, identity=None, sweep=None) -> io.NodeOutput:
         curves = measure.curves(images, text, *host.ready_with(scorer, identity), landmarks)
-        x = range(len(images)) if sweep is None else sweep.tolist()
+        x = range(len(images)) if sweep is None else (sweep if sweep.ndim == 1 else sweep[:, 0]).tolist()
         if len(x) != len(images):
             raise host.HostError(f"There are {len(images)} frames and {len(x)} coefficients; connect the sweep that made these frames.")
         name = "frame" if sweep is None else "coefficient"
@@ -254,4 +332,4 @@ def shifted(progress, start: int, total: int):
     return lambda done, _, images: progress(start + done, total, images)
 
 
-NODES = [Sweep, SweepFromCurve, ReadCoefficients, ApplySubspace, SweepToVideo, MeasureMotion]
+NODES = [Sweep, SweepFromCurve, SweepFromKeyframes, ReadCoefficients, ApplySubspace, SweepToVideo, MeasureMotion]

@@ -155,9 +155,10 @@ class _Optimiser:
         return len(self.start)
 
     def key(self, parameters: dict) -> str:
-        """Names everything that the result depends on."""
+        """Names everything that the result depends on; of scorer and identity network by what they say of these texts and faces."""
         facts = json.dumps([self.fingerprint, self.task.sentences, parameters], sort_keys=True)
-        return hashlib.sha256(facts.encode() + self.start.cpu().numpy().tobytes()).hexdigest()
+        seen = [self.start, self.texts] if self.faces is None else [self.start, self.texts, self.faces]
+        return hashlib.sha256(facts.encode() + b"".join(x.cpu().numpy().tobytes() for x in seen)).hexdigest()
 
     def __call__(self, chosen: torch.Tensor, progress: Callable[[int, torch.Tensor], None]) -> torch.Tensor:
         """Codes ``[n, L, D]`` of the anchors ``chosen [n]``."""

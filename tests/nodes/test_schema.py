@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SNAPSHOT = Path(__file__).with_name("schema.json")
 LANGUAGES = ("en", "zh", "ja")
 VERBS = {"Load", "Save", "Convert", "Sample", "Pick", "Align", "Frame", "Paste", "Invert", "Refine", "Synthesize", "Make", "Fit"}
-VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure"}
+VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure", "Scale"}
 TAKEN = {"LoadStyleGAN", "StyleGANSampler", "StyleGANInversion", "StyleGAN2ModelLoader", "StyleGAN2Sampler", "ExpressionEditor"}
 HOSTS_OWN = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGE", "MASK", "VIDEO", "CURVE", "FACE_LANDMARKS"}
 

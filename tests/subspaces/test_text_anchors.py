@@ -213,6 +213,17 @@ def test_a_cancelled_run_goes_on_where_it_stopped(generator, scorer, tmp_path):
     assert not torch.equal(other.codes, whole.codes)
 
 
+def test_a_run_with_another_scorer_of_the_same_name_begins_anew(generator, scorer, tmp_path):
+    options = {"degrees": ["no", "100%"], "steps": 3, "state": tmp_path / "run.safetensors"}
+    first = text_anchors(generator, scorer, TEMPLATE, **options)
+
+    class Other(FakeScorer):
+        def encode_texts(self, texts):
+            return -super().encode_texts(texts)
+
+    assert not torch.equal(text_anchors(generator, Other(), TEMPLATE, **options).codes, first.codes)
+
+
 def test_out_of_memory_halves_the_batch(generator, scorer, monkeypatch):
     inner, sizes = room._Optimiser.__call__, []
 

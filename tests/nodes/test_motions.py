@@ -1,0 +1,152 @@
+"""The nodes around motions: anchors and their options, pooling, calibration by blendshapes, algebra, sweeps, tracks of higher rank."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+DEGREES = torch.linspace(0, 1, 11)
+
+
+def anchors(seed: int = 0, direction: torch.Tensor | None = None):
+    from micromotion.subspaces import Anchors
+
+    rng = torch.Generator().manual_seed(seed)
+    direction = torch.ones(8, 32) if direction is None else direction
+    return Anchors(torch.randn(1, 8, 32, generator=rng) + DEGREES[:, None, None] * direction, degrees=DEGREES)
+
+
+def motion(seed: int = 0, rank: int = 1, **fields):
+    from micromotion.subspaces import Subspace
+
+    return Subspace(torch.randn(rank, 8, 32, generator=torch.Generator().manual_seed(seed)), **fields)
+
+
+def test_text_anchors_take_their_degrees_as_they_are_written(run, loaded):
+    options = {"generator": loaded.generator, "scorer": loaded.scorer, "seeds": 1, "steps": 2}
+    found = run("TextAnchors", **options, degrees="no, half, 100%", negative="a person with {degree} frown", neutral="a person")[0]
+    assert found.labels == ("no", "half", "100%", "-half", "-100%")
+    assert found.degrees.tolist() == [0, 0.5, 1, -0.5, -1]
+    assert found.parameters["neutral"] == "a person"
+    with pytest.raises(ValueError, match="has no {degree}"):
+        run("TextAnchors", **options, template="a smile")
+    with pytest.raises(ValueError, match="outside 0 to 100"):
+        run("TextAnchors", **options, degrees="no, 200%")
+
+
+def test_a_cancelled_search_goes_on_with_what_is_missing(run, pack, loaded):
+    options = {"generator": loaded.generator, "scorer": loaded.scorer, "seeds": 4, "steps": 4, "degrees": "no, 25%, 50%, 75%, 100%"}
+    pack.fake.management.interrupt_after = 6
+    with pytest.raises(BaseException) as caught:
+        run("TextAnchors", **options)
+    assert type(caught.value).__name__ == "Interrupted"
+    pack.fake.management.interrupt_after = None
+    pack.fake.progress.seen.clear()
+    found = run("TextAnchors", **options)[0]
+    assert pack.fake.progress.seen[0][0] > 64, "the first sixteen anchors of four steps each were kept"
+    assert len(found) == 20 and (found.codes != found.start[found.group]).any(2).any(1).all()
+
+
+def test_a_clip_may_bring_degrees_and_how_it_was_cut(run, loaded):
+    codes = anchors().codes
+    found = run("VideoAnchors", generator=loaded.generator, codes=codes, degrees=DEGREES, crop=(1, 1, 1), description="a nod")[0]
+    assert torch.equal(found.degrees, DEGREES) and found.parameters["crop_policy"] == "fixed" and found.parameters["clip"] == "a nod"
+    moving = run("VideoAnchors", generator=loaded.generator, codes=codes, crop=(1, 2, 3))[0]
+    assert moving.parameters["crop_policy"] == "follows the face" and moving.degrees is None
+
+
+def test_anchors_of_several_faces_are_pooled(run):
+    pooled = run("PoolAnchors", first=anchors(0), second=anchors(1), third=anchors(2))[0]
+    assert pooled.num_groups == 3 and len(pooled) == 33
+    assert torch.allclose(run("FitSubspace", anchors=pooled)[0].direction, torch.ones(8, 32), atol=1e-3)
+
+
+def test_fitting_takes_every_option_of_the_library(run):
+    from micromotion.subspaces import fit
+
+    given = replace(anchors(), degrees=None)
+    made = run("FitSubspace", anchors=given, estimator="rpca", joint=True, reverse=True, sparsity=0.3, name=" nod ", licence="CC0")[0]
+    expected = fit(given, estimator="rpca", joint=True, reverse=True, sparsity=0.3)
+    assert torch.equal(made.direction, expected.direction) and (made.name, made.licence) == ("nod", "CC0")
+    assert made.parameters["joint"] is True and made.parameters["sparsity"] == 0.3
+
+
+def test_plain_directions_are_brought_to_the_strength_that_is_asked_for(run, pack, loaded):
+    import numpy as np
+
+    folder = pack.base / "models" / "micromotion"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "boundary.npy", np.random.default_rng(0).standard_normal((1, 32)))
+    with pytest.raises(ValueError, match="give the generator"):
+        run("LoadSubspace", file="boundary.npy")
+    filled = run("LoadSubspace", file="boundary.npy", generator=loaded.generator, strength=4.0)[0]
+    assert filled.direction.norm() == pytest.approx(4.0) and torch.equal(filled.direction[0], filled.direction[7])
+    own = run("LoadSubspace", file="boundary.npy", generator=loaded.generator, strength=0.0)[0]
+    assert own.direction.norm() == pytest.approx(own.parameters["norm"], rel=1e-5)
+
+
+def faces_of(sweep: torch.Tensor, lost: int) -> dict:
+    frames = [[{"blendshapes": {"mouthSmileLeft": 0.1 + 0.4 * c, "mouthSmileRight": 0.3 + 0.2 * c}}] for c in sweep.tolist()]
+    frames[lost] = []
+    return {"frames": frames}
+
+
+def test_blendshapes_set_the_unit(run):
+    sweep = run("Sweep", frames=20, end=1.0, easing="linear")[0]
+    found = faces_of(sweep, 3)
+    smile, plot = run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks=found, change=0.6)
+    assert smile.calibration.scale[0] == pytest.approx(0.6 / 0.3, rel=1e-3) and plot.ndim == 4
+    assert smile.calibration.unit == "a change of 0.6 in mouthSmileLeft, mouthSmileRight"
+    assert smile.safe_range == pytest.approx((0, 0.5), abs=1e-3)
+    measured, _ = run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks=found, blendshapes="mouthSmileLeft")
+    assert torch.equal(measured.direction, motion().direction) and measured.safe_range == pytest.approx((0, 1))
+    with pytest.raises(ValueError, match="no blendshape 'jawOpen'; choose among mouthSmileLeft"):
+        run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks=found, blendshapes="jawOpen")
+    with pytest.raises(ValueError, match="No face was found"):
+        run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks={"frames": [[]] * 20})
+
+
+def test_motions_are_combined_subtracted_merged_and_turned(run):
+    a, b, c = (motion(k, name=f"m{k}") for k in range(3))
+    assert torch.allclose(run("Combine", first=a, second=b, operation="subtract", weight=0.5)[0].direction, a.direction - b.direction / 2)
+    assert torch.allclose(run("Combine", first=a, second=b, third=c, operation="add")[0].direction, a.direction + b.direction + c.direction)
+    free = run("Combine", first=a, second=b, third=c, operation="without", per_layer=True)[0]
+    assert (free.direction * c.direction).sum(1).abs().max() < 1e-4
+    versions = [replace(a, basis=a.basis + 0.01 * m.basis) for m in (b, c)]
+    middle = run("Combine", first=a, second=versions[0], third=versions[1], operation="merge")[0]
+    assert torch.cosine_similarity(middle.direction.flatten(), a.direction.flatten(), 0) > 0.999
+    turned = run("Scale", motion=a, factor=-2.0, layers="coarse", name="frown")[0]
+    assert torch.allclose(turned.direction[:4], -2 * a.direction[:4]) and not turned.direction[4:].any() and turned.name == "frown"
+
+
+def test_the_cosine_table_holds_all_motions(run, loaded):
+    given = {name: motion(k, name=f"m{k}") for k, name in enumerate(("motion", "other", "third", "fourth"))}
+    picture, text = run("Inspect", generator=loaded.generator, **given)
+    assert text.splitlines()[-4].split()[:2] == ["m0", "1.00"] and text.splitlines()[-1].split()[0] == "m3"
+    assert picture.shape[1] > run("Inspect", generator=loaded.generator, motion=given["motion"])[0].shape[1]
+
+
+def test_sweeps_hold_repeat_and_follow_keyframes(run):
+    held = run("Sweep", frames=24, ping_pong=True, hold_start=2, hold_end=2, cycles=2)[0]
+    assert torch.equal(held[:12], held[12:]) and (held[:12] == 1).sum() == 3
+    keyed = run("SweepFromKeyframes", keyframes="0: 0\n12: 1", frames=24, loop=True)[0]
+    assert keyed[0] == 0 and keyed[12] == 1 and 0 < keyed[23] < 0.05
+    with pytest.raises(ValueError, match="is no keyframe"):
+        run("SweepFromKeyframes", keyframes="now: 1")
+
+
+def test_every_component_moves_and_is_read(run):
+    two, code, sweep = motion(rank=2), torch.zeros(1, 8, 32), run("Sweep", frames=10)[0]
+    first = run("ApplySubspace", codes=code, motion=two, sweep=sweep)[0]
+    both = run("ApplySubspace", codes=first, motion=two, sweep=sweep, coefficient=-1.0, component=2)[0]
+    track, _ = run("ReadCoefficients", codes=both, motion=two, smooth=0.0, neutral=code)
+    assert torch.allclose(track, torch.stack([sweep, -sweep], 1), atol=1e-4)
+    assert torch.allclose(run("ApplySubspace", codes=code, motion=two, sweep=track)[0], both, atol=1e-4)
+    looped, _ = run("ReadCoefficients", codes=both, motion=two, robust=False, loop=3)
+    assert looped.shape == (7, 2)
+    with pytest.raises(ValueError, match="no component 3; this motion has 2"):
+        run("ApplySubspace", codes=code, motion=two, component=3)
+    with pytest.raises(ValueError, match=r"\[frames, 2\]"):
+        run("ApplySubspace", codes=code, motion=two, sweep=torch.zeros(10, 3))
