@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,17 +9,12 @@ from pathlib import Path
 import torch
 
 from ..stylegan2 import Generator, load, load_inverter
+from ..stylegan2.embedded import PACK, embedded_root
 from ..stylegan2.inversion import Inverter
 from ..subspaces.anchors import Scorer, load_scorer
 from .terminal import UsageError
 
-PACK = Path(__file__).resolve().parent.parent
 MOTIONS = ("smile", "eyes", "anger", "turn", "age")
-
-
-def embedded_root() -> Path:
-    """Where the shipped weights are; ``MICROMOTION_WEIGHTS`` names another folder."""
-    return Path(os.environ.get("MICROMOTION_WEIGHTS") or PACK / "avatars" / "weights")
 
 
 def models_folder() -> Path:

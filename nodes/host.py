@@ -21,6 +21,7 @@ from PIL import Image
 from torch import nn
 
 from ..stylegan2 import catalogue
+from ..stylegan2.embedded import embedded_root
 from ..stylegan2.errors import MicromotionError
 from ..stylegan2.inversion.optimize import BACKWARD_BYTES
 
@@ -72,11 +73,6 @@ def register_folders() -> None:
 def landmark_folders() -> list[str]:
     """Where dlib's landmark file may lie."""
     return [os.path.join(folder_paths.models_dir, catalogue.LANDMARKS)]
-
-
-def embedded_root() -> Path:
-    """Where the shipped weights are; ``MICROMOTION_WEIGHTS`` names another folder."""
-    return Path(os.environ.get("MICROMOTION_WEIGHTS") or Path(__file__).resolve().parent.parent / "avatars" / "weights")
 
 
 def choices(kind: str) -> list[str]:

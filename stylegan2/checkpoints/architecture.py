@@ -11,6 +11,7 @@ from .errors import DamagedFileError, UnsupportedFileError
 
 MAX_RESOLUTION = 4096
 MAX_MAPPING = 64
+MAX_IMAGE_CHANNELS = 4
 ACTIVATIONS = ("lrelu", "linear")
 
 
@@ -37,11 +38,16 @@ def _sizes(state: Mapping[str, Any]) -> dict[str, Any]:
         raise UnsupportedFileError(
             f"The generator's pictures are not square (they grow from {side[0]} x {side[1]}); only square ones are supported."
         )
+    colours = _shape(state, f"synthesis.b{last}.torgb.weight", 4)[0]
+    if colours > MAX_IMAGE_CHANNELS:
+        raise UnsupportedFileError(
+            f"The generator draws {colours} channels, no pictures: it is a part of a larger network (EG3D, for example), not a StyleGAN2."
+        )
     return {
         "resolution": last,
         "channels": {r: _shape(state, f"synthesis.b{r}.conv1.weight", 4)[0] for r in resolutions},
         "w_dim": _shape(state, "synthesis.b4.conv1.affine.weight", 2)[1],
-        "img_channels": _shape(state, f"synthesis.b{last}.torgb.weight", 4)[0],
+        "img_channels": colours,
         "use_noise": "synthesis.b4.conv1.noise_strength" in state,
     }
 

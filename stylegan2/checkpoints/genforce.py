@@ -6,11 +6,25 @@ import re
 
 import torch
 
+from .errors import UnsupportedFileError
+
 SIGNATURE = "synthesis.early_layer.const"
 
 
 def canonical(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename, flip the up-sampling kernels, and add the 1 that the style biases leave out."""
+    """Rename, flip the up-sampling kernels, and add the 1 that the style biases leave out.
+
+    Raises UnsupportedFileError for labels of the kind from before ADA, and for the resnet layout: that code writes its shortcuts under
+    the names of its convolutions, so that half of the weights are missing.
+    """
+    if "mapping.label_weight" in state:
+        raise UnsupportedFileError(
+            "This is a class-conditional StyleGAN2 from before ADA; its labels work differently and are not supported."
+        )
+    if state.get("synthesis.layer1.weight", torch.empty(0)).shape[2:] == (1, 1):
+        raise UnsupportedFileError(
+            "This is a genforce network of the resnet layout, which genforce itself cannot draw with: it lacks layers."
+        )
     out = {}
     for key, tensor in state.items():
         name = _name(key)
@@ -26,9 +40,9 @@ def _name(key: str) -> str | None:
         return "mapping.w_avg"
     if match := re.fullmatch(r"mapping\.dense(\d{1,3})\.(weight|bias)", key):
         return f"mapping.fc{match[1]}.{match[2]}"
-    if match := re.fullmatch(r"mapping\.embedding\.(weight|bias)", key):
+    if match := re.fullmatch(r"mapping\.LabelEmbed\.(weight|bias)", key):
         return f"mapping.embed.{match[1]}"
-    match = re.fullmatch(r"synthesis\.(layer|output|skip)(\d{1,2})\.(.+)", key)
+    match = re.fullmatch(r"synthesis\.(layer|output)(\d{1,2})\.(.+)", key)
     tail = _TAILS.get(match[3]) if match else None
     return f"synthesis.{_part(match[1], int(match[2]))}.{tail}" if tail else None
 
@@ -46,8 +60,6 @@ _TAILS = {
 def _part(kind: str, index: int) -> str:
     if kind == "output":
         return f"b{4 << index}.torgb"
-    if kind == "skip":
-        return f"b{4 << index}.skip"
     return f"b{2 ** ((index + 5) // 2)}.conv{0 if index % 2 else 1}"
 
 

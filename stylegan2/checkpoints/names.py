@@ -40,12 +40,13 @@ NUMPY_DTYPES = {
 }
 # Classes of StyleGAN2 networks that torch.save writes as whole modules; only their attributes are kept.
 _NETWORK_MODULE = re.compile(
-    r"(?:\w+\.)*(?:model|models|op|ops|fused_act|upfirdn2d|stylegan2|stylegan2_model|stylegan2_generator|stylegan2_discriminator|networks|generator)"
+    r"(?:\w+\.)*(?:model|models|op|ops|fused_act|upfirdn2d|stylegan2(?:ada)?(?:_model|_generator|_discriminator)?|networks|generator)"
 )
 _NETWORK_CLASSES = frozenset(
     "Generator Discriminator PixelNorm EqualConv2d EqualLinear ScaledLeakyReLU ConstantInput StyledConv ModulatedConv2d"
     " NoiseInjection ToRGB Blur Upsample Downsample FusedLeakyReLU ConvLayer ResBlock StyleGAN2Generator"
-    " StyleGAN2Discriminator MappingModule TruncationModule SynthesisModule PixelNormLayer NormalizeLayer UpsamplingLayer"
+    " StyleGAN2Discriminator StyleGAN2ADAGenerator StyleGAN2ADADiscriminator"
+    " MappingModule TruncationModule SynthesisModule PixelNormLayer NormalizeLayer UpsamplingLayer"
     " InputBlock ConvBlock ModulateConvBlock DenseBlock".split()
 )
 _TORCH_LAYER = re.compile(r"torch\.nn\.modules\.\w+|torch\.nn\.parallel\.data_parallel|__torch__(?:\.\w+)*")

@@ -24,11 +24,16 @@ class CompactEncoder(nn.Module):
         self.neck = nn.Linear(widths[-1] * last * last, int(config["hidden"]))
         self.head = nn.Linear(int(config["hidden"]), int(config["num_layers"]) * int(config["width"]))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        x = self.stem(images)
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps at the end of each stage, largest first."""
+        x, maps = self.stem(images), []
         for i, block in enumerate(self.blocks):
             x = block(x if i == 0 else F.max_pool2d(x, 2))
-        x = F.leaky_relu(self.neck(x.flatten(1)), 0.2)
+            maps.append(x)
+        return maps
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = F.leaky_relu(self.neck(self.features(images)[-1].flatten(1)), 0.2)
         return self.head(x).unflatten(1, (int(self.config["num_layers"]), int(self.config["width"])))  # [N, L, D]
 
 

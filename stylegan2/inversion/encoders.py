@@ -26,13 +26,16 @@ ENCODER_TYPES = {
     "ResNetGradualStyleEncoder": ("pyramid", False),
     "BackboneEncoderUsingLastLayerIntoW": ("w", False),
     "SingleStyleCodeEncoder": ("w", False),
+    "BackboneEncoderUsingLastLayerIntoWPlus": ("joint", False),
 }
 COARSE, MIDDLE = 3, 7  # first rows of the middle and fine taps of the pyramid
+POOLED = 7  # side of the last map before the joint head
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Everything that shapes an encoder. ``taps`` is ``last``, ``pyramid`` or ``w``; ``head_convs`` counts the strided
+    """Everything that shapes an encoder. ``taps`` is ``last``, ``pyramid``, ``w`` (one row for all layers) or
+    ``joint`` (one head for all rows); ``head_convs`` counts the strided
     convolutions of the first style head, so the last feature map is ``2 ** head_convs`` and the image 16 times that."""
 
     body: BodySpec
@@ -96,6 +99,10 @@ class StyleEncoder(Body):
         if config.taps == "w":
             self.linear = EqualLinear(config.body.widths[-1], config.width)
             return
+        if config.taps == "joint":
+            self.output_layer_2 = _joint_neck(config.body.widths[-1], config.width)
+            self.linear = EqualLinear(config.width, config.width * config.num_layers)
+            return
         if config.taps == "pyramid":
             fine, middle, coarse = (config.body.widths[i] for i in config.body.stage_ends[-3:])
             self.latlayer1 = nn.Conv2d(middle, coarse, 1)
@@ -112,6 +119,8 @@ class StyleEncoder(Body):
         if self.config.taps == "w":
             code = self.linear(maps[-1].mean((2, 3)))
             return code[:, None].repeat(1, self.config.num_layers, 1)
+        if self.config.taps == "joint":
+            return self.linear(self.output_layer_2(maps[-1])).unflatten(1, (self.config.num_layers, self.config.width))  # [N, L, D]
         maps = self._pyramid(maps) if self.config.taps == "pyramid" else maps[-1:]
         rows = torch.stack([head(maps[self._level(i)]) for i, head in enumerate(self.styles)], 1)  # [N, L, D]
         return torch.cat([rows[:, :1], rows[:, :1] + rows[:, 1:]], 1) if self.config.progressive else rows
@@ -122,6 +131,11 @@ class StyleEncoder(Body):
         return [coarse, p2, _grow(p2, fine) + self.latlayer2(fine)]
 
 
+def _joint_neck(n_in: int, width: int) -> nn.Sequential:
+    pool = nn.AdaptiveAvgPool2d((POOLED, POOLED))
+    return nn.Sequential(nn.BatchNorm2d(n_in), pool, nn.Flatten(), nn.Linear(n_in * POOLED**2, width))
+
+
 def _grow(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
 
@@ -129,7 +143,7 @@ def _grow(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 def read_config(state: dict[str, torch.Tensor], encoder_type: str | None, num_layers: int | None = None) -> EncoderConfig:
     """Read an encoder's sizes from its tensors; ``encoder_type`` settles only what no tensor shows (progressive or not).
 
-    ``num_layers`` is needed by the W-only kinds, which have one row for all layers.
+    ``num_layers`` is needed by the kinds with one head, whose tensors do not show it.
     """
     shapes = {k: tuple(v.shape) for k, v in state.items()}
     taps = _read_taps(shapes)
@@ -143,6 +157,9 @@ def read_config(state: dict[str, torch.Tensor], encoder_type: str | None, num_la
     if taps == "w":
         width, size_in = shapes["linear.weight"]
         return EncoderConfig(body, taps, False, num_layers or 18, width, 4, encoder_type or "")
+    if taps == "joint":
+        size_out, width = shapes["linear.weight"]
+        return EncoderConfig(body, taps, False, size_out // width, width, 4, encoder_type or "")
     rows = len({k.split(".")[1] for k in shapes if k.startswith("styles.")})
     convs = sum(k.startswith("styles.0.convs.") and k.endswith(".weight") for k in shapes)
     width = shapes["styles.0.linear.weight"][0]
@@ -152,8 +169,15 @@ def read_config(state: dict[str, torch.Tensor], encoder_type: str | None, num_la
 def _read_taps(shapes: dict) -> str:
     if "latlayer1.weight" in shapes:
         return "pyramid"
+    if "output_layer_2.3.weight" in shapes:
+        return "joint"
     return "last" if "styles.0.linear.weight" in shapes else "w"
 
 
 def _describe(taps: str) -> str:
-    return {"last": "plain style encoder", "pyramid": "feature-pyramid encoder", "w": "single-code (W) encoder"}[taps]
+    return {
+        "last": "plain style encoder",
+        "pyramid": "feature-pyramid encoder",
+        "w": "single-code (W) encoder",
+        "joint": "encoder of all rows at once",
+    }[taps]

@@ -61,7 +61,8 @@ def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str 
         notes=notes,
     )
     passes = opts.get("n_iters_per_batch") if config.body.channels_in == 6 else None
-    return EncoderInverter(network, start=_start(opts, latent_avg), passes=passes if _is_count(passes) else None, card=card)
+    start = _start(opts, latent_avg, iterative=config.body.channels_in == 6)
+    return EncoderInverter(network, start=start, passes=passes if _is_count(passes) else None, card=card)
 
 
 def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path: str = "", num_layers: int | None = None) -> StyleEncoder:
@@ -157,7 +158,7 @@ def _unpack(data: object, path: str) -> tuple[dict[str, torch.Tensor], dict, tor
     opts = {k: v for k, v in opts.items() if isinstance(v, bool | int | float | str)} if isinstance(opts, Mapping) else {}
     if not isinstance(state, Mapping):
         raise InversionError(f"{path} has no state_dict of tensors. {SUPPORTED}.")
-    tensors = {k: v for k, v in state.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
+    tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
     latent_avg = data.get("latent_avg")
     return tensors, opts, latent_avg if isinstance(latent_avg, torch.Tensor) else None
 
@@ -193,12 +194,15 @@ def _guess_type(opts: dict, encoder: dict) -> str:
     if "latlayer1.weight" in encoder:
         return "Encoder4Editing" if progressive and not resnet else f"{resnet}GradualStyleEncoder"
     if "linear.weight" in encoder:
-        return "BackboneEncoderUsingLastLayerIntoW"
+        joint = "output_layer_2.3.weight" in encoder
+        return "BackboneEncoderUsingLastLayerIntoWPlus" if joint else "BackboneEncoderUsingLastLayerIntoW"
     return f"{resnet}{'Progressive' if progressive else ''}BackboneEncoder"
 
 
-def _start(opts: dict, latent_avg: torch.Tensor | None) -> torch.Tensor | str:
-    """What the offsets are added to; ``start_from_latent_avg`` is True in every published file."""
+def _start(opts: dict, latent_avg: torch.Tensor | None, *, iterative: bool) -> torch.Tensor | str:
+    """What the offsets are added to; ``start_from_latent_avg`` is True in every published file, and ReStyle never asks for it."""
+    if iterative:
+        return "generator" if latent_avg is None else latent_avg
     if not opts.get("start_from_latent_avg", True) and not opts.get("learn_in_w", False):
         return "zero"
     if latent_avg is None:

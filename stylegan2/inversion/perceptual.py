@@ -1,4 +1,4 @@
-"""Perceptual distances between pictures: LPIPS where it is at hand, else a pyramid of differences that needs no weights."""
+"""Perceptual distances between pictures: LPIPS where it is at hand, else the features of the embedded inverter, else a plain pyramid."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..checkpoint import read_file
+from ..download import fetch, hash_file
+from ..embedded import embedded_root
 from .errors import InversionError
-from .resample import area_resize
+from .resample import area_resize, resize
 
 log = logging.getLogger(__name__)
 
 Perceptual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # images, images [N, 3, H, W] -> distance [N]
-KINDS = ("auto", "lpips", "pyramid")
+KINDS = ("auto", "lpips", "features", "pyramid")
 LPIPS_SIZE, LPIPS_SMALLEST = 256, 64
-BACKBONE_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name of the network under LPIPS
+BACKBONE_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name of the network under LPIPS; it ends in the first digits of its SHA-256
+BACKBONE_URL = f"https://download.pytorch.org/models/{BACKBONE_FILE}"
+EMBEDDED_FILE = "inverter.safetensors"
+FEATURES_SMALLEST = 32
+FEATURES_WEIGHT = 0.1
 
 
 class Pyramid(nn.Module):
@@ -51,6 +58,34 @@ def _gradients(x: torch.Tensor) -> torch.Tensor:
     return _roughness(x.diff(dim=-1)) + _roughness(x.diff(dim=-2))
 
 
+class Features(nn.Module):
+    """The pyramid, and the squared differences of an encoder's feature maps, each pixel's features scaled to unit length.
+
+    LPIPS (Zhang et al. 2018, arXiv 1801.03924) with an encoder of faces in AlexNet's place, and without its learned weights of channels.
+    ``encoder`` has ``features(images [N, channels_in, size, size]) -> maps``; where it expects a reconstruction behind the image
+    (6 channels), it is shown the image twice.
+    """
+
+    name = "features"
+
+    def __init__(self, encoder: nn.Module, size: int, channels_in: int = 3):
+        super().__init__()
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.pyramid = Pyramid()
+        self.size, self.copies = size, channels_in // 3
+
+    def forward(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        """Images ``[N, 3, H, W]`` in -1..1 -> distance ``[N]``; differentiable."""
+        pairs = zip(self.maps(images), self.maps(others))
+        distance = sum((a - b).square().sum(1).mean((1, 2)) for a, b in pairs)
+        return self.pyramid(images, others) + FEATURES_WEIGHT * distance
+
+    def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The encoder's feature maps of ``images``, of unit length in every pixel."""
+        seen = area_resize(images, self.size) if images.shape[-1] > self.size else resize(images, self.size)
+        return [F.normalize(x, dim=1, eps=1e-4) for x in self.encoder.features(seen.repeat(1, self.copies, 1, 1))]
+
+
 class Lpips(nn.Module):
     """LPIPS on AlexNet features (Zhang et al. 2018, arXiv 1801.03924), from the ``lpips`` package."""
 
@@ -69,38 +104,87 @@ def _within(images: torch.Tensor) -> torch.Tensor:
     return area_resize(images, LPIPS_SIZE) if images.shape[-1] > LPIPS_SIZE else images
 
 
-def load_perceptual(kind: str = "auto", *, size: int = LPIPS_SIZE, download: bool = False) -> Pyramid | Lpips:
+def load_perceptual(kind: str = "auto", *, size: int = LPIPS_SIZE, download: bool = False) -> Pyramid | Features | Lpips:
     """The perceptual distance of this ``kind``; ``.name`` says which one came.
 
-    ``auto`` takes LPIPS if the package and its backbone are on this machine and pictures of ``size`` px are large enough for it,
-    else the pyramid. Nothing is fetched unless ``download`` is set. Raises InversionError if ``lpips`` is asked for and missing.
+    ``auto`` takes LPIPS if the package and its backbone are on this machine, else the features of the embedded inverter, else the
+    pyramid; pictures of ``size`` px must be large enough (64 px for LPIPS, 32 px for the features). Nothing is fetched unless
+    ``download`` is set. Raises InversionError if the kind that is asked for is missing.
     """
     if kind not in KINDS:
         raise InversionError(f"Unknown perceptual term {kind!r}; choose one of {', '.join(KINDS)}.")
-    if kind == "pyramid":
-        return Pyramid()
-    reason = f"pictures of {size} px are too small for it" if size < LPIPS_SMALLEST else missing_lpips(download)
-    if reason is None:
-        return Lpips(_lpips_network())
-    if kind == "lpips":
-        raise InversionError(f"LPIPS cannot be used: {reason}. Take the perceptual term 'pyramid', which needs nothing.")
-    log.info("Perceptual term: pyramid, because LPIPS cannot be used: %s.", reason)
+    reasons = {}
+    for name in {"auto": tuple(_NETWORKS), "pyramid": ()}.get(kind, (kind,)):
+        missing, load = _NETWORKS[name]
+        reasons[name] = missing(size, download)
+        if reasons[name] is None:
+            return load()
+    if kind in reasons:
+        raise InversionError(f"The perceptual term {kind!r} cannot be used: {reasons[kind]}. Take 'pyramid', which needs nothing.")
+    if reasons:
+        log.info("Perceptual term: pyramid. %s", "; ".join(f"{name} cannot be used: {reason}" for name, reason in reasons.items()))
     return Pyramid()
 
 
-def missing_lpips(download: bool = False) -> str | None:
-    """Why LPIPS cannot be used, or None if it can."""
+def missing_lpips(size: int, download: bool = False) -> str | None:
+    """Why LPIPS cannot be used for pictures of ``size`` px, or None if it can; fetches its backbone if ``download`` is set."""
+    if size < LPIPS_SMALLEST:
+        return f"pictures of {size} px are too small for it"
     try:
         import lpips  # noqa: F401
     except ImportError:
         return "the package lpips is not installed (pip install lpips)"
-    file = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE_FILE
-    return None if download or file.is_file() else f"its backbone {BACKBONE_FILE} is not in {file.parent}"
+    file = _backbone()
+    if download and not file.is_file():
+        _fetch_backbone(file)
+    return None if file.is_file() else f"its backbone {file.name} is not in {file.parent}; it is at {BACKBONE_URL}"
+
+
+def missing_features(size: int, download: bool = False) -> str | None:
+    """Why the embedded features cannot be used for pictures of ``size`` px, or None if they can."""
+    if size < FEATURES_SMALLEST:
+        return f"pictures of {size} px are too small for them"
+    return None if (embedded_root() / EMBEDDED_FILE).is_file() else f"this copy of micromotion lacks its embedded {EMBEDDED_FILE}"
+
+
+def _backbone() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE_FILE
+
+
+def _fetch_backbone(file: Path) -> None:
+    fetch(BACKBONE_URL, file)
+    if not hash_file(file).startswith(file.stem.rpartition("-")[2]):
+        file.unlink()
+        raise InversionError(f"What {BACKBONE_URL} sent is not the file of that name; it was removed. Try again.")
 
 
 @lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def _lpips_network() -> nn.Module:
+    """LPIPS with its weights put in place by our own reader: torchvision would unpickle the backbone without restrictions."""
     import lpips
 
-    return lpips.LPIPS(net="alex", verbose=False)
+    with torch.random.fork_rng(devices=[]):
+        network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+    backbone, heads = read_file(_backbone()), read_file(Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth")
+    try:
+        state = {k: backbone[f"features.{k.split('.', 2)[2]}"] for k in network.state_dict() if k.startswith("net.")}
+        network.load_state_dict({**network.state_dict(), **state, **heads})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InversionError(f"{_backbone()} is not the AlexNet that LPIPS is built on ({error}). Remove it.") from error
+    return network
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def _embedded_features(file: Path) -> Features:
+    from .files import load_inverter
+
+    inverter = load_inverter(file)
+    return Features(inverter.encoder, inverter.input_size, inverter.channels_in)
+
+
+_NETWORKS = {
+    "lpips": (missing_lpips, lambda: Lpips(_lpips_network())),
+    "features": (missing_features, lambda: _embedded_features(embedded_root() / EMBEDDED_FILE)),
+}

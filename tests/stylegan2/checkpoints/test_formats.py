@@ -137,10 +137,16 @@ def test_psp_without_a_mean_code(small, write, tmp_path):
     assert any("estimated" in note for note in loaded.provenance.notes)
 
 
-@pytest.mark.parametrize("kind", ["skip", "deep mapping", "gray", "uneven"])
+@pytest.mark.parametrize("kind", ["skip", "orig", "labels", "deep mapping", "gray", "uneven"])
 def test_genforce(kind, make, write, pictures, tmp_path):
     generator = make(**ARCHITECTURES[kind])
     assert_same(stylegan2.load(write.genforce(tmp_path / "a.pth", generator)), generator, pictures, exact=False)
+
+
+def test_genforce_training_runs_keep_their_models_one_level_down(small, write, pictures, tmp_path):
+    models = torch.load(write.genforce(tmp_path / "zoo.pth", small))
+    torch.save({"models": models, "running_metadata": {"iter": 1}, "optimizers": {}, "learning_rates": {}}, tmp_path / "a.pth")
+    assert_same(stylegan2.load(tmp_path / "a.pth"), small, pictures, exact=False)
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)

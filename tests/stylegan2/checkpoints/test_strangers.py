@@ -80,6 +80,27 @@ def test_tensorflow_networks_of_other_kinds(write, small, tmp_path):
             stylegan2.load(file([(k, one) for k, _ in variables]))
 
 
+def test_genforce_networks_of_other_kinds(write, small, tmp_path):
+    state = write.genforce_state(small)
+    for change, words in {
+        ("mapping.label_weight", torch.ones(3, 20)): "before ADA",
+        ("synthesis.layer1.weight", torch.ones(10, 12, 1, 1)): "resnet layout",
+    }.items():
+        torch.save({"generator_smooth": {**state, change[0]: change[1]}}, tmp_path / "a.pth")
+        with pytest.raises(checkpoint.UnsupportedFileError, match=words):
+            stylegan2.load(tmp_path / "a.pth")
+
+
+def test_a_part_of_a_larger_network_is_no_generator_of_pictures(make, write, tmp_path):
+    """EG3D keeps a StyleGAN2 of 96 channels as its backbone."""
+    with write.nvidia_modules():
+        backbone = write.nvidia_network(make(img_channels=96))
+        network = write.module("TriPlaneGenerator", {}, {"backbone": backbone})
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps({"G_ema": network}))
+    with pytest.raises(checkpoint.UnsupportedFileError, match="96 channels"):
+        stylegan2.load(tmp_path / "a.pkl")
+
+
 def test_the_authors_directions_are_named(tmp_path):
     torch.save(torch.zeros(1, 18, 512), tmp_path / "smile.pt")
     with pytest.raises(checkpoint.UnsupportedFileError, match=r"\[1, 18, 512\].*direction"):

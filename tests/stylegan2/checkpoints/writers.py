@@ -333,7 +333,7 @@ def genforce_state(generator):
         part, tensor = key.split("."), tensor.clone()
         if part[0] == "mapping":
             if part[1] != "w_avg":
-                out[f"mapping.{part[1].replace('fc', 'dense')}.{part[2]}"] = tensor
+                out[f"mapping.{part[1].replace('fc', 'dense').replace('embed', 'LabelEmbed')}.{part[2]}"] = tensor
             continue
         log2 = int(part[1][1:]).bit_length() - 1
         if part[2] == "const":

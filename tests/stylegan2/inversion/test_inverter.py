@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 
@@ -18,7 +19,14 @@ from micromotion.stylegan2.inversion.files import inverter_from_checkpoint
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-SINGLE = ("GradualStyleEncoder", "Encoder4Editing", "BackboneEncoder", "SingleStyleCodeEncoder", "ResNetBackboneEncoder")
+SINGLE = (
+    "GradualStyleEncoder",
+    "Encoder4Editing",
+    "BackboneEncoder",
+    "SingleStyleCodeEncoder",
+    "ResNetBackboneEncoder",
+    "BackboneEncoderUsingLastLayerIntoWPlus",
+)
 RESTYLE = ("BackboneEncoder", "ProgressiveBackboneEncoder", "ResNetProgressiveBackboneEncoder")
 
 
@@ -94,6 +102,24 @@ def test_progress_tells_every_pass_of_every_chunk_and_cancels(make_file, generat
     with pytest.raises(KeyboardInterrupt):
         inverter.invert(generator, images, progress=cancel)
     assert seen == [1]
+
+
+def test_restyle_starts_from_the_mean_code_whatever_its_options_say(make_file, generator, images):
+    """The authors' loop reads start_from_latent_avg only for encoders of a single pass."""
+    first, second = (load_inverter(make_file("BackboneEncoder", 6, start_from_latent_avg=b)[0]) for b in (True, False))
+    assert torch.equal(first.invert(generator, images), second.invert(generator, images))
+
+
+def test_files_of_parallel_training_and_options_as_a_namespace(make_file, generator, images):
+    path = make_file("ProgressiveBackboneEncoder", 6)[0]
+    expected = load_inverter(path).invert(generator, images)
+    content = torch.load(path)
+    content["state_dict"] = {f"module.{k}": v for k, v in content["state_dict"].items()}
+    content["opts"] = argparse.Namespace(**content["opts"])
+    torch.save(content, path)
+    inverter = load_inverter(path)
+    assert inverter.card.encoder_type == "ProgressiveBackboneEncoder"
+    assert torch.equal(inverter.invert(generator, images), expected)
 
 
 def test_batches_do_not_change_the_codes(make_file, generator, images):

@@ -232,7 +232,7 @@ def test_batch_fits_the_size(make_generator, generator):
         ({"start": torch.zeros(3, 6, 32)}, r"2 image\(s\) on this 16 px generator need \[2, 6, 32\]"),
         ({"start": torch.zeros(2, 8, 32)}, "starting codes have shape"),
         ({"start": torch.full((1, 6, 32), torch.nan)}, "starting codes contain NaN"),
-        ({"perceptual": "vgg"}, "Unknown perceptual term 'vgg'; choose one of auto, lpips, pyramid"),
+        ({"perceptual": "vgg"}, "Unknown perceptual term 'vgg'; choose one of auto, lpips, features, pyramid"),
         ({"lr": 1e30, "steps": 5}, "diverged"),
     ],
 )

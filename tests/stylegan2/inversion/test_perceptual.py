@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import types
 
 import pytest
 import torch
-from micromotion.stylegan2.inversion import InversionError, load_perceptual
+import torch.nn.functional as F
+from micromotion.stylegan2.inversion import EncoderInverter, InversionError, load_perceptual, save_inverter
 from micromotion.stylegan2.inversion import perceptual as room
+from micromotion.stylegan2.inversion.compact import CompactEncoder
+from micromotion.stylegan2.inversion.perceptual import Features
 
 
 @pytest.fixture
@@ -39,29 +43,85 @@ def test_pyramid_takes_any_size_and_has_a_gradient(size):
     assert x.grad.abs().max() > 0
 
 
-def test_without_the_backbone_auto_is_the_pyramid_and_nothing_is_fetched(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+@pytest.fixture
+def without_lpips(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", None)
 
-    def fetched(*args, **kwargs):
-        raise AssertionError("a download was started")
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetched)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetched)
+@pytest.fixture
+def embedded(tmp_path, monkeypatch):
+    """A folder of embedded weights with a small inverter that looks at its own reconstruction."""
+    config = {"input_size": 32, "channels_in": 6, "widths": [4, 8], "hidden": 8, "num_layers": 2, "width": 4}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        inverter = EncoderInverter(CompactEncoder(config))
+    save_inverter(inverter, tmp_path / "inverter.safetensors")
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(tmp_path))
+    return inverter
+
+
+def test_without_lpips_the_embedded_inverter_judges(without_lpips, embedded, pictures):
+    distance = load_perceptual("auto")
+    assert distance.name == "features" and not any(p.requires_grad for p in distance.parameters())
+    assert (distance(pictures, pictures) == 0).all()
+    twice = torch.cat([pictures, pictures], 1)
+    other = torch.cat([pictures.flip(0)] * 2, 1)
+    maps = [[F.normalize(m, dim=1) for m in embedded.encoder.features(x)] for x in (twice, other)]
+    apart = sum((a - b).square().sum(1).mean((1, 2)) for a, b in zip(*maps))
+    expected = load_perceptual("pyramid")(pictures, pictures.flip(0)) + 0.1 * apart
+    torch.testing.assert_close(distance(pictures, pictures.flip(0)), expected)
+
+
+@pytest.mark.parametrize("size", [32, 48, 64, 256])
+def test_features_take_other_sizes_and_have_a_gradient(size, embedded):
+    x = torch.zeros(1, 3, size, size, requires_grad=True)
+    load_perceptual("features")(x, torch.rand(1, 3, size, size)).sum().backward()
+    assert x.grad.abs().max() > 0
+
+
+def test_a_full_size_encoder_can_judge_too(make_encoder):
+    encoder = make_encoder("BackboneEncoder")
+    distance = Features(encoder, 32)
+    x = torch.rand(1, 3, 40, 40)
+    assert distance(x, x.flip(3)) > load_perceptual("pyramid")(x, x.flip(3))
+
+
+def test_without_either_auto_is_the_pyramid(without_lpips, tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(tmp_path))
     assert load_perceptual("auto").name == "pyramid"
-    with pytest.raises(InversionError, match="LPIPS cannot be used.*take|Take the perceptual term 'pyramid'"):
+    with pytest.raises(InversionError, match=r"'features' cannot be used: this copy .* lacks its embedded inverter"):
+        load_perceptual("features")
+
+
+def test_without_the_backbone_nothing_is_fetched(embedded, tmp_path, monkeypatch):
+    pytest.importorskip("lpips")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(room, "fetch", lambda *args: pytest.fail("a download was started"))
+    assert load_perceptual("auto").name == "features"
+    with pytest.raises(InversionError, match=f"its backbone {room.BACKBONE_FILE} is not in .*Take 'pyramid'"):
         load_perceptual("lpips")
 
 
-def test_without_the_package_the_reason_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lpips", None)
-    assert load_perceptual("auto").name == "pyramid"
+def test_without_the_package_the_reason_is_named(without_lpips):
     with pytest.raises(InversionError, match="package lpips is not installed"):
         load_perceptual("lpips")
 
 
-def test_small_pictures_take_the_pyramid(monkeypatch):
-    monkeypatch.setattr(room, "missing_lpips", lambda download=False: None)
-    assert load_perceptual("auto", size=32).name == "pyramid"
+def test_small_pictures_take_the_pyramid(embedded, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", types.ModuleType("lpips"))
+    assert load_perceptual("auto", size=31).name == "pyramid"
+    with pytest.raises(InversionError, match="'lpips' cannot be used: pictures of 63 px are too small"):
+        load_perceptual("lpips", size=63)
+
+
+def test_a_backbone_that_is_not_what_its_name_says_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", types.ModuleType("lpips"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setattr(room, "fetch", lambda url, file: file.write_bytes(b"something else"))
+    with pytest.raises(InversionError, match="is not the file of that name"):
+        load_perceptual("lpips", download=True)
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 @pytest.fixture
@@ -90,3 +150,7 @@ def test_lpips_is_taken_where_its_backbone_is(random_lpips):
     random_lpips(large, large.detach().flip(0)).sum().backward()
     assert large.grad.abs().max() > 0
     assert not any(p.requires_grad for p in random_lpips.parameters())
+    import lpips
+
+    official = lpips.LPIPS(net="alex", verbose=False)  # reads the same backbone by torchvision's own loader
+    assert torch.equal(random_lpips(pictures, pictures.flip(0)), official(pictures, pictures.flip(0)).flatten())

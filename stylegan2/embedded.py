@@ -1,0 +1,13 @@
+"""Where the pack's own small models lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parent.parent
+
+
+def embedded_root() -> Path:
+    """Where the shipped weights are; ``MICROMOTION_WEIGHTS`` names another folder."""
+    return Path(os.environ.get("MICROMOTION_WEIGHTS") or PACK / "avatars" / "weights")
