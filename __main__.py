@@ -1,4 +1,4 @@
-"""The command line: ``micromotion animate | inspect | convert | download | fit``, also ``python -m micromotion``."""
+"""The command line: ``micromotion animate | fit | calibrate | combine | inspect | convert | download``, also ``python -m micromotion``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 FAVOURITE = 1415
+FACTORS = ("smile", "eyes", "anger", "turn", "age")
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
+OPERATIONS = ("add", "subtract", "negate", "scale", "without", "restrict", "merge", "cosines")
 ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares")
 DEVICE = "auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
 
@@ -29,6 +31,12 @@ examples:
   micromotion fit "a {degree} old person with gray hair" old.safetensors
                                                           decode a motion once, keep it as a small file
   micromotion fit clip.mp4 nod.safetensors                the same from a clip of a moving face
+  micromotion animate --motion smile --motion turn --drive clip.mp4
+                                                          what a clip does, on another face
+  micromotion calibrate smile.safetensors even.safetensors --full "a person with 100% smile" --none "a person with no smile"
+                                                          measure how far a motion holds
+  micromotion combine without smile age --out pure.safetensors
+                                                          a smile that leaves the age alone
   micromotion inspect ffhq.pkl                            what a file holds, without running anything in it
   micromotion convert ffhq.pkl ffhq.safetensors           a safe copy that loads faster
   micromotion download                                    the known public files, their licences and folders
@@ -52,6 +60,11 @@ def whole(text: str) -> int:
 def positive(text: str) -> float:
     """A number above zero."""
     return _number(text, float, lambda x: 0 < x < float("inf"), "a number above 0")
+
+
+def not_negative(text: str) -> float:
+    """Zero or a number above it."""
+    return _number(text, float, lambda x: 0 <= x < float("inf"), "a number of 0 or more")
 
 
 def finite(text: str) -> float:
@@ -91,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="micromotion", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
-    for add in (_animate, _fit, _inspect, _convert, _download):
+    for add in (_animate, _fit, _calibrate, _combine, _inspect, _convert, _download):
         add(commands)
     return parser
 
@@ -147,6 +160,16 @@ def _animate(commands) -> None:
     how.add_argument(
         "--easing", choices=EASINGS, default="ease", help=f"how the coefficient moves: {', '.join(EASINGS)} (default ease)", metavar="NAME"
     )
+    how.add_argument("--once", action="store_true", help="go to the end and stop there, instead of there and back")
+    how.add_argument(
+        "--keyframes",
+        metavar="LIST",
+        help='the coefficient at some frames, such as "0: 0, 12: 1, 36: -0.3"; the last leads on to the first, so that the clip loops',
+    )
+    how.add_argument("--drive", type=Path, metavar="CLIP", help="read the coefficients of all motions from a clip of another moving face")
+    how.add_argument(
+        "--smooth", type=not_negative, default=1.0, metavar="N", help="take this many frames of jitter out of --drive (default 1)"
+    )
     where = parser.add_argument_group("output")
     where.add_argument(
         "--out",
@@ -167,12 +190,72 @@ def _fit(commands) -> None:
         "--estimator", choices=ESTIMATORS, metavar="NAME", help=f"{', '.join(ESTIMATORS)} (default: theil_sen for text, rpca for clips)"
     )
     parser.add_argument("--rank", type=whole, default=1, help="how many components to keep (default 1)")
-    parser.add_argument("--positive", type=index, metavar="FRAME", help="the frame of a clip that shows the motion most (counted from 0)")
-    parser.add_argument("--seed", type=seed, default=0, help="first of the faces a text is decoded from (default 0)")
-    parser.add_argument("--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
-    parser.add_argument("--steps", type=whole, help="optimisation steps per anchor for a text")
+    parser.add_argument("--joint", action="store_true", help="decompose all layers as one matrix instead of each for itself")
+    parser.add_argument(
+        "--sparsity", type=positive, metavar="X", help="weight of robust PCA's sparse part (default: by the anchors' number)"
+    )
+    _layers(parser)
+    parser.add_argument("--name", default="", help="a name for the motion (default: that of the file)")
+    parser.add_argument("--licence", default="", help="on what terms others may use it, kept in the file")
+    text = parser.add_argument_group("from a text")
+    text.add_argument("--seed", type=seed, default=0, help="first of the faces a text is decoded from (default 0)")
+    text.add_argument("--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
+    text.add_argument("--steps", type=whole, help="optimisation steps per anchor for a text")
+    text.add_argument("--degrees", metavar="LIST", help='what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%)')
+    text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
+    text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
+    text.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that keeps the likeness")
+    clip = parser.add_argument_group("from a clip")
+    clip.add_argument(
+        "--also", action="append", default=[], type=Path, metavar="CLIP", help="another clip of the same motion; repeat for more"
+    )
+    clip.add_argument("--positive", type=index, metavar="FRAME", help="the frame of a clip that shows the motion most (counted from 0)")
+    clip.add_argument("--reverse", action="store_true", help="take the other end of the clip's motion as the positive one")
     _framing(parser)
     _models(parser)
+
+
+def _calibrate(commands) -> None:
+    parser = _command(commands, "calibrate", "measure how far a motion holds, and set what one unit is")
+    parser.add_argument("motion", help="a ready motion or a file")
+    parser.add_argument("out", type=Path, help="the motion file to write (.safetensors)")
+    by = parser.add_argument_group("instrument")
+    by.add_argument("--full", metavar="TEXT", help="by the text scorer: what a face with the whole motion is, ")
+    by.add_argument("--none", metavar="TEXT", help="and what one without it is; the difference of the two is measured")
+    by.add_argument(
+        "--factor", choices=FACTORS, help=f"by the embedded avatars' factor regressor: {', '.join(FACTORS)}; one unit is its whole range"
+    )
+    by.add_argument(
+        "--change", type=positive, metavar="X", help="what one unit shall change the measured value by (default: keep the unit)"
+    )
+    parser.add_argument("--component", type=whole, default=1, help="which component of a motion of higher rank (default 1)")
+    parser.add_argument("--reach", type=positive, default=1.5, help="how many units to look to both sides (default 1.5)")
+    parser.add_argument("--seed", type=seed, default=0, help="first of the faces it is measured on (default 0)")
+    parser.add_argument("--faces", type=whole, default=8, help="how many faces (default 8)")
+    _models(parser)
+
+
+def _combine(commands) -> None:
+    parser = _command(commands, "combine", "make one motion of several, or compare them")
+    parser.add_argument(
+        "operation",
+        choices=OPERATIONS,
+        metavar="OPERATION",
+        help="add or subtract the others; negate; scale by --weight; without: take out what leaks into the others; restrict to --layers;"
+        " merge: the middle of several versions of one motion; cosines: print how much they resemble one another",
+    )
+    parser.add_argument("motions", nargs="+", metavar="MOTION", help="ready motions or files; the first is the one that is changed")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the motion file to write (.safetensors); needed for all but cosines")
+    parser.add_argument("--weight", type=finite, default=1.0, help="how much of the others, or the factor of scale (default 1)")
+    parser.add_argument("--per-layer", action="store_true", help="without: in every layer for itself, which takes out more")
+    _layers(parser)
+    parser.add_argument("--name", default="", help="a name for the motion (default: that of the file)")
+
+
+def _layers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layers", metavar="LAYERS", help='rows of the code that may move: coarse, middle, fine, or "0-3, 7" (default: all)'
+    )
 
 
 def _inspect(commands) -> None:

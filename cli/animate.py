@@ -12,14 +12,16 @@ from PIL import Image
 
 from ..stylegan2 import Generator
 from ..stylegan2.frames import synthesize_frames
-from ..subspaces import Subspace, apply_motions, fit, load_direction, sweep
+from ..subspaces import Subspace, apply_motions, fit, keyframes, read_coefficients, sweep
+from .clips import codes_of_clip
 from .fit import anchors_of_text
 from .media import FILMS, check_output, contact_sheet, enlarge, open_writer, to_bytes, whole_file
-from .models import Models, check_files, embedded, embedded_motions, find_motion
+from .models import Models, check_files, embedded, embedded_motions, find_motion, load_motion
 from .portrait import Framing, Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, progress_bar, say
 
 COLUMNS, CELL = 7, 160
+MOST_DRIVEN = 600  # frames of a driving clip
 REACH = 0.7  # of a unit: every ready motion is plain to see there
 TWO_SIDED = ("turn",)  # motions whose rest is in the middle
 
@@ -49,18 +51,23 @@ def run(args: Namespace, clock: Clock) -> None:
     if args.image is not None and args.image.resolve() in (video.resolve(), sheet.resolve()):
         raise UsageError(f"The output would replace the picture {args.image} itself; choose another place with --out.")
     check_files(args.image, args.generator, args.inverter, args.predictor)
+    _check_sweep(args)
     files = [find_motion(name) for name in _names(args)]
     models = Models(args.generator, args.inverter, args.scorer, args.device)
     with clock.stage("load the models"):
         generator = models.generator
-        motions = [(file.stem, _motion_for(generator, file)) for file in files]
+        motions = [(file.stem, load_motion(file, generator)) for file in files]
     with clock.stage("find the face"):
         portrait = _portrait(args, models)
     for text in args.text:
         with clock.stage("decode motions from text"):
             motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}))))
-    groups = [motions] if args.together else [[motion] for motion in motions]
-    takes = [take(portrait.codes, group, args) for group in groups]
+    if args.drive is not None:
+        clip = codes_of_clip(args.drive, models, Framing(args.align, args.predictor), MOST_DRIVEN, clock)
+        takes = [driven(portrait.codes, motions, clip.codes, args.smooth)]
+    else:
+        groups = [motions] if args.together else [[motion] for motion in motions]
+        takes = [take(portrait.codes, group, args) for group in groups]
     with whole_file(video) as video_part, whole_file(sheet) as sheet_part:
         rows = film(video_part, takes, portrait, generator, args, clock)
         with clock.stage("draw the contact sheet"):
@@ -68,6 +75,15 @@ def run(args: Namespace, clock: Clock) -> None:
     frames = sum(len(t.codes) for t in takes)
     say(f"{video}  ({frames} frames, {frames / args.fps:.1f} s)")
     say(f"{sheet}  (contact sheet: {', '.join(t.name for t in takes)})")
+
+
+def _check_sweep(args: Namespace) -> None:
+    if sum((args.once, args.keyframes is not None, args.drive is not None)) > 1:
+        raise UsageError("--once, --keyframes and --drive each say how the coefficient moves; give one of them.")
+    if args.keyframes is not None:
+        keyframes(args.keyframes, args.frames, loop=True)
+    if args.drive is not None and not args.drive.exists():
+        raise UsageError(f"There is no file or folder {args.drive}.")
 
 
 def _names(args: Namespace) -> list[str]:
@@ -81,15 +97,6 @@ def _names(args: Namespace) -> list[str]:
     return embedded_motions()
 
 
-def _motion_for(generator: Generator, file: Path) -> Subspace:
-    """A motion file, or a plain direction such as the authors' ``.pt`` files."""
-    if file.suffix != ".safetensors":
-        return load_direction(file, generator=generator)
-    motion = Subspace.load(file)
-    motion.check(generator)
-    return motion
-
-
 def _portrait(args: Namespace, models: Models) -> Portrait:
     if args.image is None:
         return avatar(args.seed, args.truncation, models.generator)
@@ -97,10 +104,25 @@ def _portrait(args: Namespace, models: Models) -> Portrait:
 
 
 def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:
-    """Move one code ``[1, L, D]`` there and back along all of ``motions`` at once."""
-    coefficients = there_and_back(args.range or default_span(motions), args.frames, args.easing)
+    """Move one code ``[1, L, D]`` along all of ``motions`` at once: there and back, once, or as the keyframes say."""
+    coefficients = _sweep(args, args.range or default_span(motions))
     moved = apply_motions(codes, [(motion, coefficients) for _, motion in motions])
     return Take(" + ".join(name for name, _ in motions), moved, coefficients)
+
+
+def _sweep(args: Namespace, span: tuple[float, float]) -> torch.Tensor:
+    """Coefficients ``[F]`` as asked for."""
+    if args.keyframes is not None:
+        return keyframes(args.keyframes, args.frames, easing=args.easing, loop=True)
+    return sweep(args.frames, *span, easing=args.easing) if args.once else there_and_back(span, args.frames, args.easing)
+
+
+def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: torch.Tensor, smooth: float) -> Take:
+    """Move one code ``[1, L, D]`` as a clip ``[F, L, D]`` moves along ``motions``; read together, so that none counts what is another's."""
+    together = Subspace(torch.stack([motion.direction for _, motion in motions]))
+    track = read_coefficients(together, clip, reference="first", smooth=smooth).reshape(len(clip), -1)  # [F, K]
+    strongest = track[:, int(track.abs().amax(0).argmax())]
+    return Take(" + ".join(name for name, _ in motions), together.apply(codes, track), strongest)
 
 
 def default_span(motions: list[tuple[str, Subspace]]) -> tuple[float, float]:

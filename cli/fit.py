@@ -5,13 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-import torch
-
 from ..avatars.make_motions import ANCHOR_WEIGHTS
-from ..subspaces import Anchors, fit, with_preview
+from ..stylegan2.inversion import load_identity
+from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
+from .clips import codes_of_clip
 from .inspect import describe_motion
-from .media import check_output, read_clip, thinned
+from .media import check_output
 from .models import Models, check_files
 from .portrait import Framing
 from .terminal import Clock, UsageError, progress_bar, say
@@ -22,51 +22,82 @@ MOST_FRAMES = 96
 def run(args: Namespace, clock: Clock) -> None:
     """Decode the motion of ``args.source``, save it, and say what it is."""
     out = check_output(args.out, (".safetensors",))
-    check_files(args.generator, args.inverter, args.predictor)
+    check_files(args.generator, args.inverter, args.predictor, args.identity)
     models = Models(args.generator, args.inverter, args.scorer, args.device)
-    if "{degree}" in args.source:
+    from_text = "{degree}" in args.source
+    _check(args, from_text)
+    if from_text:
         with clock.stage("find anchors for the text"):
-            anchors = anchors_of_text(args.source, models, {"seeds": range(args.seed, args.seed + args.seeds)}, args.steps)
+            anchors = _text(args, models, out)
     else:
-        anchors = anchors_of_clip(_existing(args.source), models, Framing(args.align, args.predictor), args.positive, clock)
+        sources = [_existing(args.source), *map(_existing, args.also)]
+        anchors = anchors_of_clips(sources, models, Framing(args.align, args.predictor), args.positive, clock)
     with clock.stage("fit"):
-        motion = fit(anchors, estimator=args.estimator, rank=args.rank, name=out.stem)
+        motion = fit(
+            anchors,
+            estimator=args.estimator,
+            rank=args.rank,
+            joint=args.joint,
+            sparsity=args.sparsity,
+            layers=args.layers,
+            reverse=args.reverse,
+            name=args.name or out.stem,
+            licence=args.licence,
+        )
     with clock.stage("draw the preview"):
         motion = with_preview(motion, models.generator, anchors.codes[0] if anchors.start is None else anchors.start[0])
     motion.save(out)
+    _state(out).unlink(missing_ok=True)
     say(f"{out}\n{describe_motion(motion)}")
 
 
-def _existing(source: str) -> Path:
+def _check(args: Namespace, from_text: bool) -> None:
+    """Refuse options that the source cannot follow, instead of leaving them unread."""
+    of_text = {"--degrees": args.degrees, "--negative": args.negative, "--neutral": args.neutral, "--identity": args.identity}
+    of_clip = {"--also": args.also, "--positive": args.positive is not None, "--reverse": args.reverse}
+    if unread := [name for name, value in (of_clip if from_text else of_text).items() if value]:
+        raise UsageError(f"{unread[0]} is for {'clips' if from_text else 'texts'}, and {args.source!r} is none; leave it out.")
+
+
+def _state(out: Path) -> Path:
+    """Where finished anchors are kept until the motion is, so that the same command goes on after it was interrupted."""
+    return out.with_name(f".{out.stem}.anchors.safetensors")
+
+
+def _text(args: Namespace, models: Models, out: Path) -> Anchors:
+    options = {"negative": args.negative or "", "neutral": args.neutral, "degrees": args.degrees, "layers": args.layers}
+    if args.identity is not None:
+        options["identity"] = load_identity(args.identity).to(models.torch_device)
+    faces = {"seeds": range(args.seed, args.seed + args.seeds)}
+    return anchors_of_text(args.source, models, faces, args.steps, state=_state(out), **options)
+
+
+def _existing(source: str | Path) -> Path:
     if Path(source).exists():
         return Path(source)
     raise UsageError(
-        f'{source!r} is no file or folder, and as a template it lacks {{degree}}; write for example "a person with {{degree}} smile".'
+        f'{str(source)!r} is no file or folder, and as a template it lacks {{degree}}; write for example "a person with {{degree}} smile".'
     )
 
 
-def anchors_of_text(template: str, models: Models, faces: dict, steps: int | None = None) -> Anchors:
+def anchors_of_text(template: str, models: Models, faces: dict, steps: int | None = None, **options) -> Anchors:
     """Anchors of a template on ``faces``: ``{"seeds": [...]}``, or ``{"start": codes [G, L, D]}``."""
-    options = {} if steps is None else {"steps": steps}
+    if steps is not None:
+        options["steps"] = steps
     if models.is_embedded:
         options["weights"] = ANCHOR_WEIGHTS
     with progress_bar("Text anchors") as progress:
         return text_anchors(models.generator, models.scorer, template, progress=progress, **faces, **options)
 
 
-def anchors_of_clip(path: Path, models: Models, framing: Framing, positive: int | None, clock: Clock) -> Anchors:
-    """Anchors of a clip of one moving face: its frames aligned and inverted."""
-    with clock.stage("read and align the clip"):
-        frames, spacing = thinned(read_clip(path), MOST_FRAMES)
-        if len({frame.shape for frame in frames}) != 1:
-            raise UsageError(f"The pictures in {path} have different sizes; one clip has one size.")
-        squares, kept = framing.frame_clip(torch.stack(frames), path)
-    with clock.stage("invert the clip"), progress_bar("Invert") as progress:
-        codes = models.inverter.invert(models.generator, squares, progress=progress)
-    return video_anchors(
-        codes,
-        positive=None if positive is None else min(range(len(kept)), key=lambda i: abs(kept[i] * spacing - positive)),
-        generator=models.generator,
-        crop_policy="fixed",
-        description=path.name if spacing == 1 else f"{path.name}, every {spacing} frames",
-    )
+def anchors_of_clips(paths: list[Path], models: Models, framing: Framing, positive: int | None, clock: Clock) -> Anchors:
+    """Anchors of clips of moving faces: their frames aligned and inverted."""
+    parts = []
+    for path in paths:
+        clip = codes_of_clip(path, models, framing, MOST_FRAMES, clock)
+        parts.append((path, clip, None if positive is None else clip.nearest(positive)))
+    named = [path.name if clip.spacing == 1 else f"{path.name}, every {clip.spacing} frames" for path, clip, _ in parts]
+    common = {"generator": models.generator, "crop_policy": "fixed", "description": "; ".join(named)}
+    if positive is None:
+        return video_anchors([clip.codes for _, clip, _ in parts], **common)
+    return pool([video_anchors(clip.codes, positive=at, **common) for _, clip, at in parts])

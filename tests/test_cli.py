@@ -15,11 +15,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from micromotion import __main__ as command_line
+from micromotion.avatars.captions import MOTIONS
 from micromotion.avatars.regressor import load_regressor
-from micromotion.cli import animate, media, models, portrait
+from micromotion.cli import animate, combine, media, models, portrait
 from micromotion.cli.terminal import Clock, UsageError
 from micromotion.stylegan2 import catalogue, faces, load
 from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace
+from micromotion.subspaces.anchors import text as text_room
 from PIL import Image
 
 SIDE = 32
@@ -289,6 +291,29 @@ BAD = {
     "fit a text file": (lambda r: ["fit", _text_file(r, "clip.mp4"), "a.safetensors"], "not a video"),
     "fit into a picture": (lambda r: ["fit", "{degree} old", "a.png"], "should end in .safetensors"),
     "fit by guessing": (lambda r: ["fit", "{degree} old", "a.safetensors", "--estimator", "guess"], "guess"),
+    "fit with unknown degrees": (lambda r: ["fit", "{degree} old", "a.safetensors", "--degrees", "no, 300%"], "outside 0 to 100"),
+    "fit a text by a frame": (lambda r: ["fit", "{degree} old", "a.safetensors", "--positive", "3"], "--positive is for clips"),
+    "fit a clip by degrees": (lambda r: ["fit", _text_file(r, "c.mp4"), "a.safetensors", "--degrees", "no, 1"], "--degrees is for texts"),
+    "fit other layers": (lambda r: ["fit", "{degree} old", "a.safetensors", "--layers", "90"], "count from 0 to 7"),
+    "two ways to move": (lambda r: ["animate", "--once", "--keyframes", "0: 1"], "give one of them"),
+    "no keyframe": (lambda r: ["animate", "--keyframes", "now: 1"], "is no keyframe"),
+    "no driver": (lambda r: ["animate", "--drive", "gone.mp4"], "no file or folder gone.mp4"),
+    "calibrate by nothing": (lambda r: ["calibrate", "smile", "a.safetensors"], "--full and --none"),
+    "calibrate by two": (lambda r: ["calibrate", "smile", "a.safetensors", "--factor", "smile", "--full", "b"], "one instrument"),
+    "calibrate a stranger by a factor": (
+        lambda r: ["calibrate", "smile", "a.safetensors", "--factor", "smile", "--generator", models.embedded("generator")],
+        "embedded avatars only",
+    ),
+    "calibrate no component": (
+        lambda r: ["calibrate", "smile", "a.safetensors", "--full", "a", "--none", "b", "--component", "2"],
+        "no component",
+    ),
+    "combine one": (lambda r: ["combine", "add", "smile", "--out", "a.safetensors"], "two motions or more"),
+    "combine into nothing": (lambda r: ["combine", "add", "smile", "age"], "--out FILE"),
+    "negate two": (lambda r: ["combine", "negate", "smile", "age", "--out", "a.safetensors"], "takes one motion"),
+    "restrict to nothing": (lambda r: ["combine", "restrict", "smile", "--out", "a.safetensors"], "--layers coarse"),
+    "scale by nothing": (lambda r: ["combine", "scale", "smile", "--weight", "0", "--out", "a.safetensors"], "other than 0"),
+    "combine strangers": (lambda r: ["combine", "add", "smile", _foreign_motion(r), "--out", "a.safetensors"], "different shapes"),
     "inspect nothing": (lambda r: ["inspect", "gone.pt"], "no file gone.pt"),
     "inspect a text file": (lambda r: ["inspect", _text_file(r, "a.txt")], ""),
     "convert a picture": (lambda r: ["convert", picture(r / "a.png"), "b.safetensors"], ""),
@@ -349,6 +374,114 @@ def test_fit_from_text_writes_a_motion_that_can_be_animated(room, capsys):
     assert motion.fingerprint == load(models.embedded("generator")).fingerprint
     assert "theil_sen" in capsys.readouterr().out
     assert micromotion("animate", "--motion", "smile.safetensors", *QUICK) == 0
+
+
+def test_fit_takes_what_a_text_may_say(room):
+    options = ["--degrees", "no, half, full", "--negative", "a person with {degree} frown", "--neutral", "a person", "--layers", "coarse"]
+    more = ["--name", "grin", "--licence", "CC0", "--estimator", "rpca", "--joint", "--sparsity", "0.2", "--rank", "2"]
+    assert micromotion("fit", "{degree} smile", "a.safetensors", *options, *more, "--seeds", 2, "--steps", 2, "--device", "cpu") == 0
+    motion = Subspace.load(room / "a.safetensors")
+    assert motion.labels == ("no", "half", "full", "-half", "-full") * 2 and motion.layers == (0, 1, 2, 3) and motion.rank == 2
+    assert (motion.name, motion.licence, motion.parameters["neutral"], motion.parameters["joint"]) == ("grin", "CC0", "a person", True)
+    assert [p.name for p in room.iterdir()] == ["a.safetensors"]
+
+
+def test_an_interrupted_fit_goes_on(room, monkeypatch):
+    command = ["fit", "{degree} smile", "a.safetensors", "--seeds", 3, "--steps", 2, "--device", "cpu"]
+    inner, seen = text_room._Optimiser.__call__, []
+
+    def stop_at_the_second(self, chosen, progress):
+        seen.append(len(chosen))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return inner(self, chosen, progress)
+
+    monkeypatch.setattr(text_room._Optimiser, "__call__", stop_at_the_second)
+    assert micromotion(*command) == 130
+    assert [p.name for p in room.iterdir()] == [".a.anchors.safetensors"]
+    assert micromotion(*command) == 0
+    assert sum(seen) - seen[1] == 33, "no anchor is optimised twice"
+    assert [p.name for p in room.iterdir()] == ["a.safetensors"]
+
+
+def _clip(room: Path, name: str, shades) -> Path:
+    with media.VideoWriter(room / name, 24) as writer:
+        writer.write(np.stack([np.full((SIDE, SIDE, 3), shade, np.uint8) for shade in shades]))
+    return room / name
+
+
+def test_several_clips_are_fitted_as_one_motion(room):
+    _clip(room, "a.mp4", range(20, 180, 20))
+    _clip(room, "b.mp4", range(180, 20, -20))
+    assert micromotion("fit", "a.mp4", "one.safetensors", "--also", "b.mp4", "--device", "cpu") == 0
+    motion = Subspace.load(room / "one.safetensors")
+    assert motion.parameters["groups"] == 2 and motion.parameters["clip"] == "a.mp4; b.mp4"
+    assert micromotion("fit", "a.mp4", "back.safetensors", "--reverse", "--device", "cpu") == 0
+    assert micromotion("fit", "a.mp4", "there.safetensors", "--device", "cpu") == 0
+    there, back = (Subspace.load(room / f"{name}.safetensors").direction for name in ("there", "back"))
+    assert torch.cosine_similarity(there.flatten(), back.flatten(), 0) < -0.99
+
+
+def test_a_clip_drives_another_face(room):
+    _clip(room, "nod.mp4", [20, 60, 100, 140, 100, 60, 20])
+    assert micromotion("fit", "nod.mp4", "nod.safetensors", "--device", "cpu") == 0
+    driven = ["animate", "--motion", "nod.safetensors", "--motion", "smile", "--drive", "nod.mp4", "--out", "d.mp4"]
+    assert micromotion(*driven, "--smooth", 0, *QUICK) == 0
+    assert len(frames_of(room / "d.mp4")) == 7, "as many frames as the clip has"
+
+
+def test_a_driving_clip_is_read_along_all_motions_together():
+    rng = torch.Generator().manual_seed(0)
+    a = torch.randn(8, 32, generator=rng)
+    b = a + torch.randn(8, 32, generator=rng)
+    motions = [("a", Subspace(a)), ("b", Subspace(b))]
+    track, code = torch.linspace(0, 1, 9), torch.zeros(1, 8, 32)
+    shown = animate.driven(code, motions, Subspace(a).apply(code, track), 0.0)
+    assert torch.allclose(shown.coefficients, track, atol=1e-4) and torch.allclose(shown.codes[-1], a, atol=1e-4)
+
+
+def test_a_motion_may_go_once_or_follow_keyframes(room):
+    for name, options in {"once": ["--once"], "keys": ["--keyframes", "0: 0, 4: 1"]}.items():
+        assert micromotion("animate", "--motion", "smile", "--out", f"{name}.mp4", *options, *QUICK) == 0
+    once, keys = (np.abs((f := frames_of(room / f"{name}.mp4").astype(int)) - f[0]).mean(axis=(1, 2, 3)) for name in ("once", "keys"))
+    assert once.argmax() == 7 and keys.argmax() == 4 and keys[7] < keys[5]
+
+
+def test_calibrate_measures_by_texts_and_by_a_factor(room, monkeypatch, capsys):
+    monkeypatch.delenv("MICROMOTION_WEIGHTS")
+    by_text = ["--full", "a person with 100% smile", "--none", "a person with no smile", "--reach", 0.8, "--faces", 1]
+    assert micromotion("calibrate", "smile", "held.safetensors", *by_text, "--device", "cpu") == 0
+    before, held = Subspace.load(models.find_motion("smile")), Subspace.load(room / "held.safetensors")
+    assert torch.equal(held.direction, before.direction) and held.safe_range[1] <= 0.8 and "no smile" in held.calibration.instrument
+    capsys.readouterr()
+    assert micromotion("calibrate", "smile", "even.safetensors", "--factor", "smile", "--change", 0.5, "--faces", 2, "--device", "cpu") == 0
+    assert "safe range" in capsys.readouterr().out
+    after = Subspace.load(room / "even.safetensors")
+    assert after.direction.norm() < 0.8 * before.direction.norm(), "half a degree is a shorter unit"
+    assert "factor regressor" in after.calibration.instrument and after.calibration.unit.startswith("a change of 0.5")
+
+
+def test_motions_are_combined_and_compared(room, capsys):
+    smile, age = (Subspace.load(models.find_motion(name)).direction for name in ("smile", "age"))
+    made = {
+        "add": (["add", "smile", "age", "--weight", 0.5], smile + age / 2),
+        "less": (["subtract", "smile", "age"], smile - age),
+        "turned": (["negate", "smile"], -smile),
+        "twice": (["scale", "smile", "--weight", 2], 2 * smile),
+        "top": (["restrict", "smile", "--layers", "0-3"], torch.cat([smile[:4], 0 * smile[4:]])),
+    }
+    for name, (command, expected) in made.items():
+        assert micromotion("combine", *command, "--out", f"{name}.safetensors") == 0
+        motion = Subspace.load(room / f"{name}.safetensors")
+        assert torch.allclose(motion.direction, expected, atol=1e-5) and motion.name == name
+    assert micromotion("combine", "without", "add.safetensors", "age", "--out", "pure.safetensors") == 0
+    pure = Subspace.load(room / "pure.safetensors").direction
+    assert abs(torch.cosine_similarity(pure.flatten(), age.flatten(), 0)) < 1e-5
+    assert micromotion("combine", "merge", "smile", "twice.safetensors", "--out", "middle.safetensors") == 0
+    capsys.readouterr()
+    assert micromotion("combine", "cosines", "smile", "age", "turned.safetensors") == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[1].split()[:2] == ["smile", "1.00"] and table[1].split()[-1] == "-1.00"
 
 
 @pytest.mark.parametrize("form", ["folder", "video", "gif"])
@@ -452,7 +585,9 @@ def test_download_fetches_into_the_kind_s_folder(room, monkeypatch, capsys):
     assert "not commercial" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [(), ("animate",), ("fit",), ("inspect",), ("convert",), ("download",)])
+@pytest.mark.parametrize(
+    "command", [(), *((name,) for name in ("animate", "fit", "calibrate", "combine", "inspect", "convert", "download"))]
+)
 def test_help_explains_each_command(command, capsys):
     assert micromotion(*command, "--help") == 0
     text = capsys.readouterr().out
@@ -461,6 +596,8 @@ def test_help_explains_each_command(command, capsys):
 
 def test_help_names_exactly_what_the_library_offers():
     assert set(command_line.EASINGS) == set(EASINGS) and set(command_line.ESTIMATORS) == set(ESTIMATORS)
+    assert set(command_line.OPERATIONS) == {*combine.OF_ONE, *combine.OF_SEVERAL, "cosines"}
+    assert set(command_line.FACTORS) == {motion.name for motion in MOTIONS}
 
 
 def test_every_example_of_the_help_is_understood():

@@ -1,0 +1,74 @@
+"""``micromotion calibrate``: a motion -> the same with its unit and safe range measured."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+
+import torch
+
+from ..avatars.captions import MOTIONS
+from ..avatars.regressor import load_regressor
+from ..avatars.render import FACTORS
+from ..subspaces import calibrate
+from ..subspaces.anchors.text import draw_faces
+from .inspect import describe_motion
+from .media import check_output
+from .models import Models, check_files, embedded, find_motion, load_motion
+from .terminal import Clock, UsageError, progress_bar, say
+
+POINTS = 13
+MIN_IDENTITY = 0.7  # of the factor regressor, as for the ready motions
+
+
+def run(args: Namespace, clock: Clock) -> None:
+    """Measure ``args.motion``, save it as ``args.out``, and say what was found."""
+    out = check_output(args.out, (".safetensors",))
+    _check(args)
+    check_files(args.generator)
+    models = Models(args.generator, None, args.scorer, args.device)
+    generator = models.generator
+    motion = load_motion(find_motion(args.motion), generator)
+    measure, instrument, identity = _instrument(args, models)
+    change = args.change or 1.0
+    with clock.stage("measure"), progress_bar("Calibrate", "face") as progress:
+        motion = calibrate(
+            motion,
+            lambda images: measure(images) / change,
+            generator,
+            draw_faces(generator, range(args.seed, args.seed + args.faces)),
+            coefficients=torch.linspace(-args.reach, args.reach, POINTS),
+            component=args.component - 1,
+            unit=f"a change of {change:g} in {instrument}" if args.change else "",
+            instrument=instrument,
+            rescale=args.change is not None,
+            identity=identity,
+            min_identity=MIN_IDENTITY,
+            progress=progress,
+        )
+    motion.save(out)
+    say(f"{out}\n{describe_motion(motion)}")
+
+
+def _check(args: Namespace) -> None:
+    if args.factor and (args.full or args.none):
+        raise UsageError("Give one instrument: --factor, or --full and --none.")
+    if not args.factor and not (args.full and args.none):
+        raise UsageError("Give the instrument: --full and --none, two texts for the text scorer, or --factor for the embedded avatars.")
+    if args.factor and args.generator is not None:
+        raise UsageError("--factor knows the embedded avatars only; with --generator give --full and --none, and its --scorer.")
+
+
+def _instrument(args: Namespace, models: Models) -> tuple[Callable, str, Callable | None]:
+    """What measures pictures, its name, and what says whose face they show."""
+    if not args.factor:
+        scorer, texts = models.scorer, [args.full, args.none]
+        return lambda x: scorer.score(x, texts) @ x.new_tensor([1.0, -1.0]), f"the score of {args.full!r} minus {args.none!r}", None
+    regressor = load_regressor(embedded("regressor")).to(models.torch_device)
+    motion = next(m for m in MOTIONS if m.name == args.factor)
+    column = FACTORS.index(motion.parameter)
+    return (
+        lambda x: (regressor.factors(x)[:, column] - motion.low) / (motion.high - motion.low),
+        f"degree of {args.factor} by the avatar factor regressor",
+        regressor.identity,
+    )
