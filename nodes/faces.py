@@ -7,14 +7,33 @@ import math
 import torch
 from comfy_api.latest import io
 
-from ..stylegan2.faces import Crop, Face, align, align_clip, choose, detect, draw, faces_from_mediapipe, find_cuts, follow, paste
-from ..stylegan2.faces.clips import PATHS
+from ..stylegan2.faces import (
+    Crop,
+    Face,
+    FaceError,
+    align,
+    align_clip,
+    choose,
+    detect,
+    draw,
+    faces_from_mediapipe,
+    find_cuts,
+    follow,
+    key_frames,
+    paste,
+)
+from ..stylegan2.faces.alignment import paired_count
+from ..stylegan2.faces.clips import MISSING, PATHS
 from ..stylegan2.faces.landmarks import ORDERS
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
-ORDER_TIP = "How faces are counted: from left to right as in the numbered picture, by size, or by how sure the detector is."
+ORDER_TIP = (
+    "How faces are counted: from left to right as in the numbered picture, by size, or by how sure the detector is; nearest takes the face"
+    " nearest to x and y, all takes every face of one photo, from left to right."
+)
+NEAREST, ALL = "nearest", "all"
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
 FADE = 0.025  # root mean square change, in 0..1, from which on an edit shows in full
 
@@ -35,6 +54,17 @@ def square_outputs() -> list:
         io.Image.Output("square", tooltip="The face in a square, as the inverter knows faces."),
         sockets.Crop.Output("crop", tooltip="Where in the photo the square came from; Paste Face needs it."),
     ]
+
+
+def landmarks_input():
+    return sockets.Landmarks.Input(
+        "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
+    )
+
+
+def shots(image: torch.Tensor) -> tuple[int, ...]:
+    """First frames of the new shots of a clip."""
+    return find_cuts(channels_first(image), value_range=UNIT)
 
 
 def align_image(image: torch.Tensor, landmarks, size: int) -> tuple[torch.Tensor, tuple[Crop, ...]]:
@@ -61,14 +91,42 @@ def find_faces(image: torch.Tensor, landmarks=None) -> list[list[Face]]:
     if landmarks is not None:
         found = faces_from_mediapipe(landmarks, (width, height))
         return found * len(image) if len(found) == 1 else found
-    return detect(channels_first(image), folders=host.landmark_folders(), value_range=UNIT)
+    folders = host.landmark_folders()
+    return detect(channels_first(image), folders=folders, clip=True, progress=host.progress(), value_range=UNIT)
 
 
-def choose_faces(image: torch.Tensor, found: list[list[Face]], order: str, index: int) -> tuple[Face | None, ...]:
-    """One face per frame, followed through a clip; None where it is gone."""
+def choose_faces(found: list[list[Face]], cuts, order: str, **which) -> tuple[Face | None, ...]:
+    """One face per frame, followed through a clip, None where it is gone; or all faces of one photo."""
+    if order == ALL:
+        return all_faces(found)
+    by = "largest" if order == NEAREST else order
     if len(found) == 1:
-        return (choose(found[0], order, index=index),)
-    return tuple(follow(found, order, index=index, cuts=find_cuts(channels_first(image), value_range=UNIT)))
+        return (choose(found[0], by, where="image", **which),)
+    return tuple(follow(found, by, cuts=cuts, **which))
+
+
+def all_faces(found: list[list[Face]]) -> tuple[Face, ...]:
+    if len(found) != 1:
+        raise FaceError(f"order all takes the faces of one photo, and image has {len(found)} frames: choose one face of a clip.")
+    choose(found[0], where="image")  # says so when there is none
+    return tuple(found[0])
+
+
+def place(image: torch.Tensor, order: str, x: float, y: float, box) -> dict:
+    """What a face must be nearest to, in pixels; nothing where another order counts."""
+    height, width = image.shape[1:3]
+    if box is not None:
+        return {"box": corners(box)}
+    return {"point": (x * width - 0.5, y * height - 0.5)} if order == NEAREST else {}
+
+
+def corners(box) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the first box of the host's BOUNDING_BOX, which may be one, a list, or a list for each frame."""
+    while isinstance(box, (list, tuple)):
+        if not box:
+            raise FaceError("box is empty: no box was found in the first frame. Give another, or choose by order and index.")
+        box = box[0]
+    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
 
 
 class PickFace(io.ComfyNode):
@@ -82,23 +140,49 @@ class PickFace(io.ComfyNode):
             search_aliases=["select face", "group photo", "face index", "which face", "detect faces"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a clip."),
-                io.Combo.Input("order", options=list(ORDERS), default="left to right", tooltip=ORDER_TIP),
+                io.Combo.Input("order", options=[*ORDERS, NEAREST, ALL], default="left to right", tooltip=ORDER_TIP),
                 io.Int.Input("index", default=0, min=0, max=99, tooltip="Which face in that order, 0..99: 0 is the first."),
-                sockets.Landmarks.Input(
-                    "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
+                landmarks_input(),
+                io.Float.Input(
+                    "x",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    optional=True,
+                    tooltip="For nearest: share of the width, 0 left, 1 right.",
+                ),
+                io.Float.Input(
+                    "y",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    optional=True,
+                    tooltip="For nearest: share of the height, 0 top, 1 bottom.",
+                ),
+                sockets.Box.Input(
+                    "box",
+                    optional=True,
+                    tooltip="A box around the face, of a detector; the face nearest to it is taken, whatever the order.",
                 ),
             ],
             outputs=[
-                sockets.Face.Output("face", tooltip="The chosen face, one per frame."),
-                io.Image.Output("numbered", tooltip="The first frame with its faces numbered from left to right."),
+                sockets.Face.Output("face", tooltip="The chosen face, one per frame; with all, every face of the photo."),
+                io.Image.Output(
+                    "numbered",
+                    tooltip="The photo with its faces numbered from left to right and their landmarks; of a clip one frame of each shot.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, order, index, landmarks=None) -> io.NodeOutput:
-        found = find_faces(image, landmarks)
-        numbered = draw(channels_first(image[:1]), found[:1], value_range=UNIT)
-        return io.NodeOutput(choose_faces(image, found, order, index), host.to_host(numbered.movedim(1, -1)))
+    def execute(cls, image, order, index, landmarks=None, x=0.5, y=0.5, box=None) -> io.NodeOutput:
+        found, cuts = find_faces(image, landmarks), shots(image)
+        shown = key_frames(found, cuts)
+        numbered = draw(channels_first(image[shown]), [found[i] for i in shown], value_range=UNIT)
+        chosen = choose_faces(found, cuts, order, index=index, **place(image, order, x, y, box))
+        return io.NodeOutput(chosen, host.to_host(numbered.movedim(1, -1)))
 
 
 class AlignFace(io.ComfyNode):
@@ -112,9 +196,7 @@ class AlignFace(io.ComfyNode):
             " landmark file, or the landmarks of core's MediaPipe node. For avatars, drawings and statues use Frame Face by Hand.",
             search_aliases=["crop face", "ffhq", "detect face", "landmarks", "dlib", "mediapipe"],
             inputs=[
-                io.Image.Input(
-                    "image", tooltip="The photo, or the frames of a clip; where a frame shows no face its place is interpolated."
-                ),
+                io.Image.Input("image", tooltip="The photo, or the frames of a clip."),
                 size_input(),
                 io.Combo.Input(
                     "path",
@@ -124,22 +206,34 @@ class AlignFace(io.ComfyNode):
                     " each aligns every frame by itself.",
                 ),
                 sockets.Face.Input("face", optional=True, tooltip="Which face, of Pick Face; without it the largest."),
-                sockets.Landmarks.Input(
-                    "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
+                landmarks_input(),
+                io.Combo.Input(
+                    "missing",
+                    options=list(MISSING),
+                    default="interpolate",
+                    optional=True,
+                    tooltip="For frames of a clip without a face: interpolate or hold the square of the frames around, skip the frame (see"
+                    " kept), or stop with an error that names it.",
                 ),
             ],
-            outputs=square_outputs(),
+            outputs=[
+                *square_outputs(),
+                io.Image.Output("kept", tooltip="The frames that have a square, all unless some were skipped: the photo for Paste Face."),
+                io.Int.Output("count", tooltip="How many squares there are."),
+                io.String.Output("report", tooltip="What happened: frames kept, frames without a face, cuts, how far the face moved."),
+            ],
         )
 
     @classmethod
-    def execute(cls, image, size, path, face=None, landmarks=None) -> io.NodeOutput:
-        chosen = face or choose_faces(image, find_faces(image, landmarks), "largest", 0)
+    def execute(cls, image, size, path, face=None, landmarks=None, missing="interpolate") -> io.NodeOutput:
+        chosen = face or choose_faces(find_faces(image, landmarks), shots(image), "largest")
         if len(image) == 1:
-            return io.NodeOutput(*align_image(image, list(chosen), size))
-        squares, crops, report = align_clip(channels_first(image), chosen, size, path=path, value_range=UNIT)
-        if report.missing:
-            host.remark(str(report))
-        return io.NodeOutput(host.to_host(squares.movedim(1, -1)), crops)
+            squares, crops = align_image(image, list(chosen), size)
+            return io.NodeOutput(squares, crops, image, len(squares), f"{len(squares)} of 1 photo")
+        options = {"path": path, "missing": missing, "progress": host.progress(), "value_range": UNIT}
+        squares, crops, report = align_clip(channels_first(image), chosen, size, **options)
+        host.remark(str(report))
+        return io.NodeOutput(host.to_host(squares.movedim(1, -1)), crops, image[list(report.kept)], len(squares), str(report))
 
 
 class FrameFace(io.ComfyNode):
@@ -208,10 +302,10 @@ class PasteFace(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "blend",
-                    options=["difference", "fade"],
+                    options=["difference", "fade", "replace"],
                     default="difference",
                     tooltip="How the unedited face is used. difference adds to the photo what the motion changes, and keeps every detail;"
-                    " fade goes over to the generator's own drawing as the motion begins, cleaner for head turns.",
+                    " fade goes over to the generator's own drawing as the motion begins, cleaner for head turns; replace always shows it.",
                 ),
                 io.Float.Input(
                     "mask_size",
@@ -242,6 +336,25 @@ class PasteFace(io.ComfyNode):
                     optional=True,
                     tooltip="Where pasting is allowed, 0..1, as large as the photo: a hand before the face, for example.",
                 ),
+                io.Float.Input(
+                    "ghost_limit",
+                    default=0.06,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For difference: the error of the unedited face, in shares of the value range 0..1, from which on the edited"
+                    " square replaces the photo where the motion acts, so that no double edges show. 1 never does.",
+                ),
+                io.Boolean.Input(
+                    "together",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Paste all squares into one photo, each at its own crop: for Pick Face with order all."
+                    " Off: one picture per square.",
+                ),
             ],
             outputs=[
                 io.Image.Output("image", display_name="images", tooltip="The photo with the edited face, one per frame."),
@@ -250,10 +363,42 @@ class PasteFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, photo, faces, crop, shape, blend, mask_size, softness, colour_match, unedited=None, limit=None) -> io.NodeOutput:
+    def execute(
+        cls,
+        photo,
+        faces,
+        crop,
+        shape,
+        blend,
+        mask_size,
+        softness,
+        colour_match,
+        unedited=None,
+        limit=None,
+        ghost_limit=0.06,
+        together=False,
+    ) -> io.NodeOutput:
         options = {"mask": shape, "size": mask_size, "softness": softness, "limit": limit, "colour_match": colour_match}
-        paste_with = paste_image if blend == "difference" or unedited is None else fade_image
-        return io.NodeOutput(*paste_with(photo, faces, crop, unedited, **options))
+        options |= {"ghost_limit": ghost_limit, "warn": host.remark, "progress": host.progress()}
+        return io.NodeOutput(*paste_squares(photo, faces, crop, unedited, blend, together, **options))
+
+
+def paste_squares(photo, squares, crop, unedited, blend: str, together: bool, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pictures and the MASK, blended as the user chose."""
+    squares, base = squares[..., :3], None if unedited is None or blend == "replace" else unedited[..., :3]
+    if base is not None:
+        check_pair(squares, base)
+    paste_with = fade_image if blend == "fade" and base is not None else paste_image
+    if together:
+        return paste_together(paste_with, photo, squares, crop, base, **options)
+    return paste_with(photo, squares, crop, base, **options)
+
+
+def check_pair(squares: torch.Tensor, unedited: torch.Tensor) -> None:
+    """Edited and unedited squares of one size; as many, or one for all."""
+    if squares.shape[1:3] != unedited.shape[1:3]:
+        raise FaceError(f"faces is {squares.shape[2]} px wide and unedited {unedited.shape[2]} px: synthesize both with one generator.")
+    paired_count(len(squares), len(unedited), "faces", "unedited")
 
 
 def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
@@ -262,6 +407,18 @@ def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torc
     base = None if unedited is None else channels_first(unedited)
     images, mask = paste(channels_first(photo), edits, list(crop), reconstruction=base, value_range=UNIT, **options)
     return host.to_host(images.movedim(1, -1)), mask.to(host.intermediate_device())
+
+
+def paste_together(paste_with, photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
+    """Several faces of one photo, one after another into the same picture; the MASK covers them all."""
+    if len(crop) != len(squares):
+        raise FaceError(f"together needs one square for each crop, and faces has {len(squares)} squares and crop {len(crop)}.")
+    masks = []
+    for i, one in enumerate(crop):
+        base = None if unedited is None else unedited[i % len(unedited)][None]
+        photo, mask = paste_with(photo, squares[i : i + 1], (one,), base, **options)
+        masks.append(mask)
+    return photo, torch.stack(masks).amax(0)
 
 
 def fade_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor, **options):
@@ -274,8 +431,6 @@ def fade_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch
 
 def quiet(squares: torch.Tensor, unedited: torch.Tensor) -> torch.Tensor:
     """The squares, equal to the unedited one where both agree but for rounding, which differs with the size of a batch."""
-    if squares.shape[1:] != unedited.shape[1:]:
-        return squares
     return torch.where((squares - unedited).abs() < FLOAT_NOISE, unedited, squares)
 
 

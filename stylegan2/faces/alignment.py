@@ -12,7 +12,7 @@ from PIL import Image
 from .crop import Crop
 from .errors import FaceError
 from .filters import blur, gaussian_blur
-from .landmarks import Face, check_inside, check_landmarks
+from .landmarks import Face, check_inside, points_of
 from .pictures import as_pictures, check_finite
 
 
@@ -77,7 +77,7 @@ def _crop_for(landmarks, size: tuple[int, int], side: int, where: str) -> Crop:
     if isinstance(landmarks, Crop):
         check_size(landmarks, size, "image")
         return landmarks.at(side)
-    points = check_landmarks(getattr(landmarks, "landmarks", landmarks), f"The landmarks of {where[0].lower()}{where[1:]}")
+    points = points_of(landmarks, size, where)
     check_inside(points, size, where)
     return Crop.from_landmarks(points, size, side)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from .alignment import density, sample_one
 from .crop import Crop, ffhq_square
 from .errors import FaceError
-from .landmarks import Face, check_inside, check_landmarks, choose
+from .landmarks import Face, check_inside, choose, points_of
 from .pictures import Pictures, Progress, as_pictures, check_finite
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ PATIENCE = 8  # frames without the face after which another may be followed
 THUMBNAIL = 16  # px: cuts are looked for at this size, where a pan changes little
 CUT = 0.08  # of the value range: the least mean change of a cut
 SHAPE_WIDTH = 4.0  # frames over which the outline of the face is averaged
+DRIFT = 0.05  # of the side: from here on the report tells how far the face left its crop
 FILLED_WEIGHT = 0.01  # of a frame without a face, in the smoothing
 
 
@@ -45,7 +46,8 @@ class ClipReport:
         faces = (
             f"no face in {len(self.missing)} frames ({_listed(self.missing)}): {self.policy}" if self.missing else "a face in every frame"
         )
-        return f"{len(self.kept)} of {self.frames} frames kept, {shots}, {faces}"
+        drift = f", the face up to {100 * self.drift:.0f} % of the side off the middle" if self.drift >= DRIFT else ""
+        return f"{len(self.kept)} of {self.frames} frames kept, {shots}, {faces}{drift}"
 
 
 def align_clip(
@@ -186,9 +188,10 @@ def _usable(landmarks: Sequence, clip: Pictures) -> list[np.ndarray | None]:
 def _whole_face(landmarks, number: int, size: tuple[int, int]) -> np.ndarray | None:
     if landmarks is None:
         return None
-    points = check_landmarks(getattr(landmarks, "landmarks", landmarks), f"The landmarks of frame {number}")
+    where = f"The face in frame {number} of frames"
+    points = points_of(landmarks, size, where)
     try:
-        check_inside(points, size, f"The face of frame {number}")
+        check_inside(points, size, where)
     except FaceError as reason:
         log.info("%s It counts as missing.", reason)
         return None

@@ -177,11 +177,11 @@ def _read(tools: _Tools, photo: np.ndarray, box: np.ndarray, angle: float, score
     angle, closer = _best_angle(tools, photo, box, angle)
     extent, score = _extent(box), max(score, closer)
     if angle == 0 and extent >= SMALL_FACE:
-        return Face(tools.landmarks(photo, box), tuple(box.tolist()), score)
+        return Face(tools.landmarks(photo, box), tuple(box.tolist()), score, photo.shape[1::-1])
     upright, to_photo = _around(photo, box, angle, min(UPRIGHT_FACE / extent, 8.0))
     half, middle = len(upright) / 5, (len(upright) - 1) / 2
     points = tools.landmarks(upright, np.array([middle - half, middle - half, middle + half, middle + half]))
-    return Face(points @ to_photo[:, :2].T + to_photo[:, 2], tuple(box.tolist()), score)
+    return Face(points @ to_photo[:, :2].T + to_photo[:, 2], tuple(box.tolist()), score, photo.shape[1::-1])
 
 
 def _best_angle(tools: _Tools, photo: np.ndarray, box: np.ndarray, angle: float) -> tuple[float, float]:

@@ -23,11 +23,13 @@ ORDERS = ("largest", "left to right", "score")
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face in a photo: ``landmarks [68, 2]`` (x, y) in pixels in iBUG order, ``box`` (left, top, right, bottom), detector ``score``."""
+    """One face in a photo: ``landmarks [68, 2]`` (x, y) in pixels in iBUG order, ``box`` (left, top, right, bottom), detector ``score``,
+    and the ``size`` (width, height) of the photo where it is known: ``align`` refuses a face of another photo's size."""
 
     landmarks: np.ndarray
     box: tuple[float, float, float, float]
     score: float = 1.0
+    size: tuple[int, int] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "landmarks", check_landmarks(self.landmarks))
@@ -56,6 +58,16 @@ def check_landmarks(landmarks, where: str = "The landmarks") -> np.ndarray:
     return landmarks
 
 
+def points_of(face, size: tuple[int, int], where: str) -> np.ndarray:
+    """The landmarks ``[68, 2]`` of a ``Face`` or of points, for a picture of ``size`` (width, height)."""
+    if isinstance(face, Face) and face.size is not None and tuple(face.size) != tuple(size):
+        raise FaceError(
+            f"{where} was found in a {face.size[0]} x {face.size[1]} px picture and this one is {size[0]} x {size[1]} px: "
+            "find faces in the picture that is aligned."
+        )
+    return check_landmarks(getattr(face, "landmarks", face), f"The landmarks of {where[0].lower()}{where[1:]}")
+
+
 def check_inside(landmarks: np.ndarray, size: tuple[int, int], where: str) -> None:
     """Eyes and mouth must lie in a picture of ``size`` (width, height): what is not there cannot be aligned."""
     eyes = [landmarks[LEFT_EYE].mean(axis=0), landmarks[RIGHT_EYE].mean(axis=0)]
@@ -81,14 +93,14 @@ def faces_from_mediapipe(value: dict, size: tuple[int, int] | None = None) -> li
         if (width, height) != tuple(size):
             found, given = f"{width} x {height} px", f"{size[0]} x {size[1]} px"
             raise FaceError(f"face_landmarks were found in a {found} picture and this one is {given}: detect them in this picture.")
-    return [number_faces([_mediapipe_face(face) for face in frame]) for frame in value["frames"]]
+    return [number_faces([_mediapipe_face(face, size) for face in frame]) for frame in value["frames"]]
 
 
-def _mediapipe_face(face: dict) -> Face:
+def _mediapipe_face(face: dict, size: tuple[int, int] | None) -> Face:
     # MediaPipe's picture runs from 0 to width; here the centre of the first pixel is 0.
     landmarks = from_mediapipe(face["landmarks_xy"]) - 0.5
     box = tuple(float(v) for v in face["bbox_xyxy"])
-    return Face(landmarks, box, float(face.get("score", 1.0)))
+    return Face(landmarks, box, float(face.get("score", 1.0)), size)
 
 
 def number_faces(faces: Sequence[Face]) -> list[Face]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ def paste(
     colour_match: bool = False,
     ghost_limit: float | None = 0.06,
     progress: Progress | None = None,
+    warn: Callable[[str], None] = log.warning,
     value_range: tuple[float, float] = (-1, 1),
 ):
     """Put an edited ``square`` back where its ``crop`` came from: ``photo, mask``.
@@ -54,7 +55,8 @@ def paste(
     (``square_mask``); ``limit [H, W]`` or ``[N, H, W]`` in 0..1 (8 bit: 0..255) multiplies it. ``colour_match`` gives the square the
     photo's mean and contrast, one correction for the whole batch. ``ghost_limit`` is the local reconstruction error, in share of the value
     range, from which on the difference gives way to replacement where the edit acts (``reconstruction_error``); None never does.
-    ``progress(done, N)`` is called after each frame and may raise to cancel.
+    ``warn(sentence)`` is told once, with the worst figure, when a reconstruction is over that limit. ``progress(done, N)`` is called after
+    each frame and may raise to cancel.
 
     Returns photos in the form, dtype and channels of ``photo`` (alpha untouched) and the mask ``[N, H, W]`` float32 in 0..1, N being 1
     when all frames share it; ``[H, W]`` for a single photo. Outside the mask nothing changes. Raises FaceError for a crop of another
@@ -84,6 +86,8 @@ def paste(
         _blend(out[i], coverage[i % len(coverage)], added, kept_out, crops[i % len(crops)], masks[i % len(crops)], limit_i, photos)
         if progress is not None:
             progress(i + 1, count)
+    if ghosts is not None and ghosts.poor:
+        warn(ghosts.warning())
     single = photos.single and count == 1
     return photos.give_back(out, single), _give_back_mask(coverage, photos, single)
 
@@ -186,6 +190,7 @@ class _Ghosts:
         # At half the photo's resolution, or a soft photo would count as an error of a sharp reconstruction.
         self.side = min(GHOST_SIDE, bases.shape[-1], max(int(min(crop.length for crop in crops) / 2), 32))
         self.measured = {}
+        self.poor: dict[int, float] = {}  # frame -> error of shapes over the limit
 
     def resolve(self, change: torch.Tensor, base: torch.Tensor, i: int):
         """Pure difference where the reconstruction is good or nothing changes; elsewhere the edited square in the photo's colours."""
@@ -206,7 +211,8 @@ class _Ghosts:
             error = self._small(self.bases[base]) - own
             offset = self._window(error, COLOUR_WINDOW)
             self.measured = {key: (offset, self._window((error - offset).square(), SHAPE_WINDOW).mean(0).sqrt())}
-            self._warn(i)
+            if (figure := self.figure(i)) > self.limit:
+                self.poor[i] = figure
         return self.measured[key]
 
     def figure(self, i: int) -> float:
@@ -215,15 +221,14 @@ class _Ghosts:
         mask = F.interpolate(self.masks[i % len(self.masks)][None, None], size=error.shape, mode="area")[0, 0].to(error.device)
         return float(error[mask >= mask.max() / 2].quantile(0.95) / self._span(1.0))
 
-    def _warn(self, i: int) -> None:
-        if (figure := self.figure(i)) > self.limit:
-            log.warning(
-                "Frame %d: the reconstruction differs from the photo by %.1f %% of the value range in parts of the face (over %.1f %% "
-                "ghosts show); where the edit acts there, the edited square replaces the photo. Invert with more steps or otherwise.",
-                i,
-                100 * figure,
-                100 * self.limit,
-            )
+    def warning(self) -> str:
+        worst = max(self.poor, key=self.poor.get)
+        others = f" and {len(self.poor) - 1} more" if len(self.poor) > 1 else ""
+        return (
+            f"The reconstruction differs from the photo by {100 * self.poor[worst]:.1f} % of the value range in parts of the face (frame "
+            f"{worst}{others}; over {100 * self.limit:.1f} % ghosts show): where the edit acts there, the edited square replaces the "
+            "photo. Invert with more steps, or refine the face."
+        )
 
     def _span(self, share: float) -> float:
         return share * (self.photos.high - self.photos.low)

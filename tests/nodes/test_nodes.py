@@ -291,22 +291,108 @@ def test_a_face_is_picked_by_its_number_and_aligned(run):
     big, numbered = run("PickFace", image=photo, order="largest", landmarks=found)
     right, _ = run("PickFace", image=photo, index=1, landmarks=found)
     assert big[0].centre[0] < 100 < right[0].centre[0] and numbered.shape == photo.shape
-    square, crop = run("AlignFace", image=photo, face=right, size=64)
+    square, crop, *_ = run("AlignFace", image=photo, face=right, size=64)
     assert square.shape == (1, 64, 64, 3) and abs(crop[0].centre[0] - 150) < 10
-    with pytest.raises(ValueError, match="2"):
+    with pytest.raises(ValueError, match="Face 7 was asked for and image has 2"):
         run("PickFace", image=photo, index=7, landmarks=found)
+
+
+def test_a_face_is_picked_by_a_place_or_a_box(run):
+    photo = torch.rand(1, 100, 200, 3)
+    found = landmarks([Detected(150, 40, 12), Detected(50, 40, 20)])
+    for options, x in (
+        ({"order": "nearest", "x": 0.7, "y": 0.1}, 150),
+        ({"order": "nearest", "x": 0.1}, 50),
+        ({"box": {"x": 140, "y": 30, "width": 20, "height": 30}}, 150),
+        ({"box": [[{"x": 30, "y": 30, "width": 20, "height": 30, "label": "face"}], []], "order": "score"}, 50),
+    ):
+        face, _ = run("PickFace", image=photo, landmarks=found, **options)
+        assert face[0].centre[0] == pytest.approx(x)
+    with pytest.raises(ValueError, match="box is empty"):
+        run("PickFace", image=photo, landmarks=found, box=[[]])
+
+
+def test_all_faces_of_a_photo_go_out_and_come_back_into_one_picture(run):
+    torch.manual_seed(1)
+    photo = torch.rand(1, 100, 200, 3)
+    face, _ = run("PickFace", image=photo, order="all", landmarks=landmarks([Detected(150, 40, 12), Detected(50, 40, 12)]))
+    square, crop, kept, count, report = run("AlignFace", image=photo, face=face, size=64)
+    assert len(square) == len(crop) == count == 2 and kept is photo and report == "2 of 1 photo"
+    edited = torch.zeros_like(square)
+    together, mask = run("PasteFace", photo=photo, faces=edited, crop=crop, together=True)
+    alone = [run("PasteFace", photo=photo, faces=edited[:1], crop=(one,)) for one in crop]
+    assert together.shape == photo.shape and torch.equal(mask[0], torch.maximum(alone[0][1][0], alone[1][1][0]))
+    assert torch.equal(together[:, :, :100], alone[0][0][:, :, :100]) and torch.equal(together[:, :, 100:], alone[1][0][:, :, 100:])
+    assert len(run("PasteFace", photo=photo, faces=edited, crop=crop)[0]) == 2
+    with pytest.raises(ValueError, match="together needs one square for each crop"):
+        run("PasteFace", photo=photo, faces=edited[:1], crop=crop, together=True)
+    with pytest.raises(ValueError, match="one photo, and image has 2 frames"):
+        run("PickFace", image=photo.repeat(2, 1, 1, 1), order="all", landmarks=landmarks([Detected(50, 40, 12)], []))
+
+
+def test_frames_without_a_face_are_treated_as_asked(run):
+    clip = torch.rand(1, 100, 200, 3).repeat(4, 1, 1, 1)
+    found = landmarks(*[[Detected(50 + i, 40, 20)] if i != 2 else [] for i in range(4)])
+    square, crop, kept, count, report = run("AlignFace", image=clip, size=32, landmarks=found, missing="skip")
+    assert len(square) == len(crop) == len(kept) == count == 3 and "3 of 4 frames kept" in report and "(2): skip" in report
+    pasted, _ = run("PasteFace", photo=kept, faces=square, crop=crop)
+    assert len(pasted) == 3
+    assert len(run("AlignFace", image=clip, size=32, landmarks=found, missing="hold")[0]) == 4
+    with pytest.raises(ValueError, match="No face was found in frame 2"):
+        run("AlignFace", image=clip, size=32, landmarks=found, missing="error")
+
+
+def test_a_clip_shows_the_numbers_of_every_shot(run):
+    dark, bright = torch.zeros(3, 100, 200, 3), torch.ones(3, 100, 200, 3)
+    faces = [[Detected(50, 40, 20)], [Detected(50, 40, 20), Detected(150, 40, 20)], [Detected(50, 40, 20)]]
+    chosen, numbered = run("PickFace", image=torch.cat([dark, bright]), index=1, landmarks=landmarks(*faces, *faces))
+    assert len(numbered) == 2 and numbered[0].mean() < 0.5 < numbered[1].mean()
+    assert [None if face is None else round(face.centre[0]) for face in chosen] == [None, 150, None] * 2
+
+
+def test_replacing_needs_no_disconnecting_and_a_poor_base_is_said(run, caplog):
+    torch.manual_seed(0)
+    photo, square, base = torch.rand(1, 64, 96, 3), torch.rand(1, 32, 32, 3), torch.rand(1, 32, 32, 3)
+    _, crop = run("FrameFace", image=photo, share=0.5, size=32)
+    given = dict(photo=photo, faces=square, crop=crop, unedited=base)
+    replaced, plain = (run("PasteFace", **options)[0] for options in (given | {"blend": "replace"}, given | {"unedited": None}))
+    assert torch.equal(replaced, plain)
+    with caplog.at_level("INFO", "micromotion"):
+        mended = run("PasteFace", **given)[0]
+    assert "% of the value range" in caplog.text and "frame 0" in caplog.text
+    never = run("PasteFace", **given, ghost_limit=1.0)[0]
+    assert not torch.equal(mended, never) and not torch.equal(mended, replaced)
+    with pytest.raises(ValueError, match="faces is 32 px wide and unedited 16 px"):
+        run("PasteFace", **given | {"unedited": base[:, :16, :16]})
+    with pytest.raises(ValueError, match="faces has 3 frames and unedited 2"):
+        run("PasteFace", **given | {"unedited": base.repeat(2, 1, 1, 1), "faces": square.repeat(3, 1, 1, 1)})
+
+
+def test_pasting_can_be_cancelled_between_frames(run, pack):
+    photo = torch.rand(1, 64, 96, 3)
+    _, crop = run("FrameFace", image=photo, share=0.5, size=32)
+    pack.fake.management.interrupt_after = 2
+    with pytest.raises(BaseException) as caught:
+        run("PasteFace", photo=photo, faces=torch.rand(9, 32, 32, 3), crop=crop)
+    assert type(caught.value).__name__ == "Interrupted" and [done for done, _, _ in pack.fake.progress.seen] == [1, 2]
+
+
+def test_a_face_of_another_picture_is_refused(run):
+    face, _ = run("PickFace", image=torch.rand(1, 100, 200, 3), landmarks=landmarks([Detected(50, 40, 20)]))
+    with pytest.raises(ValueError, match="found in a 200 x 100 px picture and this one is 150 x 100 px"):
+        run("AlignFace", image=torch.rand(1, 100, 150, 3), face=face, size=32)
 
 
 def test_a_frame_without_a_face_takes_its_place_from_the_others(run, caplog):
     clip = torch.rand(1, 100, 200, 3).repeat(5, 1, 1, 1)
     frames = [[Detected(50 + 2 * i, 40, 20)] for i in range(5)]
     with caplog.at_level("INFO", "micromotion"):
-        squares, crops = run("AlignFace", image=clip, size=32, path="each", landmarks=landmarks(*frames[:2], [], *frames[3:]))
+        squares, crops, *_ = run("AlignFace", image=clip, size=32, path="each", landmarks=landmarks(*frames[:2], [], *frames[3:]))
     assert len(squares) == len(crops) == 5 and "no face in 1 frames (2)" in caplog.text
     centres = [crop.centre[0] for crop in crops]
     assert centres[2] == pytest.approx((centres[1] + centres[3]) / 2, abs=0.5) and centres[0] < centres[4]
 
 
 def test_no_face_is_one_sentence(run):
-    with pytest.raises(ValueError, match="No face was found"):
+    with pytest.raises(ValueError, match="No face was found in image"):
         run("AlignFace", image=torch.rand(1, 100, 200, 3), landmarks=landmarks([]))

@@ -14,7 +14,7 @@ LANGUAGES = ("en", "zh", "ja")
 VERBS = {"Load", "Save", "Convert", "Sample", "Pick", "Align", "Frame", "Paste", "Invert", "Refine", "Synthesize", "Make", "Fit"}
 VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure", "Scale"}
 TAKEN = {"LoadStyleGAN", "StyleGANSampler", "StyleGANInversion", "StyleGAN2ModelLoader", "StyleGAN2Sampler", "ExpressionEditor"}
-HOSTS_OWN = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGE", "MASK", "VIDEO", "CURVE", "FACE_LANDMARKS"}
+HOSTS_OWN = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGE", "MASK", "VIDEO", "CURVE", "FACE_LANDMARKS", "BOUNDING_BOX"}
 
 
 @pytest.fixture(scope="module")

@@ -167,6 +167,13 @@ def test_batches_that_do_not_match(photo, landmarks):
         align(np.stack([photo] * 2), [landmarks] * 3, 64)
 
 
+def test_a_face_of_another_photo_is_refused(photo, landmarks):
+    face = Face(landmarks, (180, 85, 270, 180), size=(512, 512))
+    assert align(photo, face, 64)[1] == align(photo, landmarks, 64)[1]
+    with pytest.raises(FaceError, match="found in a 512 x 512 px picture and this one is 500 x 512 px"):
+        align(photo[:, :500], face, 64)
+
+
 def test_a_crop_of_another_photo_is_refused(photo, landmarks):
     _, crop = align(photo, landmarks, 64)
     with pytest.raises(FaceError, match="512 x 512 px photo and image is 400 x 512 px"):

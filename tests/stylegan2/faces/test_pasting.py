@@ -249,6 +249,9 @@ def test_a_poor_reconstruction_warns_with_a_figure(poor, caplog):
     with caplog.at_level(logging.WARNING):
         paste(photo, edited, crop, reconstruction=base)
     assert "% of the value range" in caplog.text
+    told = []
+    paste(photo, torch.cat([edited] * 3), crop, reconstruction=torch.cat([base, base, base.flip(2)]), warn=told.append)
+    assert len(told) == 1 and "and 2 more" in told[0]  # once for a clip
     figure = reconstruction_error(photo, base, crop)
     own = align(photo, crop, 64)[0]
     assert figure.shape == (1,) and figure[0] > 0.06 > 0.01 > reconstruction_error(photo, own, crop)[0]
