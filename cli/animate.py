@@ -12,13 +12,13 @@ from PIL import Image
 
 from ..stylegan2 import Generator
 from ..stylegan2.frames import synthesize_frames
-from ..subspaces import Subspace, apply_motions, fit, keyframes, read_coefficients, sweep
+from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, read_coefficients, reading_gain, sweep
 from .clips import codes_of_clip
 from .fit import anchors_of_text
 from .media import FILMS, check_output, contact_sheet, enlarge, open_writer, to_bytes, whole_file
 from .models import Models, check_files, embedded, embedded_motions, find_motion, load_motion
 from .portrait import Framing, Portrait, avatar, portrait_of
-from .terminal import Clock, UsageError, progress_bar, say
+from .terminal import Clock, UsageError, note, progress_bar, say
 
 COLUMNS, CELL = 7, 160
 MOST_DRIVEN = 600  # frames of a driving clip
@@ -64,7 +64,7 @@ def run(args: Namespace, clock: Clock) -> None:
             motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}))))
     if args.drive is not None:
         clip = codes_of_clip(args.drive, models, Framing(args.align, args.predictor), MOST_DRIVEN, clock)
-        takes = [driven(portrait.codes, motions, clip.codes, args.smooth)]
+        takes = [driven(portrait.codes, motions, clip.codes, args.smooth, models)]
     else:
         groups = [motions] if args.together else [[motion] for motion in motions]
         takes = [take(portrait.codes, group, args) for group in groups]
@@ -117,10 +117,18 @@ def _sweep(args: Namespace, span: tuple[float, float]) -> torch.Tensor:
     return sweep(args.frames, *span, easing=args.easing) if args.once else there_and_back(span, args.frames, args.easing)
 
 
-def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: torch.Tensor, smooth: float) -> Take:
-    """Move one code ``[1, L, D]`` as a clip ``[F, L, D]`` moves along ``motions``; read together, so that none counts what is another's."""
+def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: torch.Tensor, smooth: float, models: Models) -> Take:
+    """Move one code ``[1, L, D]`` as a clip ``[F, L, D]`` moves along ``motions``; read together, so that none counts what is another's.
+
+    What the inverter loses of the motions is measured on the clip's own first face, and made up for.
+    """
     together = Subspace(torch.stack([motion.direction for _, motion in motions]))
-    track = read_coefficients(together, clip, reference="first", smooth=smooth).reshape(len(clip), -1)  # [F, K]
+    try:
+        gain = reading_gain(together, models.generator, lambda images: models.inverter.invert(models.generator, images), clip[0])
+    except SubspaceError as error:
+        note(f"{error} It is not made up for.")
+        gain = None
+    track = read_coefficients(together, clip, reference="first", smooth=smooth, gain=gain).reshape(len(clip), -1)  # [F, K]
     strongest = track[:, int(track.abs().amax(0).argmax())]
     return Take(" + ".join(name for name, _ in motions), together.apply(codes, track), strongest)
 

@@ -9,7 +9,7 @@ from comfy_api.input import CurveInput
 from comfy_api.latest import InputImpl, io
 
 from ..stylegan2.frames import frame_bytes, synthesize_frames
-from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients
+from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients, reading_gain
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
 from . import host, measure, pictures, sockets, video
@@ -216,6 +216,10 @@ class ReadCoefficients(io.ComfyNode):
                     tooltip="Fade the beginning in from the end over as many frames, 0..10000, so that the clip loops; it gets shorter.",
                 ),
                 sockets.Codes.Input("neutral", optional=True, tooltip="A code of this person at rest, which is then coefficient 0."),
+                sockets.Generator.Input(
+                    "generator", optional=True, tooltip="With inverter: measure on this person what the inverter loses, and make up for it."
+                ),
+                sockets.Inverter.Input("inverter", optional=True, tooltip="The inverter that found the clip's codes; needs generator."),
             ],
             outputs=[
                 sockets.Sweep.Output("sweep", tooltip="One coefficient per frame; of a motion of higher rank one for each component."),
@@ -224,14 +228,29 @@ class ReadCoefficients(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, codes, motion, count_from, smooth, robust=True, loop=0, neutral=None) -> io.NodeOutput:
+    def execute(cls, codes, motion, count_from, smooth, robust=True, loop=0, neutral=None, generator=None, inverter=None) -> io.NodeOutput:
         origin = count_from if neutral is None else neutral[0]
-        track = read_coefficients(motion, codes, reference=origin, smooth=smooth, robust=robust)
+        face = codes[0] if neutral is None else neutral[0]
+        if (generator is None) != (inverter is None):
+            raise host.HostError("What the inverter loses is measured with both generator and inverter; connect both, or none.")
+        gain = None if generator is None else inverters_gain(generator, inverter, motion, face, robust)
+        track = read_coefficients(motion, codes, reference=origin, smooth=smooth, robust=robust, gain=gain)
         track = close_loop(track, loop) if loop else track
         name = motion.name or "motion"
         columns = {name: track} if track.ndim == 1 else {f"{name}, component {k + 1}": c for k, c in enumerate(track.T)}
         curves = {label: column.tolist() for label, column in columns.items()}
         return io.NodeOutput(track, pictures.to_image(pictures.plot(curves, range(len(track)), "Read from the clip", "frame")))
+
+
+def inverters_gain(generator, inverter, motion, face: torch.Tensor, robust: bool) -> torch.Tensor:
+    """What the inverter keeps of a motion of this face."""
+    net, finder = host.ready(generator, inverter)
+
+    def invert(images: torch.Tensor) -> torch.Tensor:
+        with host.gradients():
+            return finder.invert(net, host.plain(images))
+
+    return reading_gain(motion, net, invert, face, robust=robust)
 
 
 class MeasureMotion(io.ComfyNode):

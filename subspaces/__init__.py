@@ -9,7 +9,7 @@ from .estimators import ESTIMATORS
 from .fitting import fit
 from .layers import BANDS, parse_layers
 from .preview import preview_strip, with_preview
-from .reading import read_coefficients, smooth_track
+from .reading import read_coefficients, reading_gain, smooth_track
 from .robust_pca import robust_pca
 from .subspace import Calibration, Subspace, apply_motions
 from .sweep import EASINGS, close_loop, from_samples, keyframes, sweep, unique_coefficients
@@ -40,6 +40,7 @@ __all__ = [
     "pool",
     "preview_strip",
     "read_coefficients",
+    "reading_gain",
     "restrict",
     "robust_pca",
     "scale",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .errors import SubspaceError
 
@@ -29,7 +29,8 @@ def write(path: str | Path, kind: str, header: dict, tensors: dict[str, torch.Te
     metadata = {METADATA_KEY: json.dumps({"kind": kind, "version": VERSION, **header})}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, str(temporary), metadata=metadata)
+        # Bytes through an ordinary file: save_file would give it to its owner alone, and these files are there to be shared.
+        temporary.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata))
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise SubspaceError(f"{path} cannot be written: {_reason(error)}. Choose a folder that exists and may be written to.") from error

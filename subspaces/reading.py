@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 
+from ..stylegan2.frames import synthesize_frames
+from ..stylegan2.generator import Generator
 from .errors import SubspaceError
 from .estimators import median
 from .subspace import Subspace
@@ -13,6 +16,8 @@ from .subspace import Subspace
 ROUNDS = 30
 HUBER = 1.5
 FRAMES_AT_ONCE = 128
+REACH = 0.5  # of a unit: where the ready motions are plain to see and hold
+MIN_GAIN = 0.2
 KERNEL_SIGMAS = 5
 
 
@@ -23,14 +28,16 @@ def read_coefficients(
     reference: torch.Tensor | str = "median",
     robust: bool = True,
     smooth: float = 0.0,
-    generator=None,
+    gain: torch.Tensor | None = None,
+    generator: Generator | None = None,
 ) -> torch.Tensor:
     """Coefficients ``[F]`` (``[F, K]`` for rank K) of a clip's codes ``[F, L, D]``, to sweep another face with.
 
     They count from ``reference``: ``"median"`` of the clip, its ``"first"`` frame, or a code ``[L, D]``. ``robust``: a fit in which
     coordinates that do not go along (another expression, a bad inversion) lose their weight (Huber 1964), instead of a plain projection.
     ``smooth``: standard deviation in frames of a Gaussian after a running median that takes out single bad frames; 0 leaves the track
-    as it is. ``generator``: the clip's, to be checked.
+    as it is. ``gain [K, K]``: what the clip's inverter keeps of the motion, of ``reading_gain``, to be made up for. ``generator``: the
+    clip's, to be checked.
     """
     if generator is not None:
         subspace.check(generator)
@@ -43,9 +50,37 @@ def read_coefficients(
     fit = _robust_fit if robust else _least_squares
     blocks = ((block.double() - origin)[:, rows].flatten(1) for block in codes.split(FRAMES_AT_ONCE))  # [f, P]
     track = torch.cat([fit(block, directions) for block in blocks])
+    track = track if gain is None else torch.linalg.solve(gain.double(), track, left=False)
     track = smooth_track(track, smooth) if smooth else track
     track = track.float()
     return track[:, 0] if subspace.rank == 1 else track
+
+
+def reading_gain(
+    subspace: Subspace,
+    generator: Generator,
+    invert: Callable[[torch.Tensor], torch.Tensor],
+    code: torch.Tensor,
+    *,
+    reach: float = REACH,
+    robust: bool = True,
+) -> torch.Tensor:
+    """What an inverter keeps of a motion ``[K, K]``: coefficient k that is read (column) where one unit of j was applied (row).
+
+    The face ``code [L, D]`` is moved by ``reach`` units along each component, synthesized, inverted by ``invert(images) -> codes`` and
+    read again. An inverter that explains part of a movement by other coordinates reads it too small; ``read_coefficients(gain=...)``
+    makes up for that. Errors: an inverter that keeps too little of the motion to be relied on.
+    """
+    subspace.check(generator)
+    code = code.reshape(1, *subspace.basis.shape[1:])
+    coefficients = reach * torch.cat([torch.zeros(1, subspace.rank), torch.eye(subspace.rank)])
+    pictures = torch.cat(list(synthesize_frames(generator, subspace.apply(code, coefficients))))
+    found = torch.as_tensor(invert(pictures)).detach()
+    read = read_coefficients(subspace, found, reference="first", robust=robust).reshape(len(found), -1)[1:]
+    gain = read.double() / reach
+    if not torch.linalg.svdvals(gain).min() >= MIN_GAIN:
+        raise SubspaceError("The inverter keeps too little of this motion to tell how much it loses; read without making up for it.")
+    return gain
 
 
 def smooth_track(track: torch.Tensor, sigma: float) -> torch.Tensor:

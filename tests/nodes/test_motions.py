@@ -8,6 +8,7 @@ import pytest
 import torch
 
 DEGREES = torch.linspace(0, 1, 11)
+REACHED = (0.0, 0.5)  # the coefficients at which reading_gain looks
 
 
 def anchors(seed: int = 0, direction: torch.Tensor | None = None):
@@ -135,6 +136,23 @@ def test_sweeps_hold_repeat_and_follow_keyframes(run):
     assert keyed[0] == 0 and keyed[12] == 1 and 0 < keyed[23] < 0.05
     with pytest.raises(ValueError, match="is no keyframe"):
         run("SweepFromKeyframes", keyframes="now: 1")
+
+
+def test_what_the_inverter_loses_is_made_up_for(run, loaded, monkeypatch):
+    one, code = motion(), run("SampleFaces", generator=loaded.generator)[0]
+    clip = run("ApplySubspace", codes=code, motion=one, sweep=torch.linspace(0, 1, 7))[0]
+    inverter = loaded.inverter.value
+    monkeypatch.setattr(
+        type(inverter), "invert", lambda self, net, images, **_: code + 0.4 * torch.tensor(REACHED)[:, None, None] * one.direction
+    )
+    options = {"codes": code + 0.4 * (clip - code), "motion": one, "smooth": 0.0}
+    short, made_up = (
+        run("ReadCoefficients", **options)[0],
+        run("ReadCoefficients", **options, generator=loaded.generator, inverter=loaded.inverter)[0],
+    )
+    assert short[-1] == pytest.approx(0.4, abs=1e-3) and made_up[-1] == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(ValueError, match="connect both, or none"):
+        run("ReadCoefficients", **options, inverter=loaded.inverter)
 
 
 def test_every_component_moves_and_is_read(run):

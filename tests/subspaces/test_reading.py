@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from micromotion.subspaces import Subspace, SubspaceError, read_coefficients, smooth_track, sweep
+from micromotion.subspaces import Subspace, SubspaceError, read_coefficients, reading_gain, smooth_track, sweep
 from synthetic import direction
 
 S = Subspace(direction().float())
@@ -56,6 +56,52 @@ def test_a_long_clip_is_read_in_blocks_as_a_whole(monkeypatch):
     whole = read_coefficients(S, clip)
     monkeypatch.setattr("micromotion.subspaces.reading.FRAMES_AT_ONCE", 7)
     assert torch.allclose(read_coefficients(S, clip), whole, atol=1e-6)
+
+
+class Lossy:
+    """A generator whose pictures are its codes, and an inverter that keeps part of each component and mixes them."""
+
+    resolution, num_layers, width, fingerprint = 16, 6, 32, "lossy"
+    w_avg = torch.zeros(32)
+
+    class architecture:  # noqa: N801
+        channels = {16: 1}
+
+    def __init__(self, subspace: Subspace, keeps: torch.Tensor):
+        self.plane, self.keeps = subspace.basis.flatten(1), keeps
+
+    def synthesize(self, codes, noise="const", half=0):
+        return codes.reshape(len(codes), 3, 8, 8)
+
+    def invert(self, images):
+        codes = images.flatten(1)
+        along = torch.linalg.lstsq(self.plane.T, codes.T).solution.T
+        return (codes + (along @ self.keeps - along) @ self.plane).reshape(-1, 6, 32)
+
+
+TWO = Subspace(torch.stack([direction(), direction(seed=1)]).float())
+
+
+@pytest.mark.parametrize(
+    ("motion", "keeps"), [(S, torch.tensor([[0.6]])), (TWO, torch.tensor([[0.6, 0.2], [-0.1, 0.9]]))], ids=["rank 1", "rank 2"]
+)
+def test_what_an_inverter_loses_is_made_up_for(motion, keeps):
+    world = Lossy(motion, keeps)
+    track = torch.stack([TRACK, 0.3 * TRACK.flip(0)], 1)[:, : motion.rank]
+    clip = world.invert(motion.apply(CODE, track))
+    gain = reading_gain(motion, world, world.invert, CODE)
+    assert torch.allclose(gain.float(), keeps, atol=1e-4)
+    first = track - track[0]
+    short = read_coefficients(motion, clip, reference="first").reshape(track.shape)
+    assert not torch.allclose(short, first, atol=0.05)
+    made_up = read_coefficients(motion, clip, reference="first", gain=gain).reshape(track.shape)
+    assert torch.allclose(made_up, first, atol=1e-3)
+
+
+def test_an_inverter_that_loses_the_motion_is_said_so():
+    world = Lossy(S, torch.tensor([[0.05]]))
+    with pytest.raises(SubspaceError, match="keeps too little"):
+        reading_gain(S, world, world.invert, CODE)
 
 
 def test_layers_outside_the_motion_do_not_count():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 
 import pytest
 import torch
@@ -196,6 +197,13 @@ def test_unknown_fields_of_a_known_version_are_left_alone(tmp_path):
     subspace().save(path)
     changed(path, mood="sunny", name="smile")
     assert Subspace.load(path).name == "smile"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_file_may_be_read_by_whom_the_users_own_files_may(tmp_path):
+    (tmp_path / "plain").touch()
+    subspace().save(tmp_path / "s.safetensors")
+    assert (tmp_path / "s.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_an_unwritable_place_gets_one_sentence_and_leaves_nothing(tmp_path):
