@@ -204,6 +204,8 @@ class LoadSubspace(io.ComfyNode):
             motion = Subspace.load(path)
         if net is not None:
             motion.check(net)
+        low_high = "from {:.2f} to {:.2f}".format(*motion.safe_range) if motion.safe_range else "not measured"
+        host.remark(f"One unit: {motion.calibration.unit}; holds: {low_high}.")
         return io.NodeOutput(motion)
 
 

@@ -160,7 +160,21 @@ class ApplySubspace(io.ComfyNode):
     @classmethod
     def execute(cls, codes, motion, coefficient, sweep=None, component=1) -> io.NodeOutput:
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
-        return io.NodeOutput(motion.apply(codes, in_component(steps * coefficient, component, motion.rank)))
+        coefficients = in_component(steps * coefficient, component, motion.rank)
+        warn_beyond(motion, coefficients)
+        return io.NodeOutput(motion.apply(codes, coefficients))
+
+
+def warn_beyond(motion, coefficients: torch.Tensor) -> None:
+    """Say so when a sweep ``[F]`` or ``[F, K]`` leaves the range in which a motion was measured to hold."""
+    columns = coefficients[:, None] if coefficients.ndim == 1 else coefficients
+    for k, (safe, column) in enumerate(zip(motion.calibration.safe, columns.T)):
+        if safe is not None and len(column) and not safe[0] - 1e-6 <= float(column.min()) <= float(column.max()) <= safe[1] + 1e-6:
+            which = motion.name or "the motion" if motion.rank == 1 else f"component {k + 1} of {motion.name or 'the motion'}"
+            host.remark(
+                f"The coefficient goes from {float(column.min()):.2f} to {float(column.max()):.2f};"
+                f" {which} was measured to hold from {safe[0]:.2f} to {safe[1]:.2f}."
+            )
 
 
 def in_component(sweep: torch.Tensor, component: int, rank: int) -> torch.Tensor:

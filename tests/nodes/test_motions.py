@@ -155,6 +155,17 @@ def test_what_the_inverter_loses_is_made_up_for(run, loaded, monkeypatch):
         run("ReadCoefficients", **options, inverter=loaded.inverter)
 
 
+def test_a_coefficient_beyond_the_measured_range_is_remarked(run, caplog):
+    from micromotion.subspaces import Calibration
+
+    held = motion(name="grin", calibration=Calibration(safe=((-0.5, 0.8),)))
+    for coefficient, beyond in ((0.8, False), (-0.5, False), (0.9, True), (-1.0, True)):
+        caplog.clear()
+        with caplog.at_level("INFO", "micromotion"):
+            run("ApplySubspace", codes=torch.zeros(1, 8, 32), motion=held, coefficient=coefficient)
+        assert ("grin was measured to hold from -0.50 to 0.80" in caplog.text) == beyond
+
+
 def test_every_component_moves_and_is_read(run):
     two, code, sweep = motion(rank=2), torch.zeros(1, 8, 32), run("Sweep", frames=10)[0]
     first = run("ApplySubspace", codes=code, motion=two, sweep=sweep)[0]

@@ -158,6 +158,20 @@ def test_published_reproduces_the_published_solver(scale):
     assert error(published(torch.tensor(D))[0], torch.tensor(textbook_of_the_published_solver(D))) <= 1e-5
 
 
+@pytest.mark.parametrize(("norm", "kept"), [(2.3, 0.99), (6.8, 0.88), (22.6, 0.10), (68.0, 0.03)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_published_is_faithful_on_anchors_of_full_width(norm, kept, dtype):
+    """Twelve anchors of 512 as the released code sees them, from small codes to such as swallow the motion."""
+    rng = np.random.default_rng(5)
+    code, motion = rng.standard_normal(512), rng.standard_normal(512)
+    D = norm * code / np.linalg.norm(code) + np.linspace(0, 1, 12)[:, None] * 1.1 * motion / np.linalg.norm(motion)
+    D = D + 0.005 * rng.standard_normal((12, 512))
+    expected = torch.tensor(textbook_of_the_published_solver(D))
+    low, sparse = published(torch.tensor(D, dtype=dtype))
+    assert error(low.double(), expected) <= 1e-5
+    assert (low[-1] - low[0]).norm() / 1.1 == pytest.approx(kept, abs=0.06), "the longer the code, the less of the motion is left"
+
+
 def test_a_batch_equals_its_members_one_by_one():
     L0, S0 = problem(48, 3, 0.05)
     batch = torch.stack([(L0 + S0)[:12] * k for k in (0.0, 1.0, 7.0)] + [torch.randn(12, 48, dtype=torch.float64)]).reshape(2, 2, 12, 48)
