@@ -11,7 +11,7 @@ import importlib.util
 import re
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "inversion.md"
 START, END = "<!-- figures: python benchmarks/inversion.py --write -->", "<!-- end of figures -->"
 SEED = 940_000_000
 STEP = 0.25  # share of a factor's range, for the counterfactual
-CURVE = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 350, 400)
+CURVE = (1, 2, 5, 10, 20, 35, 50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400)  # steps at which a long optimisation is looked at
 
 if importlib.util.find_spec("micromotion") is None:
     spec = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
@@ -36,6 +36,8 @@ from micromotion.stylegan2 import load, load_inverter  # noqa: E402
 from micromotion.stylegan2.inversion import Weights, optimize, reconstruction_report, save_tuning, tune  # noqa: E402
 from micromotion.stylegan2.inversion.optimize import psnr  # noqa: E402
 
+Curve = list[tuple[int, torch.Tensor]]  # (step, codes [N, L, D])
+
 
 @dataclass(frozen=True)
 class World:
@@ -45,7 +47,12 @@ class World:
     inverter: torch.nn.Module | None
     regressor: torch.nn.Module | None
     parameters: torch.Tensor
+    styles: torch.Tensor
     images: torch.Tensor
+
+    def part(self, faces: slice) -> World:
+        """The same with some of the faces only."""
+        return replace(self, parameters=self.parameters[faces], styles=self.styles[faces], images=self.images[faces])
 
 
 @dataclass(frozen=True)
@@ -60,22 +67,23 @@ class Result:
 
 def build_world(args: argparse.Namespace) -> World:
     generator = load(args.generator)
-    parameters = 0.08 + 0.84 * rendering.sample_parameters(args.faces, SEED)
+    parameters, styles = rendering.sample_parameters(args.faces, SEED), rendering.sample_styles(args.faces, SEED + 2)
     return World(
         generator,
         load_inverter(args.inverter) if args.inverter.is_file() else None,
         load_regressor(args.regressor) if args.regressor.is_file() else None,
         parameters,
-        draw(parameters, generator.resolution),
+        styles,
+        draw(parameters, styles, generator.resolution),
     )
 
 
-def draw(parameters: torch.Tensor, resolution: int) -> torch.Tensor:
-    return torch.nn.functional.adaptive_avg_pool2d(rendering.render(parameters, max(resolution, 64)).images, resolution)
+def draw(parameters: torch.Tensor, styles: torch.Tensor, resolution: int) -> torch.Tensor:
+    return torch.nn.functional.adaptive_avg_pool2d(rendering.render(parameters, max(resolution, 64), styles).images, resolution)
 
 
-def ways(world: World, steps: tuple[int, ...]) -> list[Result]:
-    """Every way to invert, quickest first."""
+def ways(world: World, steps: list[int]) -> tuple[list[Result], dict[str, Curve]]:
+    """Every way to invert, quickest first, and the two longest optimisations step by step."""
     generator, images = world.generator, world.images
     mean = generator.w_avg.expand(len(images), generator.num_layers, -1)
     results, start = [Result("mean code", mean, generator, 0.0)], mean
@@ -83,16 +91,33 @@ def ways(world: World, steps: tuple[int, ...]) -> list[Result]:
         for passes in sorted({1, world.inverter.passes}):
             results.append(timed(f"encoder, {passes} pass(es)", world, lambda p=passes: world.inverter.invert(generator, images, p)))
         start = results[-1].codes
-    for n in steps:
+    *few, most = steps
+    for n in few:
         results.append(timed(f"+ {n} steps in W+", world, lambda n=n: optimize(generator, images, start, steps=n)))
-    most = steps[-1]
-    results.append(timed(f"+ {most} steps in W+, prior 0", world, lambda: optimize(generator, images, start, steps=most, weights=FREE)))
-    results.append(timed(f"+ {most} steps in W", world, lambda: optimize(generator, images, start, steps=most, space="w")))
-    results.append(timed(f"mean code + {most} steps in W+", world, lambda: optimize(generator, images, steps=most)))
-    return results
+    for name, options in VARIANTS.items():
+        results.append(timed(f"+ {few[-1]} steps, {name}", world, lambda o=options: optimize(generator, images, start, steps=few[-1], **o)))
+    curves: dict[str, Curve] = {}
+    for name, way, begin in (("from the encoder", "", start), ("from the mean code", "mean code ", mean)):
+        points = curves[name] = []
+        results.append(timed(f"{way}+ {most} steps in W+", world, lambda b=begin, p=points: followed(world, b, most, p)))
+    return results, curves
 
 
-FREE = Weights(prior=0.0)
+VARIANTS = {
+    "pyramid instead of features": {"perceptual": "pyramid"},
+    "prior 0": {"weights": Weights(prior=0.0)},
+    "in W": {"space": "w"},
+}
+
+
+def followed(world: World, start: torch.Tensor, steps: int, points: Curve) -> torch.Tensor:
+    """Codes of a whole optimisation without an early stop; the codes at the steps of ``CURVE`` go into ``points``."""
+
+    def observe(step: int, codes: torch.Tensor, errors: torch.Tensor) -> None:
+        if step + 1 in CURVE:
+            points.append((step + 1, codes))
+
+    return optimize(world.generator, world.images, start, steps=steps, patience=None, batch=len(world.images), observe=observe)
 
 
 def timed(name: str, world: World, invert) -> Result:
@@ -145,7 +170,7 @@ def counterfactual(world: World, result: Result, directions: torch.Tensor) -> to
         moved = world.parameters.clone()
         sign = torch.where(moved[:, i] + STEP <= 0.95, 1.0, -1.0)
         moved[:, i] += sign * STEP
-        truth = draw(moved, world.images.shape[-1])
+        truth = draw(moved, world.styles, world.images.shape[-1])
         edited = result.generator.synthesize(result.codes + sign[:, None, None] * direction)
         plain = result.generator.synthesize(result.codes)
         errors.append(distance(edited, truth) / distance(plain, truth))
@@ -154,18 +179,6 @@ def counterfactual(world: World, result: Result, directions: torch.Tensor) -> to
 
 def distance(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return (images.clamp(-1, 1) - others).square().mean((1, 2, 3)).sqrt()
-
-
-def curve(world: World, start: torch.Tensor | None, steps: int) -> list[tuple[int, float, float]]:
-    """``(step, PSNR, factor error)`` along one optimisation."""
-    points, count = [], len(world.images)
-
-    def observe(step: int, codes: torch.Tensor, errors: torch.Tensor) -> None:
-        if step + 1 in CURVE:
-            points.append((step + 1, codes))
-
-    optimize(world.generator, world.images, start, steps=steps, patience=None, batch=count, observe=observe)
-    return [(step, *judged(world, codes)) for step, codes in points]
 
 
 @torch.no_grad()
@@ -180,7 +193,7 @@ def judged(world: World, codes: torch.Tensor) -> tuple[float, float]:
 
 def tuned(world: World, result: Result, faces: int, folder: Path) -> tuple[list[Result], World, int]:
     """Pivotal tuning of the first faces, one generator each; also the bytes of one 16-bit difference file."""
-    part = World(world.generator, None, world.regressor, world.parameters[:faces], world.images[:faces])
+    part = world.part(slice(faces))
     results = []
     for i in range(faces):
         began = time.process_time()
@@ -195,7 +208,7 @@ def tuned(world: World, result: Result, faces: int, folder: Path) -> tuple[list[
 
 def tuning_lines(world: World, pivot: Result, directions: torch.Tensor | None, faces: int, folder: Path) -> tuple[str, torch.Tensor]:
     results, part, size = tuned(world, pivot, faces, folder)
-    singles = [World(world.generator, None, world.regressor, part.parameters[i : i + 1], part.images[i : i + 1]) for i in range(faces)]
+    singles = [part.part(slice(i, i + 1)) for i in range(faces)]
     before = Result(f"{pivot.name}, before tuning", pivot.codes[:faces], world.generator, 0.0)
     rows = [row(part, before, directions)]
     many = [row(single, result, directions)[1:] for single, result in zip(singles, results)]
@@ -213,6 +226,16 @@ def averaged(cells: tuple[str, ...]) -> str:
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def by_style(world: World, result: Result) -> str:
+    """PSNR and factor error of the faces of each look."""
+    rows = []
+    for index in world.styles.unique().tolist():
+        chosen = (world.styles == index).nonzero()[:, 0]
+        quality, error = judged(replace(world, parameters=world.parameters[chosen], images=world.images[chosen]), result.codes[chosen])
+        rows.append([rendering.STYLES[index], str(len(chosen)), f"{quality:.1f}", f"{error:.3f}"])
+    return table(["look", "faces", "PSNR, dB", "factor error"], rows)
 
 
 def floor_line(world: World) -> str:
@@ -257,13 +280,12 @@ def sheet(world: World, results: list[Result], shown: torch.Tensor, path: Path) 
 
 def measure(world: World, args: argparse.Namespace) -> str:
     directions = label_directions(world.generator)
-    results = ways(world, tuple(args.steps))
+    results, codes = ways(world, args.steps)
     text = [floor_line(world), table(heading(world, directions), [row(world, r, directions) for r in results])]
     encoded = [r for r in results if r.name.startswith("encoder")]
     chosen = next(r for r in results if r.name == f"+ {args.steps[-1]} steps in W+")
     lines, shown = tuning_lines(world, chosen, directions, args.tuned, args.out)
-    starts = {"from the encoder": encoded[-1].codes} if encoded else {}
-    curves = {name: curve(world, start, args.steps[-1]) for name, start in {**starts, "from the mean code": None}.items()}
+    curves = {name: [(step, *judged(world, c)) for step, c in points] for name, points in codes.items()}
     plot(curves, args.out / "curve.png")
     sheet(world, [*encoded[-1:], chosen], shown, args.out / "faces.png")
     points = [
@@ -271,6 +293,7 @@ def measure(world: World, args: argparse.Namespace) -> str:
         for same in zip(*curves.values())
     ]
     head = ["step", *(f"PSNR {n}" for n in curves), *(f"factor error {n}" for n in curves)]
+    text.append(f"{chosen.name}, by the look of the face:\n\n{by_style(world, chosen)}")
     return "\n\n".join([*text, "Along one optimisation:", table(head, points), "Pivotal tuning:", lines])
 
 
@@ -280,9 +303,9 @@ def main() -> None:
     parser.add_argument("--generator", type=Path, default=weights / "generator.safetensors")
     parser.add_argument("--inverter", type=Path, default=weights / "inverter.safetensors")
     parser.add_argument("--regressor", type=Path, default=weights / "regressor.safetensors")
-    parser.add_argument("--faces", type=int, default=32)
+    parser.add_argument("--faces", type=int, default=16)
     parser.add_argument("--tuned", type=int, default=4, help="faces that are also tuned")
-    parser.add_argument("--steps", type=int, nargs="+", default=[25, 50, 100, 200, 400])
+    parser.add_argument("--steps", type=int, nargs="+", default=[25, 50, 100, 200])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "inversion")
     parser.add_argument("--write", action="store_true", help="renew docs/inversion.md")
     args = parser.parse_args()

@@ -162,7 +162,7 @@ _OTHERS = (
         SCORERS,
         "https://openaipublic.azureedge.net/clip/models/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
         MIT,
-        "the same as OpenAI published it: a TorchScript program for open_clip, which the loaders here do not run",
+        "the same as OpenAI published it: a TorchScript program, read for its numbers and not run",
         sha256="40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
     ),
     Entry(

@@ -6,18 +6,21 @@ import hashlib
 import os
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from ...stylegan2.checkpoint import read_file
 from ..errors import SubspaceError
 from .scorer import Scorer, import_open_clip
 
 EXAMPLE = "ViT-B-32-quickgelu"
 CACHED_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 QUICK_GELU_HINTS = ("quickgelu", "openai")
+SCRIPT_SIZES = ("input_resolution", "context_length", "vocab_size")
 BLOCK = 1 << 22
 Shapes = dict[str, tuple[int, ...]]
 
@@ -46,16 +49,15 @@ def load_named(name: str, *, normalize: bool = False) -> Scorer:
 def load_file(path: Path, architecture: str | None = None, *, normalize: bool = False) -> Scorer:
     """Load an open_clip model's weights from a file; ``architecture`` None: recognised by its tensors."""
     open_clip = import_open_clip()
-    script = is_script(path)
-    if script:
-        architecture = openai_model(path)
-    architecture = architecture or recognise(path)
+    script = dict(_tensors(read_file(path))) if is_script(path) else None
+    known = openai_model(path) if script else None
+    architecture = known or architecture or recognise(path, script)
     config = open_clip.get_model_config(architecture)
     if config is None:
         raise SubspaceError(f"open_clip has no model {architecture!r}; choose one of its names, for example {EXAMPLE}.")
     _refuse_network(config, architecture)
     with torch.inference_mode(False):
-        model = _read_script(path, config) if script else _read_weights(path, architecture)
+        model = _filled(open_clip.CLIP(**config), script, path, architecture) if script else _read_weights(path, architecture)
     size = model.visual.image_size
     tokenize = open_clip.get_tokenizer(architecture)
     return Scorer(model, tokenize, size if isinstance(size, int) else size[0], normalize=normalize, name=architecture)
@@ -76,18 +78,18 @@ def cached_file(weights: dict) -> Path | None:
     return next((Path(f) for f in found if isinstance(f, str)), None)
 
 
-def recognise(path: Path) -> str:
-    """The open_clip model whose tensors a file holds.
+def recognise(path: Path, script: dict[str, torch.Tensor] | None = None) -> str:
+    """The open_clip model whose tensors a file holds; ``script``: those of a TorchScript archive.
 
     Models that differ only in their activation cannot be told apart by tensors: a name with "openai" or "quickgelu" in it decides for
-    the quick one, "laion" or "datacomp" for the other.
+    the quick one, "laion" or "datacomp" for the other. Scripts are OpenAI's form, and theirs are quick.
     """
     open_clip = import_open_clip()
-    shapes = _read_shapes(path)
+    shapes = _read_shapes(path) if script is None else {k: tuple(v.shape) for k, v in script.items()}
     own = _signature(shapes)
     names = [n for n in open_clip.list_models() if own is not None and _config_signature(open_clip.get_model_config(n)) == own]
     stem = path.stem.lower()
-    quick = any(hint in stem for hint in QUICK_GELU_HINTS)
+    quick = script is not None or any(hint in stem for hint in QUICK_GELU_HINTS)
     if len(names) > 1 and (quick or "laion" in stem or "datacomp" in stem):
         names = [n for n in names if bool(open_clip.get_model_config(n).get("quick_gelu")) == quick] or names
     named = [n for n in names if stem.startswith(n.lower())]
@@ -107,8 +109,8 @@ def is_script(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def openai_model(path: Path) -> str:
-    """The model of one of OpenAI's own files, by its SHA-256, which their addresses contain; any other script is refused."""
+def openai_model(path: Path) -> str | None:
+    """The model of one of OpenAI's own files, by its SHA-256, which their addresses contain; None for other files."""
     open_clip = import_open_clip()
     names = open_clip.list_pretrained_models_by_tag("openai")
     digests = {open_clip.get_pretrained_cfg(n, "openai").get("url", "//").split("/")[-2]: n for n in sorted(names, key=len)}
@@ -116,15 +118,22 @@ def openai_model(path: Path) -> str:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
-    if digest.hexdigest() not in digests:
-        raise SubspaceError(f"{path.name} is a TorchScript program that is none of OpenAI's CLIP files; give its weights as .safetensors.")
-    return digests[digest.hexdigest()]
+    return digests.get(digest.hexdigest())
 
 
-def _read_script(path: Path, config: dict) -> nn.Module:
-    state = torch.jit.load(str(path), map_location="cpu").state_dict()
-    model = import_open_clip().CLIP(**config)
-    model.load_state_dict({k: v.float() for k, v in state.items() if k not in ("input_resolution", "context_length", "vocab_size")})
+def _tensors(tree: object, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a program's attributes by dotted name, as its ``state_dict()`` would list them; the program is not run."""
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if isinstance(value, torch.Tensor):
+            yield f"{prefix}{key}", value
+        yield from _tensors(value, f"{prefix}{key}.")
+
+
+def _filled(model: nn.Module, state: dict[str, torch.Tensor], path: Path, architecture: str) -> nn.Module:
+    try:
+        model.load_state_dict({k: v.float() for k, v in state.items() if k not in SCRIPT_SIZES})
+    except RuntimeError as error:
+        raise SubspaceError(f"{path.name} does not hold the weights of {architecture}; name the model it was saved from.") from error
     return model
 
 

@@ -186,7 +186,8 @@ def test_a_name_finds_what_is_downloaded_and_nothing_else(registered, monkeypatc
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
-def test_a_script_is_run_only_when_it_is_openais(registered, monkeypatch, tmp_path):
+def test_a_script_is_read_and_not_run(registered, monkeypatch, tmp_path):
+    """OpenAI's form of CLIP: half precision, its sizes among the weights, and a program that nobody needs."""
     import hashlib
 
     import open_clip
@@ -202,12 +203,18 @@ def test_a_script_is_run_only_when_it_is_openais(registered, monkeypatch, tmp_pa
                     if not hasattr(place, folder):
                         place.add_module(folder, torch.nn.Module())
                     place = getattr(place, folder)
-                place.register_buffer(last, value)
+                place.register_buffer(last, value.half())
+            self.register_buffer("input_resolution", torch.tensor(16))
 
     path = tmp_path / "ViT-tiny.pt"
     torch.jit.save(torch.jit.script(Holder(registered[1])), str(path))
-    with pytest.raises(SubspaceError, match="none of OpenAI's"):
-        load_scorer(path)
+    monkeypatch.setattr(torch.jit, "load", lambda *args, **kwargs: pytest.fail("the program was loaded"))
+    scorer, images = load_scorer(path), torch.rand(2, 3, 16, 16) * 2 - 1
+    assert scorer.name == "tiny-test-quickgelu"
+    exact = load_scorer(registered[0] / "weights.safetensors", "tiny-test-quickgelu")
+    torch.testing.assert_close(scorer.encode_images(images), exact.encode_images(images), atol=1e-2, rtol=1e-2)
+    with pytest.raises(SubspaceError, match="does not hold the weights of ViT-B-32"):
+        load_scorer(path, "ViT-B-32")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(open_clip, "list_pretrained_models_by_tag", lambda tag: ["tiny-test-quickgelu", "tiny-test"])
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda m, t: {"url": f"https://nowhere/{digest}/ViT-tiny.pt"})
