@@ -17,6 +17,8 @@ from .native import read_native, write_native
 
 KIND = "inverter"
 LARGEST_COUNT = 100  # of passes and of code rows
+SMALLEST_NUMBER = 2  # bytes of a stored weight
+SLACK = 1 << 20
 SUPPORTED = (
     "Supported are pSp, e4e, ReStyle-pSp and ReStyle-e4e checkpoints (.pt with encoder.* tensors) and .safetensors inverters of this pack"
 )
@@ -31,20 +33,31 @@ def load_inverter(path: str | Path, *, encoder_type: str | None = None) -> Encod
     path = Path(path)
     if path.suffix == ".safetensors":
         return _load_native(path)
-    return inverter_from_checkpoint(read_file(path), str(path), encoder_type=encoder_type)
+    return inverter_from_checkpoint(read_file(path), str(path), encoder_type=encoder_type, size=path.stat().st_size)
 
 
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that is one flat state dict; raises InversionError otherwise."""
+    """The tensors of a file that is one flat state dict, also under ``state_dict``, also of parallel training; raises InversionError."""
     data = read_file(path)
+    data = data.get("state_dict", data) if isinstance(data, Mapping) else data
     if not isinstance(data, Mapping) or not data or not all(isinstance(v, torch.Tensor) for v in data.values()):
         raise InversionError(f"{path} is not a plain file of tensors.")
-    return dict(data)
+    tensors = {str(k).removeprefix("module."): v for k, v in data.items()}
+    check_size(tensors, str(path), Path(path).stat().st_size)
+    return tensors
 
 
-def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str | None = None) -> EncoderInverter:
-    """Build the inverter from a decoded checkpoint ``{state_dict, opts, latent_avg}`` (or its flat state dict)."""
+def check_size(tensors: Mapping[str, torch.Tensor], path: str, size: int) -> None:
+    """Raise InversionError where ``tensors`` share their numbers so that copies of them would be much larger than the file."""
+    if SMALLEST_NUMBER * sum(v.numel() for v in tensors.values()) > size + SLACK:
+        raise InversionError(f"{path} describes more numbers than it holds; it is damaged. Download it again.")
+
+
+def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str | None = None, size: int | None = None) -> EncoderInverter:
+    """Build the inverter from a decoded checkpoint ``{state_dict, opts, latent_avg}`` (or its flat state dict) of ``size`` bytes."""
     state, opts, latent_avg = _unpack(data, path)
+    if size is not None:
+        check_size(state, path, size)
     encoder = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
     if not encoder:
         raise InversionError(f"{path} holds {_found(state)}, no encoder. {SUPPORTED}.")

@@ -184,14 +184,16 @@ def load_tuning(path: str | Path, base: Generator) -> Generator:
         if name.removesuffix(".scale") not in state:
             raise InversionError(f"The tuning file {path} is damaged: it names {name!r}, which the generator does not have.")
         if name in state:
-            state[name] = _restored(state[name], tensor, tensors.get(f"{name}.scale"))
+            state[name] = _restored(name, state[name], tensor, tensors.get(f"{name}.scale"))
     _put(tuned, state, path)
     tuned.requires_grad_(False)
     tuned.provenance = replace(base.provenance, notes=(*base.provenance.notes, f"tuned by {Path(path).name}"))
     return tuned
 
 
-def _restored(old: torch.Tensor, stored: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+def _restored(name: str, old: torch.Tensor, stored: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+    if stored.shape != old.shape or (scale is not None and scale.numel() != 1):
+        raise InversionError(f"The tuning file does not fit its generator: {name} has shape {list(stored.shape)[:8]} in it.")
     stored = stored.to(old.device)
     return stored if scale is None else old + stored.float() * scale.to(old.device)
 

@@ -24,7 +24,7 @@ import pytest
 import torch
 
 HERE = Path(__file__).parent
-REFUSALS = {"DamagedFileError", "UnsafeFileError", "UnsupportedFileError", "CheckpointError"}
+REFUSALS = {"DamagedFileError", "UnsafeFileError", "UnsupportedFileError", "CheckpointError", "InversionError"}
 SECONDS = 10
 SOUND = "sound.pkl"
 
@@ -316,6 +316,24 @@ def shared(state):
     return {**out, "synthesis.b4.const": run[: 512 * 16].view(512, 4, 4)}
 
 
+def inverters(folder):
+    """Encoders of half precision whose tensors share one storage: a small file that would widen to gigabytes."""
+    run = torch.zeros(512 * 512 * 9, dtype=torch.float16)
+    state = {f"encoder.styles.{i}.convs.{2 * j}.weight": run.view(512, 512, 3, 3) for i in range(100) for j in range(6)}
+    state |= {f"encoder.styles.{i}.linear.weight": run[: 512 * 512].view(512, 512) for i in range(100)}
+    state |= {
+        "encoder.input_layer.0.weight": run[: 64 * 27].view(64, 3, 3, 3),
+        "encoder.body.0.res_layer.3.weight": run.view(512, 512, 3, 3),
+    }
+    torch.save({"state_dict": state, "opts": {}}, folder / "inverter_shared.pt")
+    torch.save({"state_dict": {**state, "encoder.input_layer.0.weight": run}}, folder / "inverter_rank.pt")
+    flat = {f"body.{i}.res_layer.3.weight": run.view(512, 512, 3, 3) for i in range(500)}
+    torch.save(
+        {"input_layer.0.weight": run.view(512, 512, 3, 3), "output_layer.3.weight": run.view(512, -1), **flat},
+        folder / "identity_shared.pt",
+    )
+
+
 def damaged(folder, data, tmp, write, small):
     """Real files cut short, and with their structure flipped."""
     from micromotion import stylegan2
@@ -379,6 +397,7 @@ def corpus(tmp_path_factory, write, make, data):
     safetensors_files(folder, small, tmp)
     weights(folder, write, small)
     damaged(folder, data, tmp, write, small)
+    inverters(folder)
     strangers(folder)
     sound(folder, make, write)
     return folder, marker
@@ -401,6 +420,9 @@ def test_every_hostile_file_is_refused_by_name(corpus, verdicts):
     assert set(loads) - {SOUND} == files - {SOUND} and len(files) > 250
     assert loads.pop(SOUND)["kind"] == "loaded"
     assert {f: (v["kind"], v["text"]) for f, v in loads.items() if v["kind"] not in REFUSALS} == {}
+    others = [v for v in verdicts if v["call"] in ("load_inverter", "load_identity")]
+    assert len(others) == 2 * len(files)
+    assert {(v["file"], v["call"]): (v["kind"], v["text"]) for v in others if v["kind"] not in REFUSALS} == {}
 
 
 def test_reading_any_of_them_raises_only_our_errors(verdicts):

@@ -63,15 +63,17 @@ def attempt(call, path):
 def main(root, folder, *warm):
     stylegan2 = import_pack(root)
     from micromotion.stylegan2 import checkpoint
+    from micromotion.stylegan2.inversion import load_identity
 
     for path in warm:
         attempt(stylegan2.inspect, Path(path))
         attempt(checkpoint.read_file, Path(path))
+        attempt(stylegan2.load_inverter, Path(path))
     sys.addaudithook(hook)
     limit = virtual_memory() + LIMIT
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for path in sorted(Path(folder).iterdir()):
-        for call in (stylegan2.load, checkpoint.read_file):
+        for call in (stylegan2.load, checkpoint.read_file, stylegan2.load_inverter, load_identity):
             print(json.dumps({"call": call.__name__, **attempt(call, path)}), flush=True)
 
 
