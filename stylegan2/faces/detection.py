@@ -19,7 +19,10 @@ PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 HOG_FACE = 80  # px: the smallest face the detector's window covers
 SMALL_FACE = 60  # px: below, a whole pixel of a landmark is too coarse
 UPRIGHT_FACE = 200  # px: the size at which the landmarks of small and of tilted faces are read
-WORKING_PIXELS = 12e6
+WORKING_PIXELS = 12e6  # that a photo is searched at
+TURNED_PIXELS = 6e6  # that each turned copy is searched at
+PIECE = 1800  # px of a large photo searched at full size at a time, besides the overlap
+RESTING = 7  # frames of a clip without a face after one that was searched everywhere
 TILTS = (30, -30, 60, -60, 90, -90, 180)
 
 
@@ -39,10 +42,11 @@ def detect(
 
     ``image`` is what ``align`` takes. ``predictor`` names dlib's 68-point file; without it the file is looked for in ``folders``, then
     in the package face_recognition_models. ``smallest`` is the side in pixels of the smallest face to look for; pictures above 12
-    megapixels at the working size are searched in a reduced copy first and whole only when nothing was found. Faces scored under
-    ``confidence`` even at a second look count only when no other is found. ``tilted`` searches turned copies of a picture that shows no
-    upright face. ``clip`` says that a batch is one clip: faces are then looked for at about the size they had in the frame before, unless
-    a new shot begins, which is faster. ``progress(done, N)`` is called after each frame and may raise to cancel.
+    megapixels at the working size are searched in a reduced copy first and whole, in pieces, only when nothing was found. Faces scored
+    under ``confidence`` even at a second look count only when no other is found. ``tilted`` searches turned copies of a picture that shows
+    no upright face. ``clip`` says that a batch is one clip, which is faster: faces are looked for at about the size they had in the frame
+    before, unless a new shot begins, and where none is seen for a while only every eighth frame is searched whole and turned.
+    ``progress(done, N)`` is called after each frame and may raise to cancel.
 
     Upright faces of 60 px and more get dlib's own whole-pixel landmarks, as the published pipelines use them; smaller and tilted ones are
     turned upright and enlarged first. No face is an empty list. Raises FaceError when dlib or the file is missing.
@@ -53,12 +57,10 @@ def detect(
         raise FaceError(f"smallest must be the side of a face in pixels, at least 1, not {smallest!r}.")
     tools = _Tools(_detector(), _predictor(str(find_predictor(predictor, folders))), confidence)
     cuts = find_cuts(image, value_range=value_range) if clip and len(pictures) > 1 else ()
+    search = _Search(tools, smallest, tilted)
     found: list[list[Face]] = []
     for i in range(len(pictures)):
-        photo = pictures.rgb(i)
-        known = min((face.extent for face in found[-1]), default=0) if clip and found and i not in cuts else 0
-        faces = _upright_faces(tools, photo, 0.6 * known) if known > 2 * smallest else []
-        found.append(faces or _faces(tools, photo, smallest, tilted))
+        found.append(search(pictures.rgb(i), fresh=not clip or i in cuts))
         if progress is not None:
             progress(i + 1, len(pictures))
     return found[0] if pictures.single else found
@@ -135,25 +137,75 @@ class _Tools:
         return [face for face in faces if face.score >= self.confidence] or faces
 
 
-def _faces(tools: _Tools, photo: np.ndarray, smallest: float, tilted: bool) -> list[Face]:
-    affordable = _affordable(photo)
-    wanted = HOG_FACE / smallest
-    faces = _upright_faces(tools, photo, smallest)
-    if not faces and affordable < min(wanted, 1):
-        faces = _upright_faces(tools, photo, HOG_FACE, affordable=1.0)
-    if tilted and not any(face.score >= tools.confidence for face in faces):
-        faces = _tilted_faces(tools, photo, min(wanted, affordable / 2)) or faces
-    return faces
+class _Search:
+    """The faces of one picture after another; of a clip it remembers how large they were, and when it last looked everywhere in vain."""
+
+    def __init__(self, tools: _Tools, smallest: float, tilted: bool):
+        self.tools, self.smallest, self.tilted = tools, smallest, tilted
+        self.known, self.rest = 0.0, 0
+
+    def __call__(self, photo: np.ndarray, fresh: bool) -> list[Face]:
+        if fresh:
+            self.known, self.rest = 0.0, 0
+        faces = _upright_faces(self.tools, photo, 0.6 * self.known) if self.known > 2 * self.smallest else []
+        faces = faces or _upright_faces(self.tools, photo, self.smallest)
+        if self._doubtful(faces):
+            faces = self._everywhere(photo) or faces
+        else:
+            self.rest = 0
+        self.known = min((face.extent for face in faces), default=0.0)
+        return faces
+
+    def _everywhere(self, photo: np.ndarray) -> list[Face]:
+        """Turned copies, and the whole photo at full size; in a clip not in every frame."""
+        if self.rest:
+            self.rest -= 1
+            return []
+        faces = _tilted_faces(self.tools, photo, self.smallest) if self.tilted else []
+        faces = faces or _small_faces(self.tools, photo, self.smallest)
+        self.rest = RESTING if self._doubtful(faces) else 0
+        return faces
+
+    def _doubtful(self, faces: list[Face]) -> bool:
+        return not any(face.score >= self.tools.confidence for face in faces)
 
 
-def _affordable(photo: np.ndarray) -> float:
-    """The scale at which a picture has the working size."""
-    return (WORKING_PIXELS / (photo.shape[0] * photo.shape[1])) ** 0.5
+def _affordable(photo: np.ndarray, pixels: float) -> float:
+    """The scale at which a picture has so many pixels."""
+    return (pixels / (photo.shape[0] * photo.shape[1])) ** 0.5
 
 
-def _upright_faces(tools: _Tools, photo: np.ndarray, smallest: float, affordable: float | None = None) -> list[Face]:
-    scale = min(HOG_FACE / smallest, affordable or _affordable(photo))
-    return number_faces(tools.trusted([_read(tools, photo, box, 0.0, score) for box, score in _search(tools, photo, scale)]))
+def _upright_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Face]:
+    scale = min(HOG_FACE / smallest, _affordable(photo, WORKING_PIXELS))
+    return _readable(tools, photo, _search(tools, photo, scale))
+
+
+def _readable(tools: _Tools, photo: np.ndarray, boxes: list[tuple[np.ndarray, float]]) -> list[Face]:
+    return number_faces(tools.trusted([_read(tools, photo, box, 0.0, score) for box, score in boxes]))
+
+
+def _small_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Face]:
+    """Faces too small for the reduced copy, looked for in overlapping pieces of the photo at its full size."""
+    reduced, wanted = _affordable(photo, WORKING_PIXELS), HOG_FACE / smallest
+    if wanted <= reduced:
+        return []
+    overlap = int(np.ceil(2 * HOG_FACE / reduced))
+    boxes: list[tuple[np.ndarray, float]] = []
+    for top in _starts(photo.shape[0], overlap):
+        for left in _starts(photo.shape[1], overlap):
+            piece = np.ascontiguousarray(photo[top : top + PIECE + overlap, left : left + PIECE + overlap])
+            found = [(box + [left, top, left, top], score) for box, score in _search(tools, piece, wanted)]
+            boxes += [(box, score) for box, score in found if not any(_is_near(box, other) for other, _ in boxes)]
+    return _readable(tools, photo, boxes)
+
+
+def _starts(length: int, overlap: int) -> range:
+    return range(0, max(length - overlap, 1), PIECE)
+
+
+def _is_near(box: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two boxes, found in neighbouring pieces, are one face."""
+    return float(np.abs(box - other).max()) < 0.5 * _extent(box)
 
 
 def _search(tools: _Tools, photo: np.ndarray, scale: float) -> list[tuple[np.ndarray, float]]:
@@ -224,10 +276,12 @@ def _upright(photo: np.ndarray, centre: np.ndarray, angle: float, zoom: float, s
     return np.asarray(image), np.concatenate([linear, offset[:, None]], axis=1)
 
 
-def _tilted_faces(tools: _Tools, photo: np.ndarray, scale: float) -> list[Face]:
+def _tilted_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Face]:
     """The first turn at which a face is found, trying small ones first."""
-    scale = min(scale, 1.0)
+    scale = min(HOG_FACE / smallest, _affordable(photo, TURNED_PIXELS)) / 2  # the detector doubles it
     small = _resized(photo, scale)
+    if 2 * min(small.shape[:2]) < HOG_FACE:
+        return []
     ratio = photo.shape[1] / small.shape[1]
     centre = (np.array(small.shape[1::-1]) - 1) / 2
     for angle in TILTS:

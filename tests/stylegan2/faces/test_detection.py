@@ -81,6 +81,37 @@ def test_a_new_shot_is_searched_at_every_size(predictor, photo, monkeypatch):
     assert searched[0] == searched[2] == 2 and searched[1] < 2 and told == [(i, 4) for i in range(1, 5)]
 
 
+def test_a_clip_is_not_searched_everywhere_in_every_empty_frame(predictor, photo, monkeypatch):
+    """The face is gone for ten frames and back for one: turned copies are tried in the first and the ninth of them."""
+    turned = []
+    plain = detection._tilted_faces
+    monkeypatch.setattr(detection, "_tilted_faces", lambda *given: turned.append(1) or plain(*given))
+    empty = np.full_like(photo, 90)
+    monkeypatch.setattr(detection, "find_cuts", lambda *_, **__: ())
+    faces = detect(np.stack([photo, *[empty] * 10, photo]), clip=True)
+    assert [len(f) for f in faces] == [1, *[0] * 10, 1] and len(turned) == 2
+
+
+def test_a_tilted_face_is_followed_through_a_clip(predictor, photo, landmarks, moved):
+    frames = [moved(photo, landmarks, 70 + i, 1, (300, 300))[0] for i in range(3)]
+    assert [len(f) for f in detect(np.stack(frames), clip=True)] == [1, 1, 1]
+
+
+def test_a_small_face_across_the_edge_of_two_pieces_is_one(predictor, photo, landmarks, moved, monkeypatch):
+    picture, points = moved(photo, landmarks, 0, 0.6, (420, 420))
+    monkeypatch.setattr(detection, "WORKING_PIXELS", 0.02e6)
+    monkeypatch.setattr(detection, "PIECE", 60)
+    faces = detect(picture, tilted=False)
+    assert len(faces) == 1 and error_in_face(faces[0].landmarks, points, (420, 420)) < 0.05
+
+
+def test_a_sliver_is_no_work(predictor, monkeypatch):
+    sizes = []
+    plain = detection._Tools.boxes
+    monkeypatch.setattr(detection._Tools, "boxes", lambda self, pixels, up: sizes.append(pixels.size) or plain(self, pixels, up))
+    assert detect(np.zeros((3000, 2, 3), np.uint8)) == [] and sum(sizes) <= 3000 * 2 * 3
+
+
 def test_a_size_that_no_face_has(predictor, photo):
     for smallest in (0, -5, float("nan")):
         with pytest.raises(FaceError, match="smallest must be"):
