@@ -37,9 +37,10 @@ def load_named(name: str, *, normalize: bool = False) -> Scorer:
     if tag and tag not in tags:
         raise SubspaceError(f"open_clip knows no weights {tag!r} of {model}; choose one of {', '.join(tags)}.")
     for candidate in [tag] if tag else sorted(tags, key=lambda t: t != "openai"):
-        path = cached_file(open_clip.get_pretrained_cfg(model, candidate))
+        weights = open_clip.get_pretrained_cfg(model, candidate)
+        path = cached_file(weights)
         if path is not None:
-            return load_file(path, model, normalize=normalize)
+            return load_file(path, _with_activation(model, weights), normalize=normalize)
     raise SubspaceError(
         f"The weights of {name} are not on this machine, and nothing is downloaded unasked; fetch them once with"
         f" `python -c \"import open_clip; open_clip.create_model('{model}', '{tag or (tags or [''])[0]}')\"`, or give a file."
@@ -61,6 +62,14 @@ def load_file(path: Path, architecture: str | None = None, *, normalize: bool = 
     size = model.visual.image_size
     tokenize = open_clip.get_tokenizer(architecture)
     return Scorer(model, tokenize, size if isinstance(size, int) else size[0], normalize=normalize, name=architecture)
+
+
+def _with_activation(model: str, weights: dict) -> str:
+    """The twin of a model with the activation that its weights were trained with: open_clip only warns of the wrong one."""
+    open_clip = import_open_clip()
+    quick = bool(weights.get("quick_gelu"))
+    twin = f"{model}-quickgelu"
+    return twin if quick and not open_clip.get_model_config(model).get("quick_gelu") and twin in open_clip.list_models() else model
 
 
 def cached_file(weights: dict) -> Path | None:

@@ -181,6 +181,10 @@ def test_a_name_finds_what_is_downloaded_and_nothing_else(registered, monkeypatc
     cache.mkdir(parents=True)
     (cache / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
     assert load_scorer("tiny-test").name == "tiny-test"
+    address = f"https://nowhere/{'0' * 64}/weights.safetensors"
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda m, t: {"url": address, "quick_gelu": t == "openai"})
+    assert load_scorer("tiny-test/openai").name == "tiny-test-quickgelu", "the activation that the weights were trained with"
+    assert load_scorer("tiny-test/other").name == "tiny-test"
     with pytest.raises(SubspaceError, match="choose one of openai, other"):
         load_scorer("tiny-test/mine")
 
