@@ -27,7 +27,7 @@ from .train_generator import latents_of
 
 WEIGHTS = Path(__file__).parent / "weights"
 SEEDS = range(8)
-ANCHOR_WEIGHTS = Weights(l2=0.002, prior=0.01)
+ANCHOR_OPTIONS = {"weights": Weights(l2=0.0002, prior=0.1), "space": "w", "views": 2}
 CLIPS, FRAMES = 8, 31
 CLIP_SEED = 950_000_000
 FROM_CLIPS = ("turn",)
@@ -38,7 +38,7 @@ REST = {"smile": 0.1, "eyes": 0.9, "anger": 0.1, "yaw": 0.5, "age": 0.1}
 
 def decode_text(generator: Generator, scorer: Scorer, motion: Motion, progress: Callable | None = None) -> Subspace:
     """The motion of a template, pooled over ``SEEDS``, before calibration."""
-    anchors = text_anchors(generator, scorer, motion.template, seeds=SEEDS, weights=ANCHOR_WEIGHTS, progress=progress)
+    anchors = text_anchors(generator, scorer, motion.template, seeds=SEEDS, progress=progress, **ANCHOR_OPTIONS)
     return fit(anchors, name=motion.name, licence="MIT")
 
 

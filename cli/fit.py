@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ..avatars.make_motions import ANCHOR_WEIGHTS
+from ..avatars.make_motions import ANCHOR_OPTIONS
 from ..stylegan2.inversion import load_identity
 from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
@@ -54,6 +54,7 @@ def run(args: Namespace, clock: Clock) -> None:
 def _check(args: Namespace, from_text: bool) -> None:
     """Refuse options that the source cannot follow, instead of leaving them unread."""
     of_text = {"--degrees": args.degrees, "--negative": args.negative, "--neutral": args.neutral, "--identity": args.identity}
+    of_text |= {"--space": args.space, "--views": args.views is not None}
     of_clip = {"--also": args.also, "--positive": args.positive is not None, "--reverse": args.reverse}
     if unread := [name for name, value in (of_clip if from_text else of_text).items() if value]:
         raise UsageError(f"{unread[0]} is for {'clips' if from_text else 'texts'}, and {args.source!r} is none; leave it out.")
@@ -66,6 +67,7 @@ def _state(out: Path) -> Path:
 
 def _text(args: Namespace, models: Models, out: Path) -> Anchors:
     options = {"negative": args.negative or "", "neutral": args.neutral, "degrees": args.degrees, "layers": args.layers}
+    options |= {name: value for name, value in (("space", args.space), ("views", args.views)) if value is not None}
     if args.identity is not None:
         options["identity"] = load_identity(args.identity).to(models.torch_device)
     faces = {"seeds": range(args.seed, args.seed + args.seeds)}
@@ -85,7 +87,7 @@ def anchors_of_text(template: str, models: Models, faces: dict, steps: int | Non
     if steps is not None:
         options["steps"] = steps
     if models.is_embedded:
-        options["weights"] = ANCHOR_WEIGHTS
+        options = ANCHOR_OPTIONS | options
     with progress_bar("Text anchors") as progress:
         return text_anchors(models.generator, models.scorer, template, progress=progress, **faces, **options)
 

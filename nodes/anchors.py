@@ -123,6 +123,23 @@ class TextAnchors(io.ComfyNode):
                     advanced=True,
                     tooltip="Size of an optimisation step, 0.001..1; 0.1 as published. Lower it when faces fall apart.",
                 ),
+                io.Combo.Input(
+                    "space",
+                    options=["w+", "w"],
+                    default="w+",
+                    optional=True,
+                    advanced=True,
+                    tooltip="w+: every row of a code moves by itself, as published. w: all rows move alike, which leaks less.",
+                ),
+                io.Int.Input(
+                    "views",
+                    default=0,
+                    min=0,
+                    max=16,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Altered looks at each picture, scored in its place, 0..16; 0 as published. 2 or more avoid false hits.",
+                ),
             ],
             outputs=[sockets.Anchors.Output("anchors", tooltip="Codes that show the degrees 0..1 of the motion, for each face.")],
         )
@@ -147,6 +164,8 @@ class TextAnchors(io.ComfyNode):
         degrees="",
         keep_identity=0.005,
         learning_rate=0.1,
+        space="w+",
+        views=0,
     ) -> io.NodeOutput:
         net, judge, likeness = host.ready_with(generator, scorer, identity, memory=host.gradient_memory(generator))
         anchors = text_anchors(
@@ -164,6 +183,8 @@ class TextAnchors(io.ComfyNode):
             weights=Weights(l2=stay_near, identity=keep_identity, prior=stay_natural),
             identity=likeness,
             layers=layers,
+            space=space,
+            views=views,
             state=host.resume_path("text_anchors"),
             progress=host.progress(),
         )

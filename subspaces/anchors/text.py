@@ -27,12 +27,14 @@ from ..layers import layer_mask, parse_layers
 from .base import Anchors
 from .degrees import fill, parse_degrees
 from .scorer import Scorer
+from .views import view
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, "torch.Tensor | None"], None]
 RAMP_UP, RAMP_DOWN = 0.05, 0.25
 PRIOR_SAMPLES = 4096
 STATE = "text-anchors"
+SPACES = ("w+", "w")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def text_anchors(
     weights: Weights = Weights(),
     identity: nn.Module | Callable | None = None,
     layers: str | Iterable[int] | None = None,
+    space: str = "w+",
+    views: int = 0,
     batch: int | None = None,
     state: str | Path | None = None,
     progress: Progress | None = None,
@@ -72,7 +76,9 @@ def text_anchors(
     ``start``: codes ``[G, L, D]`` to begin from. ``negative``: a second template for the opposite motion ("a person with {degree}
     frown"), whose degrees count below 0. ``neutral``: a sentence that every picture fits ("a person"); only what a degree adds to it
     is asked for. ``identity``: a network with ``embed(images) -> unit vectors``, or such a function. ``layers``: rows to
-    move (see ``parse_layers``). ``lr`` follows the published ramp.
+    move (see ``parse_layers``). ``lr`` follows the published ramp. ``space``: "w+" lets every row go its own way, as published;
+    "w" gives all rows one displacement, which has far fewer ways to please the scorer without showing the motion. ``views``: so
+    many altered looks at each picture are scored in its place (shift, contrast, colour, noise), anew in every step; 0 as published.
 
     ``batch`` anchors are optimised at once (None: by memory; halved when memory runs out). Finished ones are kept in the file
     ``state``, from which the same call goes on after it was cancelled. ``progress(done, total, pictures)`` counts anchor steps,
@@ -80,14 +86,15 @@ def text_anchors(
     ``torch.inference_mode``. Errors: a template without ``{degree}``, bad degrees, no seeds, an optimisation that diverges.
     """
     task = _Task(template, negative, neutral, degrees)
-    _check_numbers(steps, lr)
+    _check_numbers(steps, lr, views, space)
     seeds = (seeds,) if isinstance(seeds, int) else tuple(seeds)
     start = draw_faces(generator, seeds, truncation) if start is None else _checked_start(generator, start)
     rows = parse_layers(layers, generator.num_layers)
     parameters = {**_record(weights, identity), "steps": steps, "lr": lr, "neutral": neutral, "negative": negative, "scorer": scorer.name}
+    parameters |= {"space": space, "views": views}
     parameters |= {"layers": list(rows), **({"seeds": list(seeds), "truncation": truncation} if len(seeds) == len(start) else {})}
     with gradients(generator.w_avg.device):
-        optimiser = _Optimiser(generator, scorer, task, start, weights, identity, rows, steps, lr)
+        optimiser = _Optimiser(generator, scorer, task, start, weights, identity, rows, _Schedule(steps, lr, space == "w", views))
         store = _Store(state, optimiser.key(parameters), len(optimiser), start.shape[1:])
         codes = _run(optimiser, store, batch or default_batch(generator), progress)
     return Anchors(
@@ -135,14 +142,24 @@ class _Task:
         return len(self.sentences)
 
 
+@dataclass(frozen=True)
+class _Schedule:
+    """How the codes are moved: ``tied`` gives all rows of a code one displacement; ``views`` altered looks are scored, 0 the picture."""
+
+    steps: int
+    lr: float
+    tied: bool
+    views: int
+
+
 class _Optimiser:
     """The optimisation of any subset of the anchors; anchor ``a`` is degree ``a % T`` of face ``a // T``."""
 
-    def __init__(self, generator, scorer, task: _Task, start, weights: Weights, identity, rows, steps: int, lr: float):
+    def __init__(self, generator, scorer, task: _Task, start, weights: Weights, identity, rows, schedule: _Schedule):
         device = generator.w_avg.device
         self.fingerprint = generator.fingerprint
         self.generator, self.scorer = frozen(generator), _frozen(scorer)
-        self.task, self.weights, self.steps, self.lr = task, weights, steps, lr
+        self.task, self.weights, self.schedule, self.steps = task, weights, schedule, schedule.steps
         self.start = start.to(device).repeat_interleave(len(task), 0)  # [A, L, D]
         self.mask = layer_mask(rows, generator.num_layers).to(device)
         with torch.no_grad():
@@ -163,26 +180,40 @@ class _Optimiser:
     def __call__(self, chosen: torch.Tensor, progress: Callable[[int, torch.Tensor], None]) -> torch.Tensor:
         """Codes ``[n, L, D]`` of the anchors ``chosen [n]``."""
         codes = self.start[chosen].clone().requires_grad_(True)
-        adam = torch.optim.Adam([codes], lr=self.lr)
+        adam = torch.optim.Adam([codes], lr=self.schedule.lr)
         for i in range(self.steps):
-            adam.param_groups[0]["lr"] = self.lr * learning_rate(i / self.steps)
-            loss, images = self._loss(codes, chosen)
-            codes.grad = torch.autograd.grad(loss, codes)[0] * self.mask
+            adam.param_groups[0]["lr"] = self.schedule.lr * learning_rate(i / self.steps)
+            loss, images = self._loss(codes, chosen, i)
+            codes.grad = self._step_of(torch.autograd.grad(loss, codes)[0])
             adam.step()
             progress(i, images.detach())
         if not torch.isfinite(codes).all():
-            raise SubspaceError(f"The optimisation of the text anchors diverged; lower lr ({self.lr}).")
+            raise SubspaceError(f"The optimisation of the text anchors diverged; lower lr ({self.schedule.lr}).")
         return codes.detach()
 
-    def _loss(self, codes: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _step_of(self, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient ``[n, L, D]`` on the rows that may move, the same for all of them where they are tied."""
+        if self.schedule.tied:
+            gradient = (gradient * self.mask).sum(1, keepdim=True) / self.mask.sum()
+        return gradient * self.mask
+
+    def _loss(self, codes: torch.Tensor, chosen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         images, moved = self.generator.synthesize(codes), codes - self.start[chosen]
-        loss = (1 - (self.scorer.encode_images(images) * self.texts[chosen]).sum(1)).sum()
+        loss = sum(self._unlikeness(look, chosen) for look in self._looks(images, step)) / max(1, self.schedule.views)
         loss = loss + self.weights.l2 * moved.square().sum()
         if self.embed is not None:
             loss = loss + self.weights.identity * (1 - (self.embed(images) * self.faces[chosen]).sum(1)).sum()
         if self.whitening is not None:
             loss = loss + self.weights.prior * (moved @ self.whitening).square().mean((1, 2)).sum()
         return loss, images
+
+    def _looks(self, images: torch.Tensor, step: int) -> list[torch.Tensor]:
+        """The pictures, or altered looks at them, the same for every anchor of a step."""
+        n = self.schedule.views
+        return [view(images, n * step + i) for i in range(n)] if n else [images]
+
+    def _unlikeness(self, images: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        return (1 - (self.scorer.encode_images(images) * self.texts[chosen]).sum(1)).sum()
 
     def _text_features(self) -> torch.Tensor:
         features = self.scorer.encode_texts(self.task.sentences)  # [T, E]
@@ -258,9 +289,13 @@ def _checked_start(generator: Generator, start: torch.Tensor) -> torch.Tensor:
     return start
 
 
-def _check_numbers(steps: int, lr: float) -> None:
+def _check_numbers(steps: int, lr: float, views: int, space: str) -> None:
     if steps < 1 or not lr > 0:
         raise SubspaceError(f"Text anchors were asked for with {steps} steps and lr {lr}; both must be above 0.")
+    if views < 0:
+        raise SubspaceError(f"Text anchors were asked for with {views} views; 0 scores the picture itself, 1 or more altered looks at it.")
+    if space not in SPACES:
+        raise SubspaceError(f"Text anchors were asked for in the space {space!r}; it must be {' or '.join(SPACES)}.")
 
 
 def _record(weights: Weights, identity) -> dict:
