@@ -41,19 +41,19 @@ class Sizes:
 
     identities: int = 200
     coefficients: int = 21
-    calibration: int = 48
+    calibration: int = 32
     probes: int = 16
     pool: int = 5
     frames: int = 24
-    degrees: int = 24
+    degrees: int = 16
     steps: int | None = None
     many: int = 48
     gate: int = 4096
     labels: int = 5000
-    compared: int = 64
-    ablated: int = 48
-    domains: int = 100
-    inverted: int = 64
+    compared: int = 48
+    ablated: int = 32
+    domains: int = 60
+    inverted: int = 48
     inversion_steps: tuple[int, ...] = (1, 2, 10, 25, 50, 100)
     pictures: int = 4
 

@@ -10,6 +10,7 @@ from micromotion.subspaces import SubspaceError, fit
 from micromotion.subspaces.anchors import DEGREES, Weights, text_anchors
 from micromotion.subspaces.anchors import text as room
 from micromotion.subspaces.anchors.degrees import fill, parse_degrees
+from micromotion.subspaces.anchors.views import view
 from torch import nn
 from torch.nn import functional as F
 
@@ -163,6 +164,33 @@ def test_the_prior_holds_codes_where_the_generator_draws(generator, scorer):
         return ((found.codes - found.start) @ whitening).norm()
 
     assert length(held) < 0.7 * length(free)
+
+
+def test_tied_rows_move_alike_and_only_where_they_may(generator, scorer):
+    found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], seeds=(3,), steps=6, space="w", layers=(1, 2, 4))
+    moved = found.codes - found.start
+    assert moved[:, [0, 3, 5]].abs().max() == 0
+    assert moved[:, 1].norm() > 0.1
+    assert torch.allclose(moved[:, 1:2].expand(-1, 2, -1), moved[:, [2, 4]], atol=1e-6)
+
+
+def test_views_are_the_same_for_every_batch_and_steer_the_codes(generator, scorer):
+    ask = dict(degrees=["no", "50%", "100%"], seeds=(3,), steps=6)
+    plain = text_anchors(generator, scorer, TEMPLATE, **ask)
+    together, alone = (text_anchors(generator, scorer, TEMPLATE, views=2, batch=b, **ask) for b in (3, 1))
+    assert drift(alone.codes, together.codes, together.start) < 0.01
+    assert drift(plain.codes, together.codes, together.start) > 0.05
+    assert together.parameters["views"] == 2 and together.parameters["space"] == "w+"
+
+
+def test_a_view_is_named_by_its_seed_and_keeps_the_picture():
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    first, again, other = (view(images, seed) for seed in (5, 5, 6))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert first.shape == images.shape and (first - other)[0].sub((first - other)[1]).abs().max() < 4
+    pixels = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    view(pixels, 5).sum().backward()
+    assert pixels.grad.abs().sum() > 0
 
 
 def test_a_negative_template_gives_degrees_below_zero(generator, scorer):
