@@ -341,6 +341,8 @@ class SweepToVideo(io.ComfyNode):
     @classmethod
     def execute(cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None) -> io.NodeOutput:
         net = host.ready(generator, memory=frame_bytes(generator.value))
+        motion.check(net)
+        warn_beyond(motion, sweep * coefficient)
         path = video.temporary_video()
         with video.writer(path, fps) as out:
             for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress()):

@@ -91,7 +91,7 @@ def take(header: dict, checks: dict[str, Check], path: Path) -> dict:
         if name in header:
             try:
                 fields[name] = check(header[name])
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise damaged(path, f"its {name} is not what it should be") from error
     return fields
 

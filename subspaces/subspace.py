@@ -85,6 +85,8 @@ class Subspace:
             raise SubspaceError(
                 f"This subspace has {self.rank} components but a calibration for {len(self.calibration.scale)}; fit it again."
             )
+        if not torch.isfinite(self.directions).all():
+            raise SubspaceError("The calibration of this subspace makes its directions endless; calibrate it again, or download it again.")
         if min(self.layers) < 0 or max(self.layers) >= self.num_layers:
             raise SubspaceError(f"This subspace names layers beyond its own {self.num_layers}; its file is damaged.")
 

@@ -157,6 +157,8 @@ def changed(path, tensors=None, drop=(), **header):
         ({"calibration": {"scale": [1.0, 2.0]}}, "1 components"),
         ({"calibration": {"safe": [[2.0, 1.0]]}}, "its safe is not"),
         ({"calibration": []}, "its calibration is not"),
+        ({"calibration": {"scale": [1e308]}}, "endless"),
+        ({"outlier_share": 10**400}, "its outlier_share is not"),
         ({"drop": ("basis",)}, "its basis is missing"),
         ({"tensors": {"basis": torch.full((1, 6, 32), float("inf"))}}, "not finite"),
         ({"tensors": {"basis": torch.zeros(5)}}, "shape"),
