@@ -18,7 +18,7 @@ from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
 CURVE_SAMPLES = 1025
-BLOCK = 64  # frames whose codes exist at once
+BLOCK = 1024  # frames whose codes exist at once
 
 
 class Sweep(io.ComfyNode):

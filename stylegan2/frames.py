@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,8 @@ from .generator import Generator
 
 Progress = Callable[[int, int, "torch.Tensor | None"], None]
 FREE_SHARE = 0.9  # of the free memory that a result may take
+REUSE_BYTES = 512 << 20  # of images that wait for their code to come again
+REUSE_SHARE = 8  # and at most an eighth of the free memory
 
 
 class SweepMemoryError(MicromotionError):
@@ -32,20 +36,18 @@ def synthesize_frames(
     """Yield the images of ``codes [F, L, D]`` in order, as chunks ``[n, C, R, R]``, float32, about -1..1, on the generator's device.
 
     ``batch`` is the largest chunk (None: chosen from the free memory of the device); it is halved whenever memory runs out.
-    A code that repeats the one before it is not synthesized again. ``half``: see `Generator.synthesize`.
+    A code that comes again is not synthesized again, as far as `REUSE_BYTES` of images hold what is between. ``half``: see
+    `Generator.synthesize`.
     ``progress(done, F, chunk)`` is called after each chunk and may raise to cancel.
     """
     batch, done = batch or default_batch(generator), 0
-    keys = _keys(codes, noise)
-    starts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
-    lengths = [end - start for start, end in zip(starts, [*starts[1:], len(keys)])]
-    for images in _synthesized(generator, codes[starts], batch, noise, half=half):
-        repeats, lengths = lengths[: len(images)], lengths[len(images) :]
-        for chunk in _repeated(images, repeats, batch):
-            done += len(chunk)
-            if progress is not None:
-                progress(done, len(codes), chunk)
-            yield chunk
+    runs = _runs(_keys(codes, noise), _room(generator))
+    made = _synthesized(generator, codes[[run.start for run in runs if not run.again]], batch, noise, half=half)
+    for chunk in made if all(run.is_plain for run in runs) else _in_order(runs, made, batch):
+        done += len(chunk)
+        if progress is not None:
+            progress(done, len(codes), chunk)
+        yield chunk
 
 
 @torch.no_grad()
@@ -172,12 +174,64 @@ def _synthesized(generator: Generator, codes: torch.Tensor, batch: int, noise: s
         yield images
 
 
-def _repeated(images: torch.Tensor, repeats: Sequence[int], batch: int) -> Iterator[torch.Tensor]:
-    if max(repeats) == 1:
-        yield images
-        return
-    index = torch.repeat_interleave(torch.arange(len(images)), torch.tensor(repeats))
-    yield from (images[part.to(images.device)] for part in index.split(batch))
+@dataclass(frozen=True)
+class _Run:
+    """Frames of one code in a row: the first of them, how many, whether their image is kept from before, and whether it stays kept."""
+
+    start: int
+    length: int
+    key: object
+    again: bool
+    keep: bool
+
+    @property
+    def is_plain(self) -> bool:
+        return self.length == 1 and not self.again and not self.keep
+
+
+def _runs(keys: list, room: int) -> list[_Run]:
+    """The runs of equal keys in order; of those that come again at most ``room`` images are kept at a time."""
+    starts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
+    left, kept, runs = Counter(keys[i] for i in starts), set(), []
+    for start, end in zip(starts, [*starts[1:], len(keys)]):
+        key = keys[start]
+        again = key in kept
+        left[key] -= 1
+        keep = left[key] > 0 and (again or len(kept) < room)
+        (kept.add if keep else kept.discard)(key)
+        runs.append(_Run(start, end - start, key, again, keep))
+    return runs
+
+
+def _room(generator: Generator) -> int:
+    """How many images may wait for their code to come again."""
+    device, image = generator.w_avg.device, 4 * generator.architecture.img_channels * generator.resolution**2
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()
+    return int(min(REUSE_BYTES, REUSE_BYTES if free is None else free // REUSE_SHARE) // image)
+
+
+def _in_order(runs: list[_Run], made: Iterator[torch.Tensor], batch: int) -> Iterator[torch.Tensor]:
+    """The images of ``runs`` as chunks of at most ``batch``, from the chunks ``made`` of those that are new."""
+    kept: dict[object, torch.Tensor] = {}
+    fresh: list[torch.Tensor] = []
+    out: list[torch.Tensor] = []
+    for run in runs:
+        if run.again:
+            image = kept[run.key]
+        else:
+            fresh = fresh or list(next(made))
+            image = fresh.pop(0)
+        if not run.keep:
+            kept.pop(run.key, None)
+        elif not run.again:
+            kept[run.key] = image.clone()  # a view would keep its whole chunk
+        for _ in range(run.length):
+            out.append(image)
+            if len(out) == batch:
+                yield torch.stack(out)
+                out = []
+    if out:
+        yield torch.stack(out)
 
 
 def _keys(codes: torch.Tensor, noise: str) -> list:

@@ -98,8 +98,25 @@ def test_a_held_code_is_synthesized_once(generator, codes, asked):
     held = codes[[0, 0, 0, 1, 2, 2, 2, 2, 2, 0]]
     seen = []
     chunks = list(synthesize_frames(generator, held, batch=2, progress=lambda done, *_: seen.append(done)))
-    assert asked == [2, 2] and max(map(len, chunks)) == 2 and seen[-1] == 10
+    assert asked == [2, 1] and max(map(len, chunks)) == 2 and seen[-1] == 10
     torch.testing.assert_close(torch.cat(chunks), exact(generator, held), rtol=1e-5, atol=1e-5)
+
+
+def test_a_ping_pong_synthesizes_each_code_once(generator, codes, asked):
+    there_and_back = codes[[0, 1, 2, 3, 4, 3, 2, 1] * 3]
+    images = torch.cat(list(synthesize_frames(generator, there_and_back, batch=2)))
+    assert sum(asked) == 5
+    assert torch.equal(images[1], images[7]) and torch.equal(images[:8], images[8:16])
+    torch.testing.assert_close(images, exact(generator, there_and_back), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("room", "made"), [(0, 8), (1, 7), (2, 6), (3, 5)])
+def test_memory_bounds_what_is_kept_for_later(room, made, generator, codes, asked, monkeypatch):
+    monkeypatch.setattr(frames, "REUSE_BYTES", room * 4 * 3 * 16 * 16)
+    there_and_back = codes[[0, 1, 2, 3, 4, 3, 2, 1]]
+    images = torch.cat(list(synthesize_frames(generator, there_and_back, batch=3)))
+    assert sum(asked) == made
+    torch.testing.assert_close(images, exact(generator, there_and_back), rtol=1e-5, atol=1e-5)
 
 
 def test_random_noise_is_fresh_for_every_frame(generator, codes, asked):

@@ -18,7 +18,7 @@ class Plain:
     w_avg = torch.zeros(32)
 
     class architecture:  # noqa: N801
-        channels = {16: 1}
+        channels, img_channels = {16: 1}, 3
 
     def synthesize(self, codes, noise="const", half=0):
         return codes.reshape(len(codes), 3, 8, 8)
@@ -178,7 +178,7 @@ class Noisy(Plain):
     w_avg = torch.zeros(512)
 
     class architecture:  # noqa: N801
-        channels = {1024: 1}
+        channels, img_channels = {1024: 1}, 3
 
     def synthesize(self, codes, noise="const", half=0):
         return torch.rand(len(codes), 3, 192, 192, generator=torch.Generator().manual_seed(0)) * 2 - 1

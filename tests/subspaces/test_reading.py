@@ -65,7 +65,7 @@ class Lossy:
     w_avg = torch.zeros(32)
 
     class architecture:  # noqa: N801
-        channels = {16: 1}
+        channels, img_channels = {16: 1}, 3
 
     def __init__(self, subspace: Subspace, keeps: torch.Tensor):
         self.plane, self.keeps = subspace.basis.flatten(1), keeps
