@@ -32,12 +32,22 @@ def describe(path: Path) -> str:
     if kind == "scorer":
         return f"{path}\n{_rows({'kind': 'text scorer (open_clip)', 'size': f'{path.stat().st_size:,} bytes'})}"
     try:
-        return str(stylegan2.inspect(path))
+        return describe_generator(path)
     except stylegan2.CheckpointError as reason:
         for read in (lambda: describe_inverter(stylegan2.load_inverter(path)), lambda: describe_motion(load_direction(path))):
             with suppress(stylegan2.MicromotionError):
                 return f"{path}\n{read()}"
         raise reason from None
+
+
+def describe_generator(path: Path) -> str:
+    """A generator's report; files of inverters hold both, so that the second is told as well."""
+    report = stylegan2.inspect(path)
+    lines = [str(report)]
+    if "pSp" in report.format:
+        with suppress(stylegan2.MicromotionError):
+            lines.append(describe_inverter(stylegan2.load_inverter(path)))
+    return "\n".join(lines)
 
 
 def _native_kind(path: Path) -> str:
@@ -76,6 +86,7 @@ def describe_inverter(inverter: Inverter) -> str:
         {
             "kind": f"inverter ({card.encoder_type or card.format})",
             "made for": card.domain,
+            "codes": f"{inverter.num_layers} layers of {inverter.width}, {inverter.passes} pass(es)",
             "typical": f"{card.typical_psnr:.1f} dB" if card.typical_psnr else "",
             "generator": card.generator,
             "notes": " ".join(card.notes),

@@ -82,7 +82,8 @@ def _read_rosinality(candidate: StateDict, prefix: str, part: dict[str, Any], tr
 def _mean_code(tree: Any, part: dict[str, Any]) -> torch.Tensor | None:
     """``latent_avg``: ``[D]``, or repeated over the layers ``[L, D]``."""
     top = tree.state if isinstance(tree, Instance) else tree
-    value = tensor_in((top.get("latent_avg") if isinstance(top, dict) else None) or part.get("latent_avg"))
+    places = (top, part) if isinstance(top, dict) else (part,)
+    value = next((v for place in places if (v := tensor_in(place.get("latent_avg"))) is not None), None)
     if value is None:
         return None
     mean = loaded(value)

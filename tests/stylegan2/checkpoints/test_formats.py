@@ -9,6 +9,7 @@ import pytest
 import torch
 from micromotion import stylegan2
 from micromotion.stylegan2 import checkpoint
+from safetensors.torch import save_file
 
 ARCHITECTURES = {
     "skip": {},
@@ -101,6 +102,13 @@ def test_rosinality_containers(kind, zipped, small, write, pictures, tmp_path):
     assert_same(stylegan2.load(tmp_path / "a.pt"), small, pictures)
 
 
+@pytest.mark.parametrize("prefix", ["", "g_ema.", "decoder."])
+def test_rosinality_names_in_safetensors(prefix, small, write, pictures, tmp_path):
+    state = {f"{prefix}{k}": v.clone() for k, v in write.rosinality_state(small).items()}
+    save_file({**state, "latent_avg": small.w_avg.repeat(6, 1)}, tmp_path / "a.safetensors")
+    assert_same(stylegan2.load(tmp_path / "a.safetensors"), small, pictures)
+
+
 def test_rosinality_files_without_noise_or_filters(small, write, tmp_path):
     state = write.rosinality_state(small, noises=False, buffers=False)
     torch.save({"g_ema": state, "latent_avg": small.w_avg}, tmp_path / "a.pt")
@@ -161,9 +169,7 @@ def test_native_files_keep_everything(kind, make, pictures, tmp_path):
 def test_canonical_state_dicts_without_metadata(small, pictures, tmp_path):
     torch.save({"G_ema": small.state_dict()}, tmp_path / "a.pth")
     assert_same(stylegan2.load(tmp_path / "a.pth"), small, pictures)
-    import safetensors.torch
-
-    safetensors.torch.save_file(small.state_dict(), tmp_path / "a.safetensors")
+    save_file(small.state_dict(), tmp_path / "a.safetensors")
     assert_same(stylegan2.load(tmp_path / "a.safetensors"), small, pictures)
 
 
