@@ -172,7 +172,7 @@ def _halved(difference: torch.Tensor) -> torch.Tensor:
 
 def load_tuning(path: str | Path, base: Generator) -> Generator:
     """The tuned generator stored in ``path``, on its base (which is not changed). Raises InversionError if the base is another one."""
-    header, tensors = read_native(Path(path), KIND, "Give a .safetensors file that Save Tuning wrote.")
+    header, tensors = read_native(Path(path), KIND, "Give a .safetensors file that save_tuning wrote.")
     if header.get("base") != base.fingerprint:
         raise InversionError(
             f"This tuning was made on generator {header.get('base')}; generator {base.fingerprint} is loaded."
