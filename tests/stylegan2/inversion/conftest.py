@@ -18,8 +18,8 @@ WIDTH, RESOLUTION = 32, 16
 LAYERS = 6
 
 
-def _keyed_module():
-    spec = importlib.util.spec_from_file_location("inversion_keyed", Path(__file__).with_name("keyed.py"))
+def _module(name: str, file: Path):
+    spec = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -28,7 +28,13 @@ def _keyed_module():
 
 @pytest.fixture(scope="session")
 def fill():
-    return _keyed_module().fill
+    return _module("inversion_keyed", Path(__file__).with_name("keyed.py")).fill
+
+
+@pytest.fixture(scope="session")
+def rosinality_state():
+    """A generator's state dict under rosinality's names."""
+    return _module("inversion_writers", Path(__file__).parent.parent / "checkpoints" / "writers.py").rosinality_state
 
 
 @pytest.fixture(scope="session")

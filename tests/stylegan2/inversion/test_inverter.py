@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from micromotion.stylegan2 import MicromotionError, load_inverter
+from micromotion.cli.inspect import describe
+from micromotion.stylegan2 import MicromotionError, load, load_inverter
 from micromotion.stylegan2.inversion import EncoderInverter, InversionError, InverterCard, save_inverter
 from micromotion.stylegan2.inversion.compact import CompactEncoder
 from micromotion.stylegan2.inversion.encoders import ENCODER_TYPES
@@ -120,6 +121,19 @@ def test_files_of_parallel_training_and_options_as_a_namespace(make_file, genera
     inverter = load_inverter(path)
     assert inverter.card.encoder_type == "ProgressiveBackboneEncoder"
     assert torch.equal(inverter.invert(generator, images), expected)
+
+
+def test_one_file_is_generator_and_inverter(make_file, generator, rosinality_state, images):
+    """The published files hold both: each loader takes its part, and what inspect prints tells both."""
+    path = make_file("ProgressiveBackboneEncoder", 6)[0]
+    content = torch.load(path)
+    content["state_dict"] |= {f"decoder.{k}": v for k, v in rosinality_state(generator).items()}
+    torch.save(content, path)
+    inverter = load_inverter(path)
+    assert inverter.mismatch(load(path)) is None
+    assert torch.equal(inverter.invert(load(path), images), inverter.invert(generator, images))
+    text = describe(path)
+    assert "pSp / e4e / ReStyle (its decoder)" in text and "inverter (ProgressiveBackboneEncoder)" in text and "5 pass(es)" in text
 
 
 def test_batches_do_not_change_the_codes(make_file, generator, images):

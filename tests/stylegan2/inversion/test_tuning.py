@@ -153,6 +153,10 @@ def test_files_that_are_no_tuning(generator, tuned, tmp_path):
     save_file({k: v.flatten()[:1].clone() for k, v in tensors.items()}, path, metadata={"micromotion": header})
     with pytest.raises(InversionError, match="does not fit its generator"):
         load_tuning(path, generator)
+    scaled = {**tensors, **{f"{k}.scale": torch.ones(100_000) for k in tensors}}
+    save_file(scaled, path, metadata={"micromotion": header})
+    with pytest.raises(InversionError, match="does not fit its generator"):
+        load_tuning(path, generator)
     with pytest.raises(MicromotionError, match="no file"):
         load_tuning(tmp_path / "absent.safetensors", generator)
     with pytest.raises(InversionError, match=r"should end in \.safetensors"):
