@@ -37,10 +37,12 @@ def _draw_one(photo: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 def _draw_face(pen: ImageDraw.ImageDraw, face: Face, number: int, colour: tuple[int, int, int], thick: int) -> None:
     pen.rectangle(face.box, outline=colour, width=thick)
+    dot = max(0.75, min(thick, face.extent / 80))
     for x, y in face.landmarks:
-        pen.ellipse((x - thick, y - thick, x + thick, y + thick), fill=colour)
+        pen.ellipse((x - dot, y - dot, x + dot, y + dot), fill=colour)
     font = ImageFont.load_default(max(12, face.extent / 5))
-    left, top = face.box[0], max(face.box[1], 0)
-    label = pen.textbbox((left, top), str(number), font=font)
-    pen.rectangle((label[0] - 2, label[1] - 2, label[2] + 2, label[3] + 2), fill=colour)
-    pen.text((left, top), str(number), font=font, fill=(0, 0, 0))
+    width, height = pen.textbbox((0, 0), str(number), font=font, anchor="lt")[2:]
+    # Above the box, where it hides nothing of the face; inside the picture in any case.
+    left, top = max(face.box[0], 0), max(face.box[1] - height - 6, 0)
+    pen.rectangle((left, top, left + width + 8, top + height + 6), fill=colour)
+    pen.text((left + 4, top + 3), str(number), font=font, fill=(0, 0, 0), anchor="lt")
