@@ -44,17 +44,25 @@ SIDE = 256
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="renew docs/faces.md and its pictures")
-    parser.add_argument("--only", nargs="*", choices=MEASUREMENTS, help="measure only these (nothing is written)")
+    parser.add_argument("--only", nargs="*", choices=[*MEASUREMENTS, "pictures"], help="measure, and write, only these")
     arguments = parser.parse_args()
-    tables = []
-    for name in arguments.only or MEASUREMENTS:
-        tables.append(MEASUREMENTS[name]())
-        print(tables[-1], flush=True)
-    if arguments.write and not arguments.only:
-        PICTURES.mkdir(exist_ok=True)
-        draw_pictures()
-        page = PAGE.read_text()
-        PAGE.write_text(re.sub(f"{re.escape(START)}.*?{re.escape(END)}", lambda _: "\n\n".join([START, *tables, END]), page, flags=re.S))
+    for name in arguments.only or [*MEASUREMENTS, "pictures"]:
+        if name != "pictures":
+            measured = MEASUREMENTS[name]()
+            print(measured, flush=True)
+            if arguments.write:
+                write(name, measured)
+        elif arguments.write:
+            draw_pictures()
+
+
+def write(name: str, measured: str) -> None:
+    """Put one table into the page, in the order of the measurements; the other tables stay."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, figures, after = page[: page.index(START)], page[page.index(START) : page.index(END)], page[page.index(END) :]
+    tables = dict(re.findall(r"<!-- table: (\S+) -->\n(.*?)(?=\n*(?:<!-- table: |\Z))", figures, flags=re.S)) | {name: measured}
+    parts = [f"<!-- table: {key} -->\n{tables[key]}" for key in MEASUREMENTS if key in tables]
+    PAGE.write_text(before + "\n\n".join([START, *parts, ""]) + after, encoding="utf-8")
 
 
 def table(title: str, columns: list[str], rows: list[list]) -> str:
@@ -373,6 +381,7 @@ def measure_ghosts() -> str:
 
 
 def draw_pictures() -> None:
+    PICTURES.mkdir(exist_ok=True)
     save(sheet(poor_inversion()), "ghosts.jpg")
     save(group_photo(), "choose.jpg")
     save(sheet(paste_steps(), 320), "paste.jpg")

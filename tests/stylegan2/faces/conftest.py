@@ -39,6 +39,12 @@ def mediapipe_points():
 
 
 @pytest.fixture(scope="session")
+def glasses():
+    """dlib's and MediaPipe's points of a portrait of Grace Hopper (public domain, from Matplotlib's sample data)."""
+    return {name: np.array(points, dtype=np.float64) for name, points in json.loads((HERE / "hopper.json").read_text()).items()}
+
+
+@pytest.fixture(scope="session")
 def moved():
     """A photo and its points turned by ``degrees`` and scaled by ``zoom`` about the face, on a canvas of ``size`` (width, height)."""
     return move

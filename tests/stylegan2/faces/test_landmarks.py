@@ -22,6 +22,12 @@ def test_mediapipe_gives_the_same_square_as_dlib(landmarks, mediapipe_points):
     assert abs(dlib.length - mesh.length) < 0.03 * 90
 
 
+def test_mediapipe_gives_the_same_place_behind_glasses(glasses):
+    """A portrait whose frames draw dlib's eyes together: one centre still, and one size but for that."""
+    dlib, mesh = (Crop.from_landmarks(points, (512, 600), 256) for points in (glasses["dlib"], from_mediapipe(glasses["mediapipe"]) - 0.5))
+    assert np.linalg.norm(dlib.centre - mesh.centre) < 0.01 * 186 and abs(mesh.length / dlib.length - 1) < 0.05
+
+
 def test_every_mediapipe_point_lies_near_its_counterpart(landmarks, mediapipe_points):
     away = np.linalg.norm(from_mediapipe(mediapipe_points) - landmarks, axis=1)
     assert away[17:].max() < 0.1 * 90 and away[:17].max() < 0.15 * 90
