@@ -30,7 +30,7 @@ def align(image, landmarks, size: int, *, transform_size: int | None = None, val
     """
     pictures = as_pictures(image, "image", value_range)
     check_finite(pictures.frames, "image")
-    size, sampled = _check_sizes(size, transform_size)
+    size, sampled = check_sizes(size, transform_size)
     crops, several = crops_for(landmarks, pictures.size, size)
     count = paired_count(len(pictures), len(crops), "image", "landmarks")
     squares = [_official(pictures.rgb(i % len(pictures)), crops[i % len(crops)], sampled) for i in range(count)]
@@ -39,7 +39,7 @@ def align(image, landmarks, size: int, *, transform_size: int | None = None, val
     return result, (tuple(crops) if several else crops[0])
 
 
-def _check_sizes(size, transform_size) -> tuple[int, int]:
+def check_sizes(size, transform_size=None) -> tuple[int, int]:
     """The side of the square, and the side at which the photo is sampled first."""
     sampled = size if transform_size is None else transform_size
     for name, value in (("size", size), ("transform_size", sampled)):

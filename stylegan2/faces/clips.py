@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .alignment import density, sample_one
+from .alignment import check_sizes, density, sample_one
 from .crop import Crop, ffhq_square
 from .errors import FaceError
 from .landmarks import Face, check_inside, choose, points_of
@@ -43,9 +43,8 @@ class ClipReport:
 
     def __str__(self) -> str:
         shots = f"{len(self.cuts) + 1} shots (cuts at {_listed(self.cuts)})" if self.cuts else "1 shot"
-        faces = (
-            f"no face in {len(self.missing)} frames ({_listed(self.missing)}): {self.policy}" if self.missing else "a face in every frame"
-        )
+        lost = f"no face in {len(self.missing)} frame{'s' if len(self.missing) > 1 else ''} ({_listed(self.missing)}): {self.policy}"
+        faces = lost if self.missing else "a face in every frame"
         drift = f", the face up to {100 * self.drift:.0f} % of the side off the middle" if self.drift >= DRIFT else ""
         return f"{len(self.kept)} of {self.frames} frames kept, {shots}, {faces}{drift}"
 
@@ -83,6 +82,9 @@ def align_clip(
     check_finite(clip.frames, "frames")
     _check_choice("path", path, PATHS)
     _check_choice("missing", missing, MISSING)
+    size, _ = check_sizes(size)
+    if smoothing is not None and not smoothing >= 0:
+        raise FaceError(f"smoothing must be a number of frames, 0 or more, or None to choose it from the clip, not {smoothing!r}.")
     points = _usable(landmarks, clip)
     boundaries = tuple(find_cuts(frames, value_range=value_range) if cuts is None else cuts)
     states = np.array([_state(p) for p in points])  # [F, 4]
@@ -94,7 +96,7 @@ def align_clip(
     planned = np.concatenate([_plan(states[shot], path, missing, smoothing) for shot in shots])
     crops = _crops(planned, points, shots, clip.size, size, kept)
     squares = _sampled(clip, kept, crops, size, progress)
-    report = ClipReport(len(clip), kept, lost, boundaries, missing, _drift(states, planned))
+    report = ClipReport(len(clip), kept, lost, tuple(shot.start for shot in shots[1:]), missing, _drift(states, planned))
     log.info("%s", report)
     return clip.give_back(squares), tuple(crops), report
 

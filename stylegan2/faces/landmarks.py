@@ -93,7 +93,12 @@ def faces_from_mediapipe(value: dict, size: tuple[int, int] | None = None) -> li
         if (width, height) != tuple(size):
             found, given = f"{width} x {height} px", f"{size[0]} x {size[1]} px"
             raise FaceError(f"face_landmarks were found in a {found} picture and this one is {given}: detect them in this picture.")
-    return [number_faces([_mediapipe_face(face, size) for face in frame]) for frame in value["frames"]]
+    try:
+        return [number_faces([_mediapipe_face(face, size) for face in frame]) for frame in value["frames"]]
+    except (KeyError, TypeError) as reason:
+        raise FaceError(
+            "face_landmarks must be the output of Detect Face Landmarks (MediaPipe), and a face in it lacks a part."
+        ) from reason
 
 
 def _mediapipe_face(face: dict, size: tuple[int, int] | None) -> Face:

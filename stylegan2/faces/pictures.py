@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from .errors import FaceError
 
@@ -145,6 +145,7 @@ def read(source) -> torch.Tensor:
     """A picture file (path, bytes or open file) -> ``[1, C, H, W]`` float32 in -1..1; C is 4 when the file has transparency, else 3.
 
     Turns the picture as its EXIF orientation says; grey, palette, 16 bit and CMYK become RGB (CMYK through its own colour profile).
+    Sixteen bits are kept for grey; Pillow reads sixteen bits of colour as eight.
     """
     label = source if isinstance(source, (str, Path)) else "in the given bytes"
     if not isinstance(source, (str, Path, bytes)) and not hasattr(source, "read"):
@@ -152,6 +153,8 @@ def read(source) -> torch.Tensor:
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
             pixels = _pixels(image)
+    except UnidentifiedImageError as reason:
+        raise FaceError(f"The picture {label} cannot be read: it is damaged, or of a kind that Pillow does not know.") from reason
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as reason:
         raise FaceError(f"The picture {label} cannot be read: {reason}.") from reason
     if pixels.shape[-1] == 1:
@@ -182,6 +185,8 @@ def _plain_mode(image: Image.Image) -> str:
 
 def _deep_grey(values: np.ndarray) -> np.ndarray:
     """16-bit, 32-bit or float grey; Pillow's own conversion would clip everything above 255."""
+    if not np.isfinite(values).all():
+        raise FaceError("The picture contains values that are not numbers (NaN or infinity): write it again.")
     top = values.max(initial=0)
     if values.dtype.kind == "f":
         values = values * (65535 if top <= 1 else 257)

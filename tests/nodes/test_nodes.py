@@ -389,7 +389,7 @@ def test_a_frame_without_a_face_takes_its_place_from_the_others(run, caplog):
     frames = [[Detected(50 + 2 * i, 40, 20)] for i in range(5)]
     with caplog.at_level("INFO", "micromotion"):
         squares, crops, *_ = run("AlignFace", image=clip, size=32, path="each", landmarks=landmarks(*frames[:2], [], *frames[3:]))
-    assert len(squares) == len(crops) == 5 and "no face in 1 frames (2)" in caplog.text
+    assert len(squares) == len(crops) == 5 and "no face in 1 frame (2)" in caplog.text
     centres = [crop.centre[0] for crop in crops]
     assert centres[2] == pytest.approx((centres[1] + centres[3]) / 2, abs=0.5) and centres[0] < centres[4]
 

@@ -121,6 +121,10 @@ def test_a_shot_without_a_face(landmarks, still):
         align_clip(still(10), [None] * 10, 8)
 
 
+def test_cuts_that_are_none_are_not_reported(landmarks, still):
+    assert align_clip(still(4), [landmarks] * 4, 8, cuts=(-1, 0, 2, 99))[2].cuts == (2,)
+
+
 def test_cuts_are_found_and_flashes_and_pans_are_not(drawn):
     wide = torch.from_numpy(drawn(400, 64)).permute(2, 0, 1).float() / 127.5 - 1
     pan = torch.stack([wide[:, :, 3 * i : 3 * i + 64] for i in range(12)])
@@ -172,6 +176,8 @@ def test_progress_is_told(landmarks, still):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        (dict(size=8.5), "size must be a whole number"),
+        (dict(smoothing=-3), "smoothing must be a number of frames"),
         (dict(path="steady"), "path must be one of smooth, fixed, each"),
         (dict(missing="guess"), "missing must be one of interpolate, hold, skip, error"),
         (dict(landmarks=[None]), "5 frames and landmarks 1"),

@@ -55,6 +55,9 @@ def test_face_landmarks_of_the_host(mediapipe_points, landmarks):
         faces_from_mediapipe(value, (512, 512))
     with pytest.raises(FaceError, match="Detect Face Landmarks"):
         faces_from_mediapipe([1, 2])
+    for broken in ({"frames": [None]}, {"frames": [[{}]]}):
+        with pytest.raises(FaceError, match="lacks a part"):
+            faces_from_mediapipe(broken)
 
 
 def test_choosing(group):

@@ -85,6 +85,11 @@ def test_files_that_are_no_pictures(tmp_path):
     for name in ("notes.txt", "half.png", "absent.png"):
         with pytest.raises(FaceError, match=name):
             read(tmp_path / name)
+    for data in (b"", b"<svg/>"):
+        with pytest.raises(FaceError, match="in the given bytes cannot be read: it is damaged"):
+            read(data)
+    with pytest.raises(FaceError, match="not numbers"):
+        read(saved(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"))
     with pytest.raises(FaceError, match="not from NoneType"):
         read(None)
 
