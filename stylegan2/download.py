@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
+import errno
 import hashlib
 import html
 import http.client
@@ -11,7 +13,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ TIMEOUT = 30
 CHUNK = 1 << 18
 MAX_PAGE = 1 << 20
 USER_AGENT = "micromotion"
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EFBIG}
 Progress = Callable[[int, int, Any], None]
 
 
@@ -51,7 +54,8 @@ def fetch(
     if target.is_file():
         _verify(target, size, sha256, f"{target} exists already, but")
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     packed = url.endswith(".bz2")
     part = target.with_name(target.name + (".bz2.part" if packed else ".part"))
     transfer = _Transfer(url, part, None if packed else size, page or url, target, progress)
@@ -60,8 +64,18 @@ def fetch(
     if packed:
         part = _unpack(part, target, size)
         _verify_part(part, size, sha256, url)
-    part.replace(target)
+    with _writing(target):
+        part.replace(target)
     return target
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """What the disk refuses becomes DownloadError."""
+    try:
+        yield
+    except OSError as e:
+        raise DownloadError(f"{target} cannot be written ({e.strerror or e}); choose another place.") from e
 
 
 class _Transfer:
@@ -94,6 +108,8 @@ class _Transfer:
 
     def _give_up_if(self, error: Exception, failures: int) -> None:
         code = getattr(error, "code", None)
+        if getattr(error, "errno", None) in DISK_ERRORS:
+            raise DownloadError(f"{self.part} cannot be written ({error.strerror}); what was fetched so far is kept.") from error
         if code == 416:
             self.part.unlink(missing_ok=True)
         elif code is not None and 400 <= code < 500 and code not in (408, 429):

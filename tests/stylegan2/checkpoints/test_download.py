@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import hashlib
 import http.server
 import threading
@@ -178,6 +179,23 @@ def test_a_refusal_says_where_to_fetch_it_by_hand(status, server, tmp_path):
     with pytest.raises(download.DownloadError, match=f"{status}.*by hand from https://example.com/page and put it at .*a.pkl"):
         get(server, tmp_path, page="https://example.com/page")
     assert len(server.requests) == 1
+
+
+def test_a_full_disk_is_named_at_once_and_the_part_is_kept(server, tmp_path, monkeypatch):
+    def full(done, total, preview):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(download.DownloadError, match=r"a\.pkl\.part cannot be written \(No space left on device\)"):
+        get(server, tmp_path, progress=full)
+    assert left(tmp_path) == ["a.pkl.part"] and len(server.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["file/a.pkl", "folder"])
+def test_a_place_that_cannot_be_written(name, server, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(download.DownloadError, match="cannot be written"):
+        download.fetch(server.url, tmp_path / name, size=len(BODY), sha256=HASH)
 
 
 def test_nobody_there(tmp_path):
