@@ -55,10 +55,12 @@ FOLDERS = {
     "identity": Folder(catalogue.IDENTITY, (".pth", ".pt"), {}),
     "motion": Folder(catalogue.MOTIONS, (".safetensors", ".pt", ".npy"), {name: f"motions/{name}.safetensors" for name in MOTIONS}),
     "codes": Folder("stylegan2_codes", (".safetensors",), {}),
+    "tuning": Folder("stylegan2_tunings", (".safetensors",), {}),
 }
 ADVICE = {
     "motion": "A motion is made by Fit Micromotion and Save Micromotion, or shared by somebody.",
     "codes": "Codes are written by Save Face Codes.",
+    "tuning": "Tunings are written by Save Tuned Generator.",
 }
 
 

@@ -156,6 +156,8 @@ def save_tuning(tuned: Generator, base: Generator, path: str | Path, *, half: bo
     if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in theirs.items()}:
         raise InversionError("The tuned generator is not of the same architecture as its base, so no difference can be stored.")
     changed = {k: (v.detach().cpu(), theirs[k].detach().cpu()) for k, v in ours.items() if not torch.equal(v.cpu(), theirs[k].cpu())}
+    if not changed:
+        raise InversionError("The generator is equal to its base: it was not tuned, so there is no difference to store.")
     header = {"base": base.fingerprint, "tuned": tuned.fingerprint, "half": half}
     tensors = {}
     for name, (new, old) in changed.items():

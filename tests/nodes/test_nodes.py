@@ -132,6 +132,22 @@ def test_a_kept_face_comes_back(run, pack, loaded):
     assert torch.equal(run("LoadCodes", file=pack.host.choices("codes")[0])[0], codes)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_tuned_generator_comes_back_on_its_base(run, pack, loaded, face, precision):
+    codes = run("SampleFaces", generator=loaded.generator)[0]
+    _, tuned = run("RefineFace", generator=loaded.generator, image=face, codes=codes, steps=0, tuning_steps=2)
+    run("SaveTuning", generator=tuned, base=loaded.generator, precision=precision, name=precision)
+    file = f"{precision}_00001_.safetensors"
+    again = run("LoadTuning", base=loaded.generator, file=file)[0]
+    pictures = [run("Synthesize", generator=g, codes=codes)[0] for g in (tuned, again, loaded.generator)]
+    assert torch.allclose(pictures[0], pictures[1], atol=0 if precision == "float32" else 1e-3)
+    assert not torch.equal(pictures[0], pictures[2])
+    with pytest.raises(pack.host.MicromotionError, match="Load the generator it was made on"):
+        run("LoadTuning", base=tuned, file=file)
+    with pytest.raises(pack.host.MicromotionError, match="was not tuned"):
+        run("SaveTuning", generator=loaded.generator, base=loaded.generator, precision=precision, name="same")
+
+
 @pytest.mark.parametrize("name", ["../escape", "/etc/x", "a/../../b"])
 def test_a_name_cannot_leave_its_folder(run, pack, loaded, name):
     codes = run("SampleFaces", generator=loaded.generator)[0]
