@@ -72,6 +72,7 @@ def describe_motion(motion: Subspace) -> str:
             "generator": motion.fingerprint,
             "variance": f"{', '.join(shares)} in the first components, cumulative" if shares else "",
             "one unit": motion.calibration.unit,
+            "own length": f"{norm:g} in the file it came from" if isinstance(norm := motion.parameters.get("norm"), (int, float)) else "",
             "safe range": "{:+.2f} to {:+.2f}".format(*motion.safe_range) if motion.safe_range else "not measured",
             "licence": motion.licence,
             "notes": " ".join(motion.notes),

@@ -114,6 +114,8 @@ def draw_faces(generator: Generator, seeds: Sequence[int], truncation: float = 0
     """Codes ``[G, L, D]`` of random faces, on the CPU; a seed names the same face on every machine."""
     if not seeds:
         raise SubspaceError("There are no seeds; give at least one, each is a face the anchors are made from.")
+    if not math.isfinite(truncation):
+        raise SubspaceError(f"The truncation is {truncation}; give a number, 0 for the mean face, 0.7 for typical ones, 1 for all.")
     size = generator.architecture.z_dim
     z = torch.cat([torch.randn(1, size, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
     with torch.no_grad():

@@ -317,6 +317,7 @@ NAN = torch.full((1, 6, 32), float("nan"))
         ({"degrees": [None, 1]}, "no word, percentage or number"),
         ({"degrees": ["no", "10%", "slight"]}, "How far along 'slight'"),
         ({"seeds": ()}, "no seeds"),
+        ({"truncation": float("nan")}, "truncation is nan"),
         ({"steps": 0}, "above 0"),
         ({"lr": 0.0}, "above 0"),
         ({"layers": "9"}, "count from 0 to 5"),
