@@ -110,13 +110,15 @@ def place(picture: np.ndarray, points: np.ndarray, degrees: float, face: float, 
     zoom, turn = face / original, np.deg2rad(degrees)
     to_photo = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     middle = points.mean(axis=0)
-    factor = max(int(1 / zoom), 1)  # what is made much smaller is averaged first
     to_picture = np.linalg.inv(to_photo)
-    offset = (middle + 0.5 - to_picture @ (np.asarray(at) + 0.5)) / factor
-    matrix = np.concatenate([to_picture / factor, offset[:, None]], axis=1).flatten()
-    size = canvas.shape[1::-1]
-    layer = Image.fromarray(np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])).reduce(factor)
-    layer = layer.transform(size, Image.Transform.AFFINE, tuple(matrix), Image.Resampling.BICUBIC)
+    offset = middle + 0.5 - to_picture @ (np.asarray(at) + 0.5)
+    matrix = np.concatenate([to_picture, offset[:, None]], axis=1)
+    layer = Image.fromarray(np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]))
+    if zoom < 1:  # a camera does not alias: reduced first, turned after
+        small = layer.resize([max(round(edge * zoom), 1) for edge in layer.size], Image.Resampling.BICUBIC)
+        matrix *= (np.array(small.size) / layer.size)[:, None]
+        layer = small
+    layer = layer.transform(canvas.shape[1::-1], Image.Transform.AFFINE, tuple(matrix.flatten()), Image.Resampling.BICUBIC)
     photo = Image.fromarray(canvas)
     photo.paste(layer.convert("RGB"), mask=layer.getchannel("A"))
     return np.asarray(photo), (points - middle) @ to_photo.T + at

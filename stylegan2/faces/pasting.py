@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 LUMA = (0.299, 0.587, 0.114)
 STRIP = 64  # rows filtered at a time
 TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
+FINE = 0.9  # pixels of the square for one of the photo, from which on it counts as fine as the photo
 CORRECTIONS = 2  # of a square about as fine as the photo; each brings the round trip some decibels
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
@@ -317,7 +318,7 @@ def _corrected(square: torch.Tensor, crop: Crop) -> torch.Tensor:
 
     Only for squares about as fine as the photo: coarser ones cannot say what is missing, and finer ones miss too little to see.
     """
-    if crop.is_whole or not 1 <= square.shape[-1] / crop.length < 2:
+    if crop.is_whole or not FINE <= square.shape[-1] / crop.length < 2:
         return square
     corners = crop.corners
     left, top = np.floor(corners.min(axis=0)).astype(int) - 1
@@ -336,7 +337,7 @@ def _fit(square: torch.Tensor, crop: Crop) -> torch.Tensor:
     """Bring a square at least as fine as the photo to twice the photo's grid, free of what that grid cannot hold."""
     if crop.is_whole:
         return _resize(square, crop.size[0])
-    if square.shape[-1] < crop.length:
+    if square.shape[-1] < FINE * crop.length:
         return square
     return _filter(_resize(square, int(np.ceil(2 * crop.length))), _inverse_kernel())
 
