@@ -174,7 +174,7 @@ def measure_quads() -> str:
         for scale, values in errors.items():
             hits = np.array([v for v in values if v < 0.5])
             rows.append([name, scale, f"{len(hits)} of {len(values)}", f"{100 * np.median(hits):.1f} %", f"{100 * hits.max():.1f} %"])
-    title = f"Detected and aligned under known transforms: {min(DEGREES)} to {max(DEGREES)} degrees, squares that reach over the border of the photo"
+    title = f"Found under known transforms, {min(DEGREES)} to {max(DEGREES)} degrees, squares that reach over the border"
     return table(f"{title} ({note})", ["subject", "face, px", "found", "median quad error, share of the face", "largest"], rows)
 
 
