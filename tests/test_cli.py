@@ -529,7 +529,7 @@ def test_fit_from_a_clip_that_is_not_square_follows_the_face(room, monkeypatch, 
         writer.write(clip.astype(np.uint8))
     monkeypatch.setattr(faces, "detect", lambda frames, **_: [[_face()] if i != 2 else [] for i in range(len(frames))])
     assert micromotion("fit", "clip.mp4", "nod.safetensors", "--positive", 5, "--device", "cpu") == 0
-    assert "no face in 1 frames (2): skip" in capsys.readouterr().err
+    assert "no face in 1 frame (2): skip" in capsys.readouterr().err
     motion = Subspace.load(room / "nod.safetensors")
     assert motion.parameters["anchors"] <= 5 and motion.parameters["positive"] == 4, "frame 5 is the fifth that shows a face"
 
