@@ -14,6 +14,7 @@ FACTORS = ("smile", "eyes", "anger", "turn", "age")
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
 OPERATIONS = ("add", "subtract", "negate", "scale", "without", "restrict", "merge", "cosines")
 SPACES = ("w+", "w")
+QUALITIES = ("exact", "fast")
 ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares")
 DEVICE = "auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
 
@@ -207,6 +208,7 @@ def _fit(commands) -> None:
     text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
     text.add_argument("--space", choices=SPACES, help="w+: every row of a code moves by itself, as published; w: all rows move alike")
     text.add_argument("--views", type=int, metavar="N", help="score N altered looks at each picture instead of the picture (published: 0)")
+    text.add_argument("--quality", choices=QUALITIES, default="exact", help="fast: most steps look at smaller pictures (default exact)")
     text.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that keeps the likeness")
     clip = parser.add_argument_group("from a clip")
     clip.add_argument(

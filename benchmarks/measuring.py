@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -60,15 +61,23 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def interleaved(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Process CPU seconds of every variant, all in turn in every round, after one unmeasured round."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+class Seconds(NamedTuple):
+    """Of every round: CPU time of all threads of this process, which other work on the machine hardly disturbs, and time on the clock."""
+
+    cpu: list[float]
+    clock: list[float]
+
+
+def interleaved(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, Seconds]:
+    """Seconds of every variant, all in turn in every round, after one unmeasured round."""
+    seconds = {name: Seconds([], []) for name in variants}
     for i in range(rounds + 1):
         for name, run in variants.items():
-            start = time.process_time()
+            cpu, clock = time.process_time(), time.perf_counter()
             run()
             if i:
-                seconds[name].append(time.process_time() - start)
+                seconds[name].cpu.append(time.process_time() - cpu)
+                seconds[name].clock.append(time.perf_counter() - clock)
     return seconds
 
 
@@ -113,6 +122,11 @@ def peak_increase(run: Callable[[], object]) -> float:
     before = _status("VmRSS")
     run()
     return (_status("VmHWM") - before) / 1024
+
+
+def peak_memory() -> float:
+    """MiB of resident memory that this process held at most."""
+    return _status("VmHWM") / 1024
 
 
 def _status(field: str) -> int:

@@ -1,7 +1,7 @@
 """Sweeps of 10, 100 and 1000 frames: is memory flat and time linear?
 
 ``python benchmarks/sweep_memory.py`` runs every length in a process of its own, streamed chunk by chunk and rendered into one tensor
-(whose own size is taken off), and prints peak memory and CPU time per frame; ``--write`` renews docs/performance.md.
+and prints peak memory, without the codes and the result themselves, and CPU time per frame; ``--write`` renews docs/performance.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import time
 
 import torch
-from measuring import config_f, in_fresh_process, machine, peak_increase, publish, random_codes, table
+from measuring import config_f, in_fresh_process, machine, peak_memory, publish, random_codes, table
 from micromotion.stylegan2.frames import render, synthesize_frames
 
 
@@ -32,9 +32,10 @@ def alone(mode: str, frames: int, resolution: int) -> None:
     stream(generator, codes[:8])
     run = {"streamed": stream, "rendered": render}[mode]
     start = time.process_time()
-    mib = peak_increase(lambda: run(generator, codes))
-    own = frames * resolution**2 * 12 / 2**20 if mode == "rendered" else 0
-    print(json.dumps({"mib": mib - own, "seconds": (time.process_time() - start) / frames}))
+    result = run(generator, codes)
+    seconds = (time.process_time() - start) / frames
+    own = (codes.nbytes + (0 if result is None else result.nbytes)) / 2**20
+    print(json.dumps({"mib": peak_memory() - own, "seconds": seconds}))
 
 
 def main() -> None:
@@ -52,8 +53,10 @@ def main() -> None:
     for mode in ("streamed", "rendered"):
         runs = [in_fresh_process("sweep_memory.py", mode, n, args.resolution, args.threads) for n in args.frames]
         for n, run in zip(args.frames, runs):
-            rows.append([mode, str(n), f"{run['mib']:.0f}", f"{run['seconds'] * 1000:.0f}"])
-    heading = ["way", "frames", "peak MiB, beyond the result", "CPU ms per frame"]
+            against = f"{run['mib'] / runs[0]['mib'] - 1:+.1%}", f"{run['seconds'] / runs[0]['seconds'] - 1:+.1%}"
+            rows.append([mode, str(n), f"{run['mib']:.0f}", against[0], f"{run['seconds'] * 1000:.0f}", against[1]])
+    shortest = f"against {args.frames[0]} frames"
+    heading = ["way", "frames", "peak MiB of the process without the result", shortest, "CPU ms per frame", shortest]
     publish("sweeps", f"{machine(args.threads)}; config F at {args.resolution} px\n\n{table(heading, rows)}", args.write)
 
 

@@ -1,7 +1,7 @@
 """Synthesis against a straightforward StyleGAN2: seconds, ratios in the same run, peak memory, error.
 
 ``python benchmarks/synthesis.py`` prints the CPU table, and the GPU table where there is one; ``--write`` renews docs/performance.md.
-Random weights, config F. CPU figures are process CPU time of interleaved rounds, so that a shared machine does as little harm as it can.
+Random weights, config F. CPU figures are of interleaved rounds: the least CPU time of both threads, and the medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ def cpu_row(resolution: int, batch: int, args: argparse.Namespace) -> list[str]:
     error = (chosen["eager"]() - chosen["published"]()).norm() / chosen["published"]().norm()
     slow, fast = seconds["published"], seconds["eager"]
     memory = [in_fresh_process("synthesis.py", name, resolution, batch, args.threads)["mib"] for name in ("published", "eager")]
-    per_frame = [spread(seconds[name], 1 / batch) for name in seconds]
-    cells = [f"{resolution} px, batch {batch}", *per_frame, ratio(slow, fast)]
+    per_frame = [spread(times.cpu, 1 / batch) for times in seconds.values()]
+    cells = [f"{resolution} px, batch {batch}", *per_frame, ratio(slow.cpu, fast.cpu), ratio(slow.clock, fast.clock)]
     return [*cells, f"{memory[0]:.0f}", f"{memory[1]:.0f}", f"{memory[0] / memory[1]:.1f}x", f"{error:.0e}"]
 
 
 def cpu_table(args: argparse.Namespace) -> str:
     middle = ["reference"] if args.reference else []
-    heading = ["case", "published", *middle, "ours", "ratio (range)", "published MiB", "ours MiB", "memory", "error"]
+    ratios = ["ratio of CPU time (range)", "of clock time (range)"]
+    heading = ["case", "published", *middle, "ours", *ratios, "published MiB", "ours MiB", "memory", "error"]
     rows = [cpu_row(resolution, batch, args) for resolution in args.resolutions for batch in args.batches]
     return f"{machine(args.threads)}; {args.rounds} rounds, CPU seconds per frame\n\n{table(heading, rows)}"
 

@@ -66,7 +66,13 @@ def _state(out: Path) -> Path:
 
 
 def _text(args: Namespace, models: Models, out: Path) -> Anchors:
-    options = {"negative": args.negative or "", "neutral": args.neutral, "degrees": args.degrees, "layers": args.layers}
+    options = {
+        "negative": args.negative or "",
+        "neutral": args.neutral,
+        "degrees": args.degrees,
+        "layers": args.layers,
+        "quality": args.quality,
+    }
     options |= {name: value for name, value in (("space", args.space), ("views", args.views)) if value is not None}
     if args.identity is not None:
         options["identity"] = load_identity(args.identity).to(models.torch_device)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ..stylegan2.frames import frame_bytes, synthesize_frames
+from ..stylegan2.frames import frame_bytes, render
 from ..stylegan2.generator import NOISE_MODES
 from ..stylegan2.inversion import load_tuning, optimize, out_of_domain, reconstruction_report, save_tuning, tune
 from ..stylegan2.inversion.optimize import SPACES
-from ..subspaces import files, unique_coefficients
+from ..subspaces import files
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
@@ -90,6 +90,20 @@ class InvertFace(io.ComfyNode):
         if finder.card.typical_psnr is not None:
             warn_stranger(finder.card, reconstruction_report(net, codes, images))
         return io.NodeOutput(codes.cpu())
+
+
+def half_input() -> io.Int.Input:
+    """How much is computed in half precision."""
+    return io.Int.Input(
+        "half",
+        default=0,
+        min=0,
+        max=8,
+        optional=True,
+        advanced=True,
+        tooltip="How many of the highest resolutions are computed in 16 bits, 0..8: faster on most graphics cards, a little less exact."
+        " 0 computes everything in 32 bits.",
+    )
 
 
 def warn_stranger(card, report) -> None:
@@ -300,16 +314,31 @@ class Synthesize(io.ComfyNode):
                     advanced=True,
                     tooltip="Fine detail such as single hairs: const keeps it still between frames, random flickers, none leaves it out.",
                 ),
+                io.Int.Input(
+                    "size",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=2,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Side of the pictures in pixels, 0..4096: they are shrunk while they are made, which saves memory."
+                    " 0 is the generator's own size.",
+                ),
+                half_input(),
             ],
-            outputs=[io.Image.Output("image", display_name="images", tooltip="One picture per code, in the generator's own size.")],
+            outputs=[
+                io.Image.Output(
+                    "image", display_name="images", tooltip="One picture per code, in the generator's own size unless another is asked for."
+                )
+            ],
         )
 
     @classmethod
-    def execute(cls, generator, codes, noise) -> io.NodeOutput:
+    def execute(cls, generator, codes, noise, size=0, half=0) -> io.NodeOutput:
         net = host.ready(generator, memory=frame_bytes(generator.value))
-        different, index = (codes, torch.arange(len(codes))) if noise == "random" else unique_coefficients(codes)
-        chunks = synthesize_frames(net, different, noise=noise, progress=host.progress())
-        return io.NodeOutput(torch.cat([host.to_image(images) for images in chunks])[index])
+        pictures = render(net, codes, size=size or None, noise=noise, half=half, progress=host.progress())
+        return io.NodeOutput(host.to_host(pictures))
 
 
 NODES = [SampleFaces, InvertFace, RefineFace, SaveCodes, LoadCodes, SaveTuning, LoadTuning, Synthesize]

@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 
 from ..stylegan2 import convert, load, load_inverter
 from ..stylegan2.inversion import load_identity
+from ..stylegan2.ops.backend import BACKENDS
 from ..subspaces.anchors import load_scorer
 from . import host, sockets
 
@@ -50,15 +51,30 @@ class LoadGenerator(_LoadFile):
                     "generator",
                     "Which generator. The embedded avatar one needs no download; others are listed from models/stylegan2"
                     " (.pkl, .pt, .pth, .safetensors).",
-                )
+                ),
+                io.Combo.Input(
+                    "backend",
+                    options=list(BACKENDS),
+                    default="auto",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How it computes. auto: the fastest that works here; cuda: our kernels or an error; eager: plain torch;"
+                    " reference: the slow textbook form, to compare with.",
+                ),
             ],
             outputs=[sockets.Generator.Output("generator", tooltip="StyleGAN2: turns codes [N, L, D] into pictures of its own size.")],
         )
 
     @classmethod
-    def execute(cls, file) -> io.NodeOutput:
+    def fingerprint_inputs(cls, file, backend="auto"):
+        return host.file_fingerprint(cls.KIND, file)
+
+    @classmethod
+    def execute(cls, file, backend="auto") -> io.NodeOutput:
         with torch.inference_mode(False):
-            return io.NodeOutput(host.manage(load(host.resolve("generator", file))))
+            generator = load(host.resolve("generator", file))
+        generator.backend = None if backend == "auto" else backend
+        return io.NodeOutput(host.manage(generator))
 
 
 class LoadInverter(_LoadFile):

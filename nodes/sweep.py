@@ -13,6 +13,7 @@ from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients, re
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
 from . import host, measure, pictures, sockets, video
+from .codes import half_input
 from .faces import paste_image
 from .subspaces import component_input
 
@@ -334,23 +335,26 @@ class SweepToVideo(io.ComfyNode):
                 io.Combo.Input(
                     "shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."
                 ),
+                half_input(),
             ],
             outputs=[io.Video.Output("video", tooltip="The clip, H.264 in a temporary file; Save Video keeps it.")],
         )
 
     @classmethod
-    def execute(cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None) -> io.NodeOutput:
+    def execute(
+        cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None, half=0
+    ) -> io.NodeOutput:
         net = host.ready(generator, memory=frame_bytes(generator.value))
         motion.check(net)
         warn_beyond(motion, sweep * coefficient)
         path = video.temporary_video()
         with video.writer(path, fps) as out:
-            for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress()):
+            for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress(), half):
                 out.write(images if photo is None or crop is None else paste_image(photo, images, crop, unedited, mask=shape)[0])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
 
-def synthesize_sweep(net, codes: torch.Tensor, motion, coefficients: torch.Tensor, progress) -> Iterator[torch.Tensor]:
+def synthesize_sweep(net, codes: torch.Tensor, motion, coefficients: torch.Tensor, progress, half: int = 0) -> Iterator[torch.Tensor]:
     """IMAGE chunks of a sweep ``[F]`` in order; the codes of a block of frames exist at a time."""
     total = len(coefficients)
     if len(codes) not in (1, total):
@@ -358,7 +362,7 @@ def synthesize_sweep(net, codes: torch.Tensor, motion, coefficients: torch.Tenso
     for start in range(0, total, BLOCK):
         base = codes if len(codes) == 1 else codes[start : start + BLOCK]
         moved = motion.apply(base, coefficients[start : start + BLOCK])
-        for images in synthesize_frames(net, moved, progress=shifted(progress, start, total)):
+        for images in synthesize_frames(net, moved, half=half, progress=shifted(progress, start, total)):
             yield host.to_image(images)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +16,7 @@ import torch.nn.functional as F
 from .errors import MicromotionError
 from .generator import Generator
 
+log = logging.getLogger(__name__)
 Progress = Callable[[int, int, "torch.Tensor | None"], None]
 FREE_SHARE = 0.9  # of the free memory that a result may take
 REUSE_BYTES = 512 << 20  # of images that wait for their code to come again
@@ -42,7 +46,7 @@ def synthesize_frames(
     """
     batch, done = batch or default_batch(generator), 0
     runs = _runs(_keys(codes, noise), _room(generator))
-    made = _synthesized(generator, codes[[run.start for run in runs if not run.again]], batch, noise, half=half)
+    made = _synthesized(generator, codes, [run.start for run in runs if not run.again], batch, noise, half=half)
     for chunk in made if all(run.is_plain for run in runs) else _in_order(runs, made, batch):
         done += len(chunk)
         if progress is not None:
@@ -73,8 +77,8 @@ def render(
     keys = _keys(codes, noise)
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     distinct, done = sorted(first.values()), 0
-    copy = _PinnedCopy(out, generator.w_avg.device) if generator.w_avg.device.type == "cuda" else _Copy(out)
-    for images in _synthesized(generator, codes[distinct], batch or default_batch(generator), noise, half=half, picture=size == full):
+    copy = _PinnedCopy(out, generator.w_avg.device) if _on_cuda(generator.w_avg) else _Copy(out)
+    for images in _synthesized(generator, codes, distinct, batch or default_batch(generator), noise, half=half, picture=size == full):
         pictures = images if size == full else (F.interpolate(images, size=(size, size), mode="area") * 0.5 + 0.5).clamp_(0, 1)
         copy.put(distinct[done : done + len(images)], pictures.permute(0, 2, 3, 1))
         done += len(images)
@@ -106,8 +110,13 @@ def default_batch(generator: Generator) -> int:
     device = generator.w_avg.device
     if device.type != "cuda":
         return 1 if generator.resolution >= 512 else 4
+    return int(max(1, min(16, free_gpu_memory(device) // 2 // frame_bytes(generator))))
+
+
+def free_gpu_memory(device: torch.device) -> int:
+    """Bytes that a computation can get: what the driver calls free, and what torch holds in its cache without using it."""
     free, _ = torch.cuda.mem_get_info(device)
-    return int(max(1, min(16, free // 2 // frame_bytes(generator))))
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def frame_bytes(generator: Generator) -> int:
@@ -120,15 +129,20 @@ class Preview:
     """One image at a time, again and again: on CUDA the whole synthesis is recorded once and replayed as one graph.
 
     Call it with a code ``[L, D]``; the image ``[1, C, R, R]``, float32, about -1..1, is overwritten by the next call. Weights must not
-    change between calls; make a new `Preview` after they did.
+    change or move between calls; make a new `Preview` after they did. Where recording fails, the log says so, and every call
+    synthesizes anew.
     """
 
     def __init__(self, generator: Generator, noise: str = "const", half: int = 0):
         self._run = lambda codes: generator.synthesize(codes, noise, half=half)
-        self._codes = generator.w_avg.expand(1, generator.num_layers, -1).clone()
+        with torch.inference_mode(False):
+            self._codes = generator.w_avg.expand(1, generator.num_layers, -1).clone()
         self._graph = self._image = None
-        if self._codes.device.type == "cuda":
-            self._record()
+        if _on_cuda(self._codes):
+            try:
+                self._graph, self._image = _recorded(self._run, self._codes)
+            except RuntimeError as error:
+                log.warning("The preview runs without a CUDA graph: %s", str(error).strip().splitlines()[0])
 
     @torch.no_grad()
     def __call__(self, code: torch.Tensor) -> torch.Tensor:
@@ -138,29 +152,38 @@ class Preview:
         self._graph.replay()
         return self._image
 
-    @torch.no_grad()
-    def _record(self) -> None:
-        with torch.cuda.device(self._codes.device):
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):  # compile, choose algorithms and fill caches before anything is recorded
-                for _ in range(3):
-                    self._run(self._codes)
-            torch.cuda.current_stream().wait_stream(side)
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                self._image = self._run(self._codes)
+
+def _on_cuda(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "cuda"
 
 
-def _synthesized(generator: Generator, codes: torch.Tensor, batch: int, noise: str, **options) -> Iterator[torch.Tensor]:
-    """Images of distinct codes in chunks of at most ``batch``; what all of them have in common is computed once."""
+@torch.no_grad()
+def _recorded(run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+    """Record ``run(x)`` as a CUDA graph: the graph, and its result, which a replay computes anew from what ``x`` then holds.
+
+    Recorded on a stream of the tensor's own device, and without an eye on other threads: a host has some that allocate meanwhile.
+    """
+    with torch.cuda.device(x.device):
+        side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # compile, choose algorithms and fill caches before anything is recorded
+            for _ in range(3):
+                run(x)
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+            result = run(x)
+        torch.cuda.current_stream().wait_stream(side)
+        return graph, result
+
+
+def _synthesized(generator: Generator, codes: torch.Tensor, chosen: list[int], batch: int, noise: str, **options) -> Iterator[torch.Tensor]:
+    """Images of the ``chosen`` codes in chunks of at most ``batch``; what all of them have in common is computed once."""
     like, done = generator.w_avg, 0
-    rows = _shared_rows(codes, noise)
+    rows = _shared_rows(codes, noise) if len(chosen) > 1 else 0
     if rows:
         options["prefix"] = generator.synthesis.prefix(codes[:1].to(like), rows, noise, half=options.get("half", 0))
-    while done < len(codes):
+    while done < len(chosen):
         try:
-            images = generator.synthesize(codes[done : done + batch].to(like), noise, **options)
+            images = generator.synthesize(codes[chosen[done : done + batch]].to(like), noise, **options)
         except RuntimeError as error:
             if batch == 1 or not _is_out_of_memory(error):
                 raise
@@ -206,7 +229,7 @@ def _runs(keys: list, room: int) -> list[_Run]:
 def _room(generator: Generator) -> int:
     """How many images may wait for their code to come again."""
     device, image = generator.w_avg.device, 4 * generator.architecture.img_channels * generator.resolution**2
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()
+    free = free_gpu_memory(device) if device.type == "cuda" else _free_memory()
     return int(min(REUSE_BYTES, REUSE_BYTES if free is None else free // REUSE_SHARE) // image)
 
 
@@ -244,9 +267,8 @@ def _keys(codes: torch.Tensor, noise: str) -> list:
 
 def _shared_rows(codes: torch.Tensor, noise: str) -> int:
     """How many leading rows all codes have in common, if that saves anything."""
-    if len(codes) < 2 or noise == "random":
-        return 0
-    return int((codes == codes[:1]).all(2).all(0).long().cumprod(0).sum())
+    differ = (row for row in range(codes.shape[1]) if not (codes[:, row] == codes[0, row]).all())
+    return 0 if noise == "random" else next(differ, codes.shape[1])
 
 
 class _Copy:
@@ -278,7 +300,7 @@ class _PinnedCopy(_Copy):
     def put(self, frames: list[int], pictures: torch.Tensor) -> None:
         self.buffers.reverse()
         if self.buffers[0] is None or len(self.buffers[0]) < len(pictures):
-            self.buffers[0] = torch.empty(pictures.shape, pin_memory=True)
+            self.buffers[0] = _pinned(pictures.shape)
         buffer = self.buffers[0][: len(pictures)]
         self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.stream):
@@ -296,13 +318,29 @@ class _PinnedCopy(_Copy):
             self.pending = None
 
 
+def _pinned(shape: torch.Size) -> torch.Tensor:
+    """Page-locked memory, which a GPU copies to while it computes; ordinary memory where the system gives none."""
+    try:
+        return torch.empty(shape, pin_memory=True)
+    except RuntimeError as error:
+        log.debug("No page-locked memory, frames are copied more slowly: %s", error)
+        return torch.empty(shape)
+
+
 def _free_memory() -> int | None:
     """Bytes of memory that are free on the host, or None if this system does not tell."""
     try:
-        import psutil
+        import psutil  # every ComfyUI has it
     except ImportError:
-        return None
+        return _linux_free_memory(Path("/proc/meminfo"))
     return psutil.virtual_memory().available
+
+
+def _linux_free_memory(path: Path) -> int | None:
+    if not path.is_file():
+        return None
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", path.read_text(), re.M)
+    return int(found.group(1)) * 1024 if found else None
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -5,13 +5,15 @@ Parameter names are those of NVIDIA's PyTorch releases, so that every checkpoint
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from .ops import bias_act, fir_kernel, prepared, styled_conv2d, upsample2d, upsample_add
+from .ops import bias_act, fir_kernel, prepared, styled_conv2d, upsample2d, upsample_add, use_backend
+from .ops.backend import valid as valid_backend
 from .ops.strips import StripLayer, block_in_strips, worth_strips
 
 NOISE_MODES = ("const", "random", "none")
@@ -264,6 +266,7 @@ class Synthesis(nn.Module):
     def __init__(self, arch: Architecture):
         super().__init__()
         self.resolutions = arch.resolutions
+        self.backend: str | None = None  # see `Generator.backend`
         for r in self.resolutions:
             self.add_module(f"b{r}", Block(r, arch))
 
@@ -280,23 +283,28 @@ class Synthesis(nn.Module):
         """``resolution`` stops there and gives the smaller image of that block; the rest as in `Generator.synthesize`."""
         at, styles, last = prefix or Prefix(4, 0, None, None), self.styles(codes), resolution or self.resolutions[-1]
         x, image, start = at.x, at.image, at.layers
-        for r in (r for r in self.resolutions if at.resolution <= r <= last):
-            x = self._in_precision(x, r, half)
-            x, image = self.get_submodule(f"b{r}")(x, image, styles[r], noise, start=start, picture=picture and r == last)
-            start = 0
+        with self._chosen_backend():
+            for r in (r for r in self.resolutions if at.resolution <= r <= last):
+                x = self._in_precision(x, r, half)
+                x, image = self.get_submodule(f"b{r}")(x, image, styles[r], noise, start=start, picture=picture and r == last)
+                start = 0
         return image
 
     def prefix(self, code: torch.Tensor, rows: int, noise: str = "const", *, half: int = 0) -> Prefix:
         """Run ``code [1, L, D]`` through the layers that read its first ``rows`` rows only: all codes that share them go on from here."""
         x, image, styles = None, None, self.styles(code)
-        for r in self.resolutions:
-            block = self.get_submodule(f"b{r}")
-            layers = sum(row < rows for row in block.rows)
-            layers = 0 if block.resnet and layers == 1 else min(layers, 2) if block.last else layers
-            x, image = block(self._in_precision(x, r, half), image, styles[r], noise, stop=layers)
-            if layers < 3:
-                break
+        with self._chosen_backend():
+            for r in self.resolutions:
+                block = self.get_submodule(f"b{r}")
+                layers = sum(row < rows for row in block.rows)
+                layers = 0 if block.resnet and layers == 1 else min(layers, 2) if block.last else layers
+                x, image = block(self._in_precision(x, r, half), image, styles[r], noise, stop=layers)
+                if layers < 3:
+                    break
         return Prefix(r, layers, x, image)
+
+    def _chosen_backend(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext() if self.backend is None else use_backend(self.backend)
 
     def _in_precision(self, x: torch.Tensor | None, resolution: int, half: int) -> torch.Tensor | None:
         """Features for the block of this resolution: in half precision if it is among the ``half`` highest."""
@@ -327,10 +335,13 @@ class Synthesis(nn.Module):
 
 def _stacked_affines(layers: list[nn.Module]) -> tuple[torch.Tensor, torch.Tensor]:
     """All style layers as one batch of matrices ``[S, D, I]`` and biases ``[S, 1, I]``, gains included, zero beyond each width."""
+    like = layers[0].affine.weight
     width = max(len(layer.affine.bias) for layer in layers)
-    weights = [layer.affine.weight.T * (layer.affine.weight_gain * layer.style_gain) for layer in layers]
-    biases = [layer.affine.bias[None] * layer.style_gain for layer in layers]
-    return tuple(torch.stack([nn.functional.pad(t, (0, width - t.shape[1])) for t in part]) for part in (weights, biases))
+    weights, biases = like.new_zeros(len(layers), like.shape[1], width), like.new_zeros(len(layers), 1, width)
+    for weight, bias, layer in zip(weights, biases, layers):
+        torch.mul(layer.affine.weight.T, layer.affine.weight_gain * layer.style_gain, out=weight[:, : len(layer.affine.bias)])
+        torch.mul(layer.affine.bias, layer.style_gain, out=bias[0, : len(layer.affine.bias)])
+    return weights, biases
 
 
 @dataclass(frozen=True)
@@ -367,6 +378,15 @@ class Generator(nn.Module):
     @property
     def width(self) -> int:
         return self.architecture.w_dim
+
+    @property
+    def backend(self) -> str | None:
+        """The form of the operations that this generator is bound to (see `ops.use_backend`); None leaves the choice open."""
+        return self.synthesis.backend
+
+    @backend.setter
+    def backend(self, name: str | None) -> None:
+        self.synthesis.backend = None if name is None else valid_backend(name, "This generator's choice")
 
     @property
     def w_avg(self) -> torch.Tensor:

@@ -40,7 +40,7 @@ def use_backend(name: str) -> Iterator[None]:
 
     It goes before the environment variable ``MICROMOTION_OPS``, and holds for this thread only.
     """
-    token = _forced.set(_valid(name, "use_backend"))
+    token = _forced.set(valid(name, "use_backend"))
     try:
         yield
     finally:
@@ -49,7 +49,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 def requested() -> str:
     """The backend asked for by `use_backend`, else by the environment variable ``MICROMOTION_OPS``, else ``auto``."""
-    return _forced.get() or _valid(os.environ.get(VARIABLE, "auto") or "auto", f"The environment variable {VARIABLE}")
+    return _forced.get() or valid(os.environ.get(VARIABLE, "auto") or "auto", f"The environment variable {VARIABLE}")
 
 
 def select(x: torch.Tensor) -> str:
@@ -89,7 +89,8 @@ def why_not_cuda(device: torch.device, dtype: torch.dtype) -> str:
     return cuda.why_not(device, dtype)
 
 
-def _valid(name: str, who: str) -> str:
+def valid(name: str, who: str) -> str:
+    """``name`` if there is such a backend. ``who`` named it, and begins the sentence of the `BackendError`."""
     if name not in BACKENDS:
         raise BackendError(f"{who} names the backend {name!r}; choose one of {', '.join(BACKENDS)}.")
     return name

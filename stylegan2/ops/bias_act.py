@@ -62,23 +62,31 @@ def conv_act(
 
         if cuda.supports(x, kernel):
             return cuda.conv_act(x, scale, bias, noise, kernel, gain, clamp)
-    return _ConvAct.apply(x, scale, bias, noise, kernel, gain, clamp)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, scale, bias, noise)):
+        return _ConvAct.apply(x, scale, bias, noise, kernel, gain, clamp)
+    return _conv_act(x, scale, bias, noise, kernel, gain, clamp)[0]
+
+
+def _conv_act(x, scale, bias, noise, kernel, gain, clamp):
+    """`conv_act` in plain torch; returns the result and its operands in the shapes and the type they were used in."""
+    y = x if kernel is None else filter2d(x, kernel * 4, fir_padding(kernel))
+    bias = bias.to(y.dtype)[:, None, None]
+    scale = None if scale is None else scale.to(y.dtype)[:, :, None, None]
+    noise = None if noise is None else noise.to(y.dtype)
+    for n in cached_runs(y):
+        act_(y[n], of_run(scale, n), bias, of_run(noise, n), gain, clamp)
+    return y, scale, bias, noise
 
 
 class _ConvAct(torch.autograd.Function):
-    """`conv_act` in plain torch, keeping only its output for the backward pass."""
+    """`_conv_act` with gradients, keeping only its output for the backward pass."""
 
     @staticmethod
     def forward(ctx, x, scale, bias, noise, kernel, gain, clamp):
         if kernel is None:
             ctx.mark_dirty(x)
-        y = x if kernel is None else filter2d(x, kernel * 4, fir_padding(kernel))
-        bias = bias.to(y.dtype)[:, None, None]
-        scale = None if scale is None else scale.to(y.dtype)[:, :, None, None]
-        noise = None if noise is None else noise.to(y.dtype)
-        for n in cached_runs(y):
-            act_(y[n], of_run(scale, n), bias, of_run(noise, n), gain, clamp)
-        ctx.save_for_backward(y, scale, bias, noise, kernel)
+        y, *operands = _conv_act(x, scale, bias, noise, kernel, gain, clamp)
+        ctx.save_for_backward(y, *operands, kernel)
         ctx.gain, ctx.clamp = gain, clamp
         return y
 

@@ -34,10 +34,11 @@ def why_not(device: torch.device, dtype: torch.dtype) -> str:
     if dtype not in STORAGE:
         return f"there are no kernels for {dtype}"
     key = (_indexed(device), dtype)
-    with _lock:
-        if key not in _reasons:
-            _reasons[key] = _first_use(*key)
-        return _reasons[key]
+    if key not in _reasons:  # what torch.compile traces, and every later call, never meets the lock
+        with _lock:
+            if key not in _reasons:
+                _reasons[key] = _first_use(*key)
+    return _reasons[key]
 
 
 def _first_use(device: torch.device, dtype: torch.dtype) -> str:
@@ -176,9 +177,10 @@ def _conv_act_backward(ctx, g):
     y, scale, bias, noise, taps = ctx.saved_tensors
     wide = None if scale is None else scale[:, :, None, None]
     gx, *rest = act_backward(g, y, wide, bias[:, None, None], noise, ctx.gain, ctx.clamp, ctx.needs_input_grad[1:4])
+    gx = gx.to(y.dtype)
     if taps is not None:
         gx = _filter_transposed(gx.contiguous(memory_format=torch.channels_last), taps)
-    return gx.to(y.dtype), *rest, None, None, None
+    return gx, *rest, None, None, None
 
 
 def _upsample_add_backward(ctx, g):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
-from . import backend
+from . import backend, winograd
 from .bias_act import GAIN, bias_act, cached_runs, conv_act, of_run
 from .upfirdn2d import filter2d, fir_padding
 
@@ -79,7 +79,7 @@ def styled_conv2d(
 
 def demodulation(weight: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
     """Return ``1 / ||weight[o] * style[n]||`` as ``[N, O]``."""
-    norm = prepared([weight], "norm", lambda w: w.square().sum((2, 3)))
+    norm = prepared([weight], "norm", lambda w: torch.linalg.vector_norm(w, dim=(2, 3)).square())  # without a copy of w
     with torch.autocast(weight.device.type, enabled=False):
         return (style.to(norm).square() @ norm.T + EPSILON).rsqrt()
 
@@ -96,9 +96,16 @@ def folded(weight: torch.Tensor, style: torch.Tensor, scale: torch.Tensor, up: b
     return weight * factor[:, :, None, None].to(weight.dtype)
 
 
-def convolve(x: torch.Tensor, weight: torch.Tensor, up: bool) -> torch.Tensor:
-    """The convolution itself: padded with ``weight [O, I, k, k]``, or transposed, stride 2, with ``[I, O, k, k]`` (``2h + 1`` rows)."""
-    return F.conv_transpose2d(x, weight, stride=2) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+def convolve(x: torch.Tensor, weight: torch.Tensor, up: bool = False, rows: int | None = None) -> torch.Tensor:
+    """The convolution itself: padded with ``weight [O, I, k, k]``, or transposed, stride 2, with ``[I, O, k, k]`` (``2h + 1`` rows).
+
+    ``rows``: zero rows added above and below, if not as many as keep the size.
+    """
+    if up:
+        return F.conv_transpose2d(x, weight, stride=2)
+    pad = weight.shape[-1] // 2
+    rows = pad if rows is None else rows
+    return winograd.conv3x3(x, weight, rows) if winograd.pays(x, weight, rows) else F.conv2d(x, weight, padding=(rows, pad))
 
 
 class _StyledConv(torch.autograd.Function):
@@ -127,6 +134,8 @@ class _StyledConv(torch.autograd.Function):
 
 def _convolve_backward(g, x, weight, up, needs_weight):
     """Gradients of `convolve` in its input and, if needed, its weight."""
+    if not up and not needs_weight and winograd.pays(g, weight.transpose(0, 1)):
+        return winograd.conv3x3(g, weight.flip(2, 3).transpose(0, 1)), None
     pad = 0 if up else weight.shape[-1] // 2
     backward = torch.ops.aten.convolution_backward
     return backward(g, x, weight, None, [1 + up] * 2, [pad] * 2, [1, 1], up, [0, 0], 1, [True, needs_weight, False])[:2]

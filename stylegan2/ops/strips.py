@@ -56,14 +56,14 @@ def block_in_strips(
     n, (o, _, _, _), size = max(len(x), len(up.style), len(same.style)), same.weight.shape, (2 * x.shape[2], 2 * x.shape[3])
     features = _empty(x, n, o, size) if keep else None
     colours = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
-    step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]))
+    step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]) // 4 * 4)  # whole Winograd tiles
     for i in range(n):
         first, second = up.of_sample(i, True, x.dtype), same.of_sample(i, False, x.dtype)
         source = x[i : i + 1] if len(x) > 1 else x  # x[i][None] would lose its memory order
         for top in range(0, size[0], step):
             bottom = min(top + step, size[0])
             y = _up_rows(source, first, kernel, top - 1, bottom + 1)
-            y = second.finish_(F.conv2d(y, second.weight, padding=(0, 1)), top)
+            y = second.finish_(convolve(y, second.weight, rows=0), top)
             if keep:
                 features[i, :, top:bottom] = y[0]
             if to_rgb is not None:

@@ -3,7 +3,7 @@
 from .base import Anchors, pool
 from .degrees import DEGREES
 from .scorer import Scorer, load_scorer
-from .text import Weights, draw_faces, text_anchors
+from .text import QUALITIES, Weights, draw_faces, text_anchors
 from .video import video_anchors
 
-__all__ = ["DEGREES", "Anchors", "Scorer", "Weights", "draw_faces", "load_scorer", "pool", "text_anchors", "video_anchors"]
+__all__ = ["DEGREES", "QUALITIES", "Anchors", "Scorer", "Weights", "draw_faces", "load_scorer", "pool", "text_anchors", "video_anchors"]

@@ -74,6 +74,33 @@ def test_a_curve_is_sampled_over_the_frames(run):
     assert sweep.tolist() == pytest.approx([-1, 1, 3, 1, -1], abs=1e-3)
 
 
+def test_the_backend_is_a_choice_of_the_loader(run, loaded):
+    assert loaded.generator.value.backend is None
+    codes = run("SampleFaces", generator=loaded.generator)[0]
+    plain = run("Synthesize", generator=loaded.generator, codes=codes)[0]
+    slow = run("LoadGenerator", backend="reference")[0]
+    assert slow.value.backend == "reference"
+    assert torch.allclose(run("Synthesize", generator=slow, codes=codes)[0], plain, atol=1e-5)
+    with pytest.raises(Exception, match="The CUDA kernels were asked for, but cannot run here"):
+        run("Synthesize", generator=run("LoadGenerator", backend="cuda")[0], codes=codes)
+
+
+def test_smaller_and_half_precise_pictures(run, loaded, tiny):
+    codes = run("SampleFaces", generator=loaded.generator, count=3)[0][[0, 1, 0, 2]]
+    full = run("Synthesize", generator=loaded.generator, codes=codes)[0]
+    small = run("Synthesize", generator=loaded.generator, codes=codes, size=16)[0]
+    assert small.shape == (4, 16, 16, 3) and torch.equal(full[0], full[2])
+    half = run("Synthesize", generator=loaded.generator, codes=codes, half=2)[0]
+    assert 0 < (half - full).abs().max() < 0.05
+
+
+def test_a_sweep_too_long_for_the_memory_is_refused_before_it_begins(run, loaded, monkeypatch):
+    codes = run("SampleFaces", generator=loaded.generator, count=3)[0]
+    monkeypatch.setattr("micromotion.stylegan2.frames._free_memory", lambda: 20_000)
+    with pytest.raises(Exception, match="3 frames of 32 x 32 px .* at most 1 frames .*Sweep to Video"):
+        run("Synthesize", generator=loaded.generator, codes=codes)
+
+
 def test_synthesis_gives_an_image_batch_in_range(run, loaded, tiny):
     codes = run("SampleFaces", generator=loaded.generator, count=9)[0]
     image = run("Synthesize", generator=loaded.generator, codes=codes)[0]

@@ -60,6 +60,21 @@ def test_batch_is_halved_when_memory_runs_out(generator, codes, monkeypatch):
     assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1] and len(images) == 7
 
 
+def test_render_goes_on_with_smaller_chunks_when_memory_runs_out(generator, codes, monkeypatch):
+    synthesize, sizes = generator.synthesize, []
+
+    def sometimes(chunk, *args, **options):
+        sizes.append(len(chunk))
+        if len(sizes) in (2, 3):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return synthesize(chunk, *args, **options)
+
+    expected = render(generator, codes)
+    monkeypatch.setattr(generator, "synthesize", sometimes)
+    torch.testing.assert_close(render(generator, codes, batch=4), expected, rtol=1e-5, atol=1e-5)
+    assert sizes == [4, 3, 2, 1, 1, 1]
+
+
 def test_out_of_memory_at_one_frame_is_raised(generator, codes, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
@@ -184,6 +199,25 @@ def test_preview_is_the_image_of_one_code(generator, codes):
     preview = Preview(generator)
     for code in codes[:2]:
         torch.testing.assert_close(preview(code), exact(generator, code[None]))
+
+
+def test_a_preview_that_cannot_be_recorded_says_so_once_and_synthesizes(generator, codes, monkeypatch, caplog):
+    def refuse(*_):
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(frames, "_recorded", refuse)
+    monkeypatch.setattr(frames, "_on_cuda", lambda tensor: True)
+    preview = Preview(generator)
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == ["The preview runs without a CUDA graph"]
+    torch.testing.assert_close(preview(codes[0]), exact(generator, codes[:1]))
+
+
+def test_free_memory_is_known_with_and_without_psutil(tmp_path):
+    free = frames._free_memory()
+    assert free is None or 2**20 < free < 2**50
+    (tmp_path / "meminfo").write_text("MemTotal:  16000000 kB\nMemAvailable:    8000 kB\n")
+    assert frames._linux_free_memory(tmp_path / "meminfo") == 8000 * 1024
+    assert frames._linux_free_memory(tmp_path / "missing") is None
 
 
 @pytest.fixture

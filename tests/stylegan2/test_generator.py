@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from micromotion import stylegan2
-from micromotion.stylegan2 import Architecture, Generator
+from micromotion.stylegan2 import Architecture, Generator, MicromotionError
 from micromotion.stylegan2.ops import strips, use_backend
+from micromotion.stylegan2.ops.backend import requested
 
 DATA = Path(__file__).parent / "data"
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}  # relative to the largest value
@@ -210,6 +212,31 @@ def test_half_precision_is_close_and_only_in_the_highest_blocks(resolution):
         assert relative(generator.synthesize(codes, half=9, prefix=prefix), generator.synthesize(codes, half=9)) < 3e-2
     for hook in hooks:
         hook.remove()
+
+
+def test_a_generator_bound_to_a_backend_runs_it_whatever_is_asked_outside(monkeypatch):
+    generator, seen = make(), []
+    codes = codes_of(generator)
+    monkeypatch.setenv("MICROMOTION_OPS", "reference")
+    block = generator.synthesis.b8
+    block.register_forward_hook(lambda *_: seen.append(requested()))
+    for name in ("eager", None):
+        generator.backend = name
+        generator.synthesis.prefix(codes[:1], 6)
+        generator.synthesize(codes)
+    assert seen == ["eager", "eager", "reference", "reference"]
+    assert copy.deepcopy(generator).backend is None
+    with pytest.raises(MicromotionError, match="'tpu'; choose one of auto"):
+        generator.backend = "tpu"
+
+
+@pytest.mark.parametrize("resolution", [16, 128])
+def test_torch_compile_takes_the_plain_form_whole(resolution):
+    generator = make(resolution).requires_grad_(False)
+    for learns in (False, True):
+        codes = codes_of(generator, 2).requires_grad_(learns)
+        compiled = torch.compile(generator.synthesize, fullgraph=True, backend="eager")
+        assert relative(compiled(codes), generator.synthesize(codes)) < TOLERANCE[torch.float32]
 
 
 def test_picture_is_the_image_in_0_1():

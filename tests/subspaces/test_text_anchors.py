@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from micromotion.stylegan2 import Architecture, Generator
 from micromotion.subspaces import SubspaceError, fit
 from micromotion.subspaces.anchors import DEGREES, Weights, text_anchors
 from micromotion.subspaces.anchors import text as room
@@ -153,6 +154,38 @@ def test_layers_outside_the_mask_stay(generator, scorer):
     moved = (found.codes - found.start[found.group]).abs().amax((0, 2))
     assert (moved[:4] > 0).all()
     assert (moved[4:] == 0).all()
+
+
+class Looker(FakeScorer):
+    """Looks at pictures of any size, shrunk to 4 px; keeps the sizes."""
+
+    sizes = []
+
+    def __init__(self):
+        super().__init__(resolution=4)
+
+    def encode_images(self, images):
+        self.sizes.append(images.shape[-1])
+        return super().encode_images(F.adaptive_avg_pool2d(images, 4))
+
+
+def test_fast_anchors_look_at_smaller_pictures_and_end_near_the_exact_ones(generator):
+    options = {"degrees": ["no", "50%", "100%"], "seeds": (3, 4), "steps": 20}
+    exact = text_anchors(generator, Looker(), TEMPLATE, **options)
+    Looker.sizes.clear()
+    fast = text_anchors(generator, Looker(), TEMPLATE, **options, quality="fast")
+    assert Looker.sizes == [8] * 12 + [16] * 8
+    moved = exact.codes - exact.start.repeat_interleave(3, 0)
+    assert 0 < (fast.codes - exact.codes).norm() < 0.4 * moved.norm()
+    assert fast.parameters["quality"] == "fast" and "quality" not in exact.parameters
+
+
+def test_a_quality_that_cannot_be_had_is_one_sentence(generator, scorer):
+    with pytest.raises(SubspaceError, match="'best'.*exact, fast"):
+        text_anchors(generator, scorer, TEMPLATE, quality="best")
+    odd = Generator(Architecture(16, {4: 4, 8: 4, 16: 4}, w_dim=32, z_dim=32, mapping_layers=2, architecture="resnet"))
+    with pytest.raises(SubspaceError, match="'resnet'. Choose 'exact'"):
+        text_anchors(odd, scorer, TEMPLATE, quality="fast")
 
 
 def test_the_prior_holds_codes_where_the_generator_draws(generator, scorer):

@@ -136,6 +136,23 @@ def test_torch_compile_takes_a_whole_generator(shim, grad):
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_torch_compile_traces_the_question_whether_the_kernels_run(shim, monkeypatch):
+    monkeypatch.setattr(backend, "why_not_cuda", cuda.why_not)
+    monkeypatch.setattr(cuda, "_reasons", {(torch.device("cpu"), torch.float32): ""})
+    generator = small_generator(8).requires_grad_(False)
+    codes = torch.randn(2, generator.num_layers, 8)
+    compiled = torch.compile(generator.synthesize, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(codes), generator.synthesize(codes), rtol=1e-5, atol=1e-5)
+    assert "upsample_add" in shim[torch.float32].launched
+
+
+def test_gradients_of_half_precision_stay_with_its_kernels(shim, monkeypatch):
+    monkeypatch.setattr(cuda, "_kernels", {k: v for k, v in cuda._kernels.items() if k[1] == torch.float16})
+    x, scale, bias, noise = operands(2, 8, (9, 7), 1, torch.float16, grad=True)
+    conv_act(x, scale, bias, noise, kernel=fir_kernel(), gain=0.7).float().sum().backward()
+    assert x.grad.dtype == torch.float16 and shim[torch.float16].launched == ["filter_act_wide"] * 2
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_self_test_passes(shim, dtype):
     cuda.self_test(torch.device("cpu"), dtype)
