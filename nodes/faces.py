@@ -406,7 +406,7 @@ def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torc
     edits = channels_first(squares if unedited is None else quiet(squares, unedited))
     base = None if unedited is None else channels_first(unedited)
     images, mask = paste(channels_first(photo), edits, list(crop), reconstruction=base, value_range=UNIT, **options)
-    return host.to_host(images.movedim(1, -1)), mask.to(host.intermediate_device())
+    return host.to_host(images.movedim(1, -1)), host.to_host(mask)
 
 
 def paste_together(paste_with, photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):

@@ -242,12 +242,7 @@ def to_image(images: torch.Tensor) -> torch.Tensor:
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
     """A pixel tensor where ComfyUI wants it between nodes."""
-    return tensor.to(intermediate_device(), management.intermediate_dtype())
-
-
-def intermediate_device() -> torch.device:
-    """Where ComfyUI keeps what travels between nodes."""
-    return management.intermediate_device()
+    return tensor.to(management.intermediate_device(), management.intermediate_dtype())
 
 
 def square(images: torch.Tensor) -> torch.Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+
+from . import host
 
 PAPER, INK, PALE, GRID = "#ffffff", "#1d2433", "#8a94a6", "#e3e7ee"
 COLOURS = ("#2f6fdf", "#e4572e", "#2a9d5c", "#8e5bd6", "#d39b00", "#0f9fb0", "#c0398f", "#5a6472")
@@ -16,7 +19,7 @@ FONT = 15
 
 def to_image(picture: Image.Image) -> torch.Tensor:
     """A picture as IMAGE ``[1, H, W, 3]``."""
-    return torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)[None]
+    return host.to_host(torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)[None])
 
 
 def from_image(image: torch.Tensor) -> Image.Image:
@@ -29,14 +32,14 @@ def font(size: int = FONT):
 
 
 def plot(curves: dict[str, Sequence[float]], x: Sequence[float], title: str, x_name: str, size=(720, 420)) -> Image.Image:
-    """Lines over common ``x`` with a grid, a legend and the ranges written at the axes."""
+    """Lines over common ``x`` with a grid, their names below the title, and round numbers at the axes."""
     picture, draw = _sheet(size, title)
+    below = _legend(draw, list(curves), size[0])
     values = [v for curve in curves.values() for v in curve if np.isfinite(v)]
-    box = _Axes(draw, size, (min(x), max(x)), (min(values, default=0), max(values, default=1)), x_name)
-    for i, (name, curve) in enumerate(curves.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        draw.line([box.at(a, b) for a, b in zip(x, curve) if np.isfinite(b)], fill=colour, width=3, joint="curve")
-        draw.text((size[0] - MARGIN, MARGIN + 4 + 20 * i), name, fill=colour, font=font(), anchor="ra")
+    box = _Axes(draw, size, (min(x), max(x)), (min(values, default=0), max(values, default=1)), x_name, top=below)
+    for i, curve in enumerate(curves.values()):
+        points = [box.at(a, b) for a, b in zip(x, curve) if np.isfinite(b)]
+        draw.line(points, fill=COLOURS[i % len(COLOURS)], width=3, joint="curve")
     return picture
 
 
@@ -82,6 +85,18 @@ def contact_sheet(image: torch.Tensor, labels: Sequence[str], title: str, width:
     return sheet
 
 
+def _legend(draw, names: Sequence[str], width: int) -> int:
+    """Names in their colours from the left, in as many rows as they need; where the axes may begin."""
+    left, top = MARGIN, MARGIN - 12
+    for i, name in enumerate(names):
+        length = font().getlength(name) + 24
+        if left > MARGIN and left + length > width:
+            left, top = MARGIN, top + 20
+        draw.text((left, top), name, fill=COLOURS[i % len(COLOURS)], font=font())
+        left += length
+    return top + 28
+
+
 def _sheet(size: tuple[int, int], title: str):
     picture = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(picture)
@@ -92,21 +107,28 @@ def _sheet(size: tuple[int, int], title: str):
 class _Axes:
     """A frame with a grid; ``at`` turns values into pixels."""
 
-    def __init__(self, draw, size, x_range, y_range, x_name: str, ticks: bool = True):
-        self.size = size
+    def __init__(self, draw, size, x_range, y_range, x_name: str, ticks: bool = True, top: int = MARGIN):
+        self.size, self.top = size, top
         self.x0, self.x1 = _widened(*x_range)
         self.y0, self.y1 = _widened(*y_range)
-        for i in range(5):
-            x, y = self.x0 + (self.x1 - self.x0) * i / 4, self.y0 + (self.y1 - self.y0) * i / 4
+        for y in _round_numbers(self.y0, self.y1):
             draw.line([self.at(self.x0, y), self.at(self.x1, y)], fill=GRID)
-            draw.text((MARGIN - 8, self.at(x, y)[1]), f"{y:.3g}", fill=PALE, font=font(13), anchor="rm")
-            if ticks:
-                draw.text((self.at(x, y)[0], size[1] - MARGIN + 6), f"{x:.3g}", fill=PALE, font=font(13), anchor="ma")
+            draw.text((MARGIN - 8, self.at(self.x0, y)[1]), f"{y:g}", fill=PALE, font=font(13), anchor="rm")
+        for x in _round_numbers(self.x0, self.x1) if ticks else ():
+            draw.text((self.at(x, self.y0)[0], size[1] - MARGIN + 6), f"{x:g}", fill=PALE, font=font(13), anchor="ma")
         draw.text((size[0] / 2, size[1] - 20), x_name, fill=PALE, font=font(13), anchor="mm")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        width, height = self.size[0] - 2 * MARGIN, self.size[1] - 2 * MARGIN
-        return MARGIN + (x - self.x0) / (self.x1 - self.x0) * width, MARGIN + (self.y1 - y) / (self.y1 - self.y0) * height
+        width, height = self.size[0] - 2 * MARGIN, self.size[1] - MARGIN - self.top
+        return MARGIN + (x - self.x0) / (self.x1 - self.x0) * width, self.top + (self.y1 - y) / (self.y1 - self.y0) * height
+
+
+def _round_numbers(low: float, high: float, wanted: int = 5) -> list[float]:
+    """About as many numbers as wanted between the two, whole multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough)
+    return [round(i * step, 12) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:

@@ -309,7 +309,7 @@ def test_licence_version_and_names():
     assert meta["project"]["license"] == "MIT" and meta["project"]["name"] == "micromotion"
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(r"^## \[?([\d.]+)", changelog, re.M).group(1) == meta["project"]["version"]
-    assert meta["tool"]["comfy"]["requires-comfyui"] == ">=0.26"
+    assert meta["tool"]["comfy"]["requires-comfyui"] == ">=0.26.0"
 
 
 def test_links_in_the_pages_lead_somewhere():

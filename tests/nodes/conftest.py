@@ -35,6 +35,26 @@ def hosted():
 
 
 @pytest.fixture(scope="session")
+def server(hosted, tmp_path_factory, tiny):
+    """A ComfyUI with only this pack, on the shipped weights, or on tiny ones while there are none."""
+    base = tmp_path_factory.mktemp("base")
+    shipped = Path(__file__).resolve().parents[2] / "avatars" / "weights" / "generator.safetensors"
+    env = {} if shipped.is_file() else {"MICROMOTION_WEIGHTS": str(tiny.write(base / "weights"))}
+    with hosted.Server(base, env=env) as running:
+        running.info = running.get("/object_info")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The harness of ComfyUI's page; skips, saying why, where there is no browser."""
+    harness = _helper("page")
+    if reason := harness.why_not():
+        pytest.skip(reason)
+    return harness
+
+
+@pytest.fixture(scope="session")
 def weights(tiny, tmp_path_factory):
     """A folder of tiny networks in place of the embedded weights."""
     return tiny.write(tmp_path_factory.mktemp("weights"))

@@ -116,10 +116,10 @@ class Server:
         except urllib.error.HTTPError as error:
             raise RunError(error.read().decode(errors="replace")) from error
 
-    def run(self, prompt: dict, seconds: float = RUN_SECONDS) -> dict:
+    def run(self, prompt: dict, seconds: float = RUN_SECONDS, every: float = 0.1) -> dict:
         """Execute an API prompt and return its history entry; raises RunError with the user's message."""
         number = self.submit(prompt)
-        return self.wait(number, seconds)
+        return self.wait(number, seconds, every)
 
     def submit(self, prompt: dict) -> str:
         answer = self.post("/prompt", {"prompt": prompt, "client_id": "tests"})
@@ -127,14 +127,18 @@ class Server:
             raise RunError(json.dumps(answer["node_errors"]))
         return answer["prompt_id"]
 
-    def wait(self, number: str, seconds: float = RUN_SECONDS) -> dict:
+    def wait(self, number: str, seconds: float = RUN_SECONDS, every: float = 0.1) -> dict:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             entry = self.get(f"/history/{number}").get(number)
             if entry:
                 return _checked(entry)
-            time.sleep(0.1)
+            time.sleep(every)
         raise RunError(f"nothing after {seconds} s")
+
+    def resident(self) -> int:
+        """Bytes of memory that the process holds; Linux only."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def _wait(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -180,12 +184,13 @@ def to_prompt(workflow: dict, info: dict) -> dict:
 def widget_values(definition: dict, values: list) -> dict:
     """Widget values by name: inputs in order, a seed's control and an upload button skipped, dynamic combos opened."""
     found, rest = {}, list(values)
-    for name, kind, options in _puts(definition["input"]):
+    for name, kind, options in puts(definition["input"]):
         _take(name, kind, options, rest, found)
     return found
 
 
-def _puts(sections: dict):
+def puts(sections: dict):
+    """Name, type and options of every input."""
     for section in ("required", "optional"):
         for name, spec in sections.get(section, {}).items():
             yield name, spec[0], spec[1] if len(spec) > 1 else {}
@@ -197,7 +202,7 @@ def _take(name: str, kind, options: dict, rest: list, found: dict) -> None:
     if kind == DYNAMIC:
         found[name] = rest.pop(0) if rest else options["options"][0]["key"]
         chosen = next(option for option in options["options"] if option["key"] == found[name])
-        for inner, inner_kind, inner_options in _puts(chosen["inputs"]):
+        for inner, inner_kind, inner_options in puts(chosen["inputs"]):
             _take(f"{name}.{inner}", inner_kind, inner_options, rest, found)
         return
     if rest:

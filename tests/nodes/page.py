@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import shutil
 from pathlib import Path
 
 START_MS = 240_000
 SETTLE_MS = 1500
+STILL_MS, STILL_ROUNDS = 250, 40  # a page is still when two looks in a row see the same
 RENDERERS = {"canvas": False, "nodes 2.0": True}
 HARMLESS = ("favicon", "net::ERR_INTERNET_DISCONNECTED", "net::ERR_NAME_NOT_RESOLVED", "fonts.g", "googletagmanager", "sentry")
 
@@ -23,13 +24,22 @@ READ = """() => {
     const element = document.querySelector(`[data-node-id="${node.id}"]`);
     const scale = app.canvas.ds.scale;
     const vue = element?.getBoundingClientRect();
-    const size = vue?.width ? [vue.width / scale, vue.height / scale - (node.flags.collapsed ? 0 : 0)] : [node.size[0], node.size[1] + 30];
-    return { id: node.id, type: node.type, x: node.pos[0], y: node.pos[1] - 30, w: size[0], h: size[1], vue: Boolean(vue?.width) };
+    const size = vue?.width ? [vue.width / scale, vue.height / scale] : [node.size[0], node.size[1] + 30];
+    const parts = vue?.width ? [...element.querySelectorAll('input, textarea, button, video, img, canvas')] : [];
+    const lowest = Math.max(0, ...parts.map((part) => part.getBoundingClientRect().bottom));
+    const drawn = (node.widgets ?? []).filter((widget) => !widget.element && !widget.name.startsWith('$$') && !widget.hidden);
+    const last = Math.max(0, ...drawn.map((widget) => (widget.last_y ?? 0) + (widget.computedHeight ?? 20)));
+    const cut = vue?.width ? (lowest - vue.bottom) / scale : last - node.size[1];
+    return { id: node.id, type: node.type, x: node.pos[0], y: node.pos[1] - 30, w: size[0], h: size[1], cut, vue: Boolean(vue?.width) };
   };
   const unknown = app.graph._nodes.filter((n) => !LiteGraph.registered_node_types[n.type] && !n.subgraph).map((n) => n.type);
-  return { boxes: app.graph._nodes.map(box), unknown, saved: app.graph.serialize() };
+  return { boxes: app.graph._nodes.map(box), unknown };
 }"""
 PROMPT = "async () => (await window.comfyAPI.app.app.graphToPrompt()).output"
+IDLE = """async () => {
+  const queue = await (await fetch('/queue')).json();
+  return queue.queue_running.length + queue.queue_pending.length === 0;
+}"""
 RUN = "async () => { await window.comfyAPI.app.app.queuePrompt(0); }"
 
 
@@ -64,19 +74,35 @@ class Page:
         self._playwright.stop()
 
     def open(self, workflow: dict, renderer: str) -> dict:
-        """Load a workflow; what is drawn (boxes), what is unknown, and how the page would save it."""
+        """Load a workflow; what is drawn (boxes, with the pixels by which a node is too small) and which types are unknown."""
         self.errors.clear()
         self.page.evaluate(OPEN, [workflow, RENDERERS[renderer]])
-        self.page.wait_for_timeout(SETTLE_MS)
+        self.page.wait_for_timeout(STILL_MS)
         self.page.keyboard.press("Escape")
-        return self.page.evaluate(READ)
+        return self.look()
+
+    def look(self) -> dict:
+        """What is drawn once nothing moves any more."""
+        before = None
+        for _ in range(STILL_ROUNDS):
+            seen = self.page.evaluate(READ)
+            if seen == before:
+                return seen
+            before = seen
+            self.page.wait_for_timeout(STILL_MS)
+        return before
 
     def prompt(self) -> dict:
         """The open workflow as the page sends it to the API."""
         return self.page.evaluate(PROMPT)
 
     def run(self) -> None:
+        """Press Run, and wait until the queue is empty and what came out is drawn."""
         self.page.evaluate(RUN)
+        self.page.wait_for_timeout(STILL_MS)
+        while not self.page.evaluate(IDLE):
+            self.page.wait_for_timeout(STILL_MS)
+        self.page.wait_for_timeout(SETTLE_MS)
 
     def fit(self) -> None:
         """Show the whole graph."""
@@ -91,6 +117,13 @@ class Page:
     def _console(self, message) -> None:
         if message.type == "error" and not any(part in message.text + str(message.location) for part in HARMLESS):
             self.errors.append(f"{message.text} {message.location.get('url', '')}")
+
+
+def why_not() -> str | None:
+    """Why no page can be opened, None when one can."""
+    if importlib.util.find_spec("playwright") is None:
+        return "no playwright: pip install playwright"
+    return None if chromium() else "no Chromium found: install one, or set CHROMIUM"
 
 
 def overlaps(boxes: list[dict]) -> list[tuple[int, int]]:

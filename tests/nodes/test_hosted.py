@@ -19,17 +19,6 @@ DIFFUSION = [name for name in WORKFLOWS if name.startswith("diffusion_")]
 FEWER = {"MicromotionSweep": ("frames", 8), "MicromotionSweepFromCurve": ("frames", 9), "MicromotionTextAnchors": ("steps", 4)}
 
 
-@pytest.fixture(scope="module")
-def server(hosted, tmp_path_factory, tiny):
-    """A ComfyUI with only this pack, on the shipped weights, or on tiny ones while there are none."""
-    base = tmp_path_factory.mktemp("base")
-    shipped = ROOT / "avatars" / "weights" / "generator.safetensors"
-    env = {} if shipped.is_file() else {"MICROMOTION_WEIGHTS": str(tiny.write(base / "weights"))}
-    with hosted.Server(base, env=env) as running:
-        running.info = running.get("/object_info")
-        yield running
-
-
 def prompt_of(server, hosted, name: str, shorter: bool = True) -> dict:
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     prompt = hosted.to_prompt(workflow, server.info)
@@ -98,6 +87,21 @@ def test_a_second_run_is_answered_from_the_cache_and_a_slider_only_redoes_what_f
     kept = cached(server.run(prompt))
     invert = next(number for number, node in prompt.items() if node["class_type"] == "MicromotionInvertFace")
     assert invert in kept and apply not in kept
+
+
+def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(server, hosted):
+    from micromotion.subspaces import Subspace
+
+    shipped, folder = ROOT / "avatars" / "weights" / "motions", server.base / "models" / "micromotion"
+    folder.mkdir(parents=True, exist_ok=True)
+    prompt = prompt_of(server, hosted, "animate_avatar")
+    load = next(number for number, node in prompt.items() if node["class_type"] == "MicromotionLoadSubspace")
+    prompt[load]["inputs"]["file"] = "changing.safetensors"
+    Subspace.load(shipped / "smile.safetensors").save(folder / "changing.safetensors")
+    server.run(prompt)
+    assert load in cached(server.run(prompt))
+    Subspace.load(shipped / "age.safetensors").save(folder / "changing.safetensors")
+    assert load not in cached(server.run(prompt))
 
 
 def cached(entry: dict) -> set[str]:
@@ -177,14 +181,23 @@ def test_a_diffusion_workflow_runs_on_a_random_checkpoint(server, hosted, checkp
 
 
 @pytest.mark.slow
-def test_fifty_runs_leak_nothing(server, hosted):
-    import psutil
+@pytest.mark.parametrize("option", ["--fp16-intermediates", "--cache-none"])
+def test_comfyui_may_be_told_otherwise(hosted, tmp_path, option):
+    with hosted.Server(tmp_path, arguments=(option,)) as running:
+        running.info = running.get("/object_info")
+        for name in ("animate_avatar", "long_video", "motion_from_text"):
+            clip = frames(files(running, running.run(prompt_of(running, hosted, name)), ".mp4")[0])
+            assert abs(clip - clip[0]).mean((1, 2, 3)).max() > 0.05
 
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of another process from /proc")
+def test_fifty_runs_leak_nothing(server, hosted):
     prompt = prompt_of(server, hosted, "animate_avatar")
     apply = next(node for node in prompt.values() if node["class_type"] == "MicromotionApplySubspace")
-    process, sizes = psutil.Process(server.process.pid), []
+    sizes = []
     for i in range(50):
         apply["inputs"]["coefficient"] = 0.5 + i / 100
         server.run(prompt)
-        sizes.append(process.memory_info().rss)
+        sizes.append(server.resident())
     assert max(sizes[40:]) - max(sizes[5:15]) < 50e6

@@ -108,3 +108,44 @@ def test_every_name_and_tooltip_is_translated(schemas, language):
         if language == "en":
             assert entry["display_name"] == schema.display_name and entry["description"] == schema.description
             assert all(entry["inputs"][put.id]["tooltip"] == put.tooltip for put in schema.inputs)
+
+
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_app_mode_names_widgets_and_results_that_exist(path):
+    """``extra.linearData``: the widgets that App Mode shows as a form, and the nodes whose results it shows."""
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    nodes = {node["id"]: node for node in workflow["nodes"] if node.get("mode", 0) == 0}
+    form = workflow["extra"]["linearData"]
+    widgets = {number: {put["name"] for put in node["inputs"] if "widget" in put and put["link"] is None} for number, node in nodes.items()}
+    assert form["inputs"] and not [[number, name] for number, name in form["inputs"] if name not in widgets.get(number, ())]
+    assert form["outputs"] and {nodes[number]["type"] for number in form["outputs"]} <= {"SaveVideo", "SaveImage", "PreviewImage"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_teaches_and_says_where_its_parts_come_from(path, schemas):
+    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    notes = [node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote"]
+    assert any(note.startswith("## ") and len(note) > 120 for note in notes)
+    ours = [node for node in nodes if node["type"] in schemas]
+    assert ours and all(node["properties"]["cnr_id"] == "micromotion" for node in ours)
+    models = [node for node in nodes if node["type"] in ("CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader")]
+    sources = [(node["widgets_values"][0], node["properties"]["models"][0]) for node in models]
+    assert all(name == source["name"] and source["url"].startswith("https://") and source["directory"] for name, source in sources)
+
+
+def test_every_workflow_has_a_picture_of_what_it_gives():
+    from PIL import Image
+
+    for path in WORKFLOWS:
+        with Image.open(path.with_suffix(".jpg")) as picture:
+            assert min(picture.size) >= 240, path.stem
+
+
+def test_every_help_page_shows_its_node(schemas):
+    for name in schemas:
+        page = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        assert f"](pictures/{name}.jpg)" in page, name
+        assert (ROOT / "web" / "docs" / "pictures" / f"{name}.jpg").stat().st_size > 5000, name
