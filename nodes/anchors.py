@@ -223,7 +223,8 @@ class VideoAnchors(io.ComfyNode):
                     min=-1,
                     max=100000,
                     advanced=True,
-                    tooltip="The frame that shows the motion most, from 0; -1 takes the end that is farther from the clip's beginning.",
+                    tooltip="The frame that shows the motion most, -1..100000, counted from 0;"
+                    " -1 takes the end that is farther from the clip's beginning.",
                 ),
                 io.Int.Input(
                     "max_frames", default=96, min=3, max=1000, advanced=True, tooltip="Longer clips are thinned to as many, 3..1000."

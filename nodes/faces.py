@@ -150,7 +150,7 @@ class PickFace(io.ComfyNode):
                     max=1.0,
                     step=0.005,
                     optional=True,
-                    tooltip="For nearest: share of the width, 0 left, 1 right.",
+                    tooltip="For nearest: share of the width, 0..1: 0 left, 1 right.",
                 ),
                 io.Float.Input(
                     "y",
@@ -159,7 +159,7 @@ class PickFace(io.ComfyNode):
                     max=1.0,
                     step=0.005,
                     optional=True,
-                    tooltip="For nearest: share of the height, 0 top, 1 bottom.",
+                    tooltip="For nearest: share of the height, 0..1: 0 top, 1 bottom.",
                 ),
                 sockets.Box.Input(
                     "box",
@@ -249,10 +249,15 @@ class FrameFace(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or the frames of a clip; all are cut at the same place."),
                 io.Float.Input(
-                    "x", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the width: 0 left, 1 right."
+                    "x", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the width, 0..1: 0 left, 1 right."
                 ),
                 io.Float.Input(
-                    "y", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the height: 0 top, 1 bottom."
+                    "y",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    tooltip="Middle of the face, share of the height, 0..1: 0 top, 1 bottom.",
                 ),
                 io.Float.Input(
                     "share",
@@ -263,7 +268,7 @@ class FrameFace(io.ComfyNode):
                     tooltip="Side of the square in shares of the picture's shorter side, 0.02..2.",
                 ),
                 io.Float.Input(
-                    "tilt", default=0.0, min=-180.0, max=180.0, step=0.5, tooltip="How far the head is turned clockwise, in degrees."
+                    "tilt", default=0.0, min=-180.0, max=180.0, step=0.5, tooltip="How far the head is turned clockwise, -180..180 degrees."
                 ),
                 size_input(),
             ],

@@ -81,7 +81,12 @@ def choices(kind: str) -> list[str]:
     """The entries of a combo, never none: the embedded ones first, then the user's files."""
     folder = FOLDERS[kind]
     found = [name + EMBEDDED for name in folder.embedded] + folder_paths.get_filename_list(folder.name)
-    return found or [f"(no file in models/{folder.name})"]
+    return found or [nothing_in(folder)]
+
+
+def nothing_in(folder: Folder) -> str:
+    """The only entry of a combo whose folder is empty."""
+    return f"(no file in models/{folder.name})"
 
 
 def find(kind: str, choice: str) -> Path | None:
@@ -101,6 +106,8 @@ def missing(kind: str, choice: str) -> str:
     if choice.endswith(EMBEDDED):
         return f"The embedded {kind} {choice!r} is missing from this installation of micromotion; install the pack again."
     where = ADVICE.get(kind) or catalogue.advice(folder.name)
+    if choice == nothing_in(folder):
+        return f"models/{folder.name} holds no {kind} file yet; put one there and press R. {where}"
     return f"There is no {kind} file {choice!r} in models/{folder.name}; choose another, or put it there. {where}"
 
 

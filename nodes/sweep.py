@@ -34,7 +34,12 @@ class Sweep(io.ComfyNode):
             inputs=[
                 io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
                 io.Float.Input(
-                    "start", default=0.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient of the first frame: 0 is the face as it is."
+                    "start",
+                    default=0.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="Coefficient of the first frame, -10..10: 0 is the face as it is.",
                 ),
                 io.Float.Input(
                     "end",
@@ -42,7 +47,7 @@ class Sweep(io.ComfyNode):
                     min=-10.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="Coefficient at the far end: 1 is the whole motion, negative values are its opposite.",
+                    tooltip="Coefficient at the far end, -10..10: 1 is the whole motion, negative values are its opposite.",
                 ),
                 io.Combo.Input(
                     "easing",
@@ -118,8 +123,12 @@ class SweepFromCurve(io.ComfyNode):
             inputs=[
                 io.Curve.Input("curve", tooltip="The drawn curve; click to add a point, drag to move it."),
                 io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
-                io.Float.Input("low", default=0.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the bottom of the curve."),
-                io.Float.Input("high", default=1.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the top of the curve."),
+                io.Float.Input(
+                    "low", default=0.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the bottom of the curve, -10..10."
+                ),
+                io.Float.Input(
+                    "high", default=1.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the top of the curve, -10..10."
+                ),
             ],
             outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
         )
@@ -344,13 +353,15 @@ class SweepToVideo(io.ComfyNode):
     def execute(
         cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None, half=0
     ) -> io.NodeOutput:
+        if (photo is None) != (crop is None):
+            raise host.HostError("photo and crop belong together: connect both to paste the face back, or neither for the square alone.")
         net = host.ready(generator, memory=frame_bytes(generator.value))
         motion.check(net)
         warn_beyond(motion, sweep * coefficient)
         path = video.temporary_video()
         with video.writer(path, fps) as out:
             for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress(), half):
-                out.write(images if photo is None or crop is None else paste_image(photo, images, crop, unedited, mask=shape)[0])
+                out.write(images if photo is None else paste_image(photo, images, crop, unedited, mask=shape)[0])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
 

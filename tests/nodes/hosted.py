@@ -1,4 +1,7 @@
-"""A real ComfyUI in a subprocess: found, started in an empty base directory, asked by its API."""
+"""A real ComfyUI in a subprocess: found, started in an empty base directory, asked by its API.
+
+``COMFYUI_PATH`` and ``COMFYUI_PYTHON`` name another one, ``COMFYUI_ARGUMENTS`` what else it is started with.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ class Server:
             link.symlink_to(ROOT, target_is_directory=True)
         comfyui = find_comfyui()
         command = [find_python(comfyui), "main.py", "--cpu", "--base-directory", str(self.base), "--port", str(self.port)]
-        command += ["--database-url", "sqlite:///:memory:", *self.arguments]
+        command += ["--database-url", "sqlite:///:memory:", *self.arguments, *os.environ.get("COMFYUI_ARGUMENTS", "").split()]
         self._log = self.log_path.open("w")
         env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **self.env}
         self.process = subprocess.Popen(command, cwd=comfyui, stdout=self._log, stderr=subprocess.STDOUT, env=env)

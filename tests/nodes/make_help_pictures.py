@@ -253,9 +253,32 @@ def along(flow: Flow, motion, caption: str, coefficient: float = 1.0):
     return row(flow.run(flow.draw(moved))[0], caption)
 
 
+def pool_anchors(flow: Flow):
+    options = {"generator": flow.generator(), "scorer": flow("LoadScorer"), "template": "a person with {degree} smile", "seeds": 1}
+    sets = [flow("TextAnchors", first_seed=seed, **options) for seed in (0, 5)]
+    both = flow("FitSubspace", anchors=flow("PoolAnchors", first=sets[0], second=sets[1]))
+    return along(flow, both, "The motion fitted to anchors of two faces, on a third")
+
+
+def scale(flow: Flow):
+    face, motion = flow.code(), flow("Scale", motion=flow.motion("smile"), factor=-1.0)
+    shown = [flow("ApplySubspace", codes=face, motion=motion, coefficient=c) for c in (-0.7, 0, 0.3)]
+    return row([frames[0] for frames in flow.run(*map(flow.draw, shown))], "smile turned round by factor -1, at -0.7, 0 and 0.3")
+
+
+def sweep_from_keyframes(flow: Flow):
+    made = flow("SweepFromKeyframes", keyframes="0: 0, 2: 1, 3: 1, 5: 0", frames=6, loop=False)
+    moved = flow("ApplySubspace", codes=flow.code(OTHER), motion=flow.motion("smile"), coefficient=1.0, sweep=made)
+    return row(flow.run(flow.draw(moved))[0], "0: 0, 2: 1, 3: 1, 5: 0 over six frames of a smile", 140)
+
+
 def calibrate(flow: Flow):
     made = flow("Calibrate", generator=flow.generator(), scorer=flow("LoadScorer"), motion=flow.motion("smile"))
     return row(flow.run(second(made))[0], "The measured response, and the range in which it holds", 300)
+
+
+def calibrate_track(_flow: Flow):
+    return words("Takes the blendshapes of core's\nDetect Face Landmarks (MediaPipe); its plot\nis that of Calibrate Micromotion.")
 
 
 def combine(flow: Flow):
@@ -326,7 +349,11 @@ RECIPES = {
     "TextAnchors": text_anchors,
     "VideoAnchors": video_anchors,
     "FitSubspace": fit_subspace,
+    "PoolAnchors": pool_anchors,
+    "Scale": scale,
+    "SweepFromKeyframes": sweep_from_keyframes,
     "Calibrate": calibrate,
+    "CalibrateTrack": calibrate_track,
     "Combine": combine,
     "Inspect": inspect,
     "Sweep": sweep,

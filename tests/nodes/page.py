@@ -25,7 +25,7 @@ READ = """() => {
     const scale = app.canvas.ds.scale;
     const vue = element?.getBoundingClientRect();
     const size = vue?.width ? [vue.width / scale, vue.height / scale] : [node.size[0], node.size[1] + 30];
-    const parts = vue?.width ? [...element.querySelectorAll('input, textarea, button, video, img, canvas')] : [];
+    const parts = vue?.width ? [...element.querySelectorAll('input, textarea, video, img, canvas')] : [];
     const lowest = Math.max(0, ...parts.map((part) => part.getBoundingClientRect().bottom));
     const drawn = (node.widgets ?? []).filter((widget) => !widget.element && !widget.name.startsWith('$$') && !widget.hidden);
     const last = Math.max(0, ...drawn.map((widget) => (widget.last_y ?? 0) + (widget.computedHeight ?? 20)));

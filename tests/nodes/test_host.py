@@ -22,6 +22,8 @@ def test_embedded_entries_come_first_and_files_follow(pack):
 def test_a_missing_file_is_named_with_folder_source_and_licence(pack):
     answer = pack.nodes["LoadGenerator"].validate_inputs(file="gone.pkl")
     assert all(part in answer for part in ("'gone.pkl'", "models/stylegan2", "https://", "NVIDIA Source Code License"))
+    empty = pack.nodes["LoadIdentity"].validate_inputs(file=pack.host.choices("identity")[0])
+    assert empty.startswith("models/stylegan2_identity holds no identity file yet; put one there and press R.") and "https://" in empty
     with pytest.raises(pack.host.HostError, match="models/micromotion"):
         pack.host.resolve("motion", "gone.safetensors")
     assert pack.nodes["LoadGenerator"].validate_inputs(file="avatar (embedded)") is True

@@ -206,6 +206,12 @@ def test_a_long_sweep_is_encoded_frame_by_frame(run, pack, loaded, monkeypatch):
     assert pack.fake.progress.seen[-1][:2] == (70, 70)
 
 
+def test_a_photo_without_its_crop_is_refused(run, loaded, face):
+    codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
+    with pytest.raises(ValueError, match="photo and crop belong together"):
+        run("SweepToVideo", generator=loaded.generator, codes=codes, motion=motion, sweep=torch.ones(2), photo=face)
+
+
 def test_a_cancelled_video_leaves_no_file(run, pack, loaded):
     pack.fake.folders.get_temp_directory = lambda: str(pack.base / "temp")
     before = set((pack.base / "temp").glob("*"))

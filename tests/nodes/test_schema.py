@@ -48,6 +48,15 @@ def test_numbers_state_their_range(schemas):
     assert all(put.keywords["min"] <= put.keywords["default"] <= put.keywords["max"] for _, put in numbers)
 
 
+def test_the_tooltip_of_a_number_says_its_range(schemas):
+    numbers = [(name, put) for name, s in schemas.items() for put in s.inputs if put.io_type in ("INT", "FLOAT")]
+    assert [f"{name}.{put.id}: {put.tooltip}" for name, put in numbers if spoken_range(put) not in put.tooltip] == []
+
+
+def spoken_range(put) -> str:
+    return f"{put.keywords['min']:g}..{put.keywords['max']:.10g}"
+
+
 def test_combos_are_never_empty_and_begin_with_what_is_there(schemas):
     combos = [(name, put) for name, s in schemas.items() for put in s.inputs if put.io_type == "COMBO"]
     assert all(put.keywords["options"] and all(put.keywords["options"]) for _, put in combos)
@@ -105,9 +114,17 @@ def test_every_name_and_tooltip_is_translated(schemas, language):
         assert set(entry.get("inputs", {})) == {put.id for put in schema.inputs}, name
         assert set(entry.get("outputs", {})) == {str(i) for i in range(len(schema.outputs))}, name
         assert all(text["name"] and text["tooltip"] for side in ("inputs", "outputs") for text in entry.get(side, {}).values()), name
+        texts_of = {put.id: entry["inputs"][put.id] for put in schema.inputs}
+        texts_of |= {put.id: entry["outputs"][str(i)] for i, put in enumerate(schema.outputs)}
         if language == "en":
             assert entry["display_name"] == schema.display_name and entry["description"] == schema.description
-            assert all(entry["inputs"][put.id]["tooltip"] == put.tooltip for put in schema.inputs)
+            for put in (*schema.inputs, *schema.outputs):
+                assert texts_of[put.id] == {"name": put.display_name or put.id, "tooltip": put.tooltip}, f"{name}.{put.id}"
+        else:
+            sentences = [entry["description"], *(text["tooltip"] for text in texts_of.values())]
+            assert all(any(ord(letter) > 0x3000 for letter in sentence) for sentence in sentences), f"{name} is not translated"
+            ranges = [(put, spoken_range(put)) for put in schema.inputs if put.io_type in ("INT", "FLOAT")]
+            assert [put.id for put, spoken in ranges if spoken not in texts_of[put.id]["tooltip"]] == [], name
 
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
