@@ -215,6 +215,28 @@ def refine_face(flow: Flow):
     return row([given[0], before[0], after[0]], "The picture, inverted, and refined in 120 steps")
 
 
+def tuned(flow: Flow, steps: int = 60):
+    """The example picture's code, and a generator tuned to it, as Refine Face gives both."""
+    square = flow("FrameFace", image=flow("LoadImage", image=PHOTO))
+    found = flow("InvertFace", generator=flow.generator(), inverter=flow("LoadInverter"), image=square)
+    return flow("RefineFace", generator=flow.generator(), image=square, codes=found, steps=steps, tuning_steps=steps)
+
+
+def save_tuning(flow: Flow):
+    return words("Written:\n" + flow.text(flow("SaveTuning", generator=second(tuned(flow)), base=flow.generator())))
+
+
+def load_tuning(flow: Flow):
+    saving = Flow(flow.server, flow.info)
+    saving("SaveTuning", generator=second(tuned(saving)), base=saving.generator())
+    flow.server.run(saving.prompt)
+    flow.info = flow.server.get("/object_info")
+    code = tuned(flow)
+    loaded = flow("LoadTuning", base=flow.generator(), file="tuned_00001_.safetensors")
+    before, after = flow.run(flow.draw(code), flow("Synthesize", generator=loaded, codes=code))
+    return row([before[0], after[0]], "A code drawn by the generator, and by the tuned one")
+
+
 def synthesize(flow: Flow):
     (faces,) = flow.run(flow.draw(flow.moved(flow.code(OTHER), "smile")))
     return row(faces, "Four codes along a smile, drawn")
@@ -345,6 +367,8 @@ RECIPES = {
     "PasteFace": paste_face,
     "InvertFace": invert_face,
     "RefineFace": refine_face,
+    "SaveTuning": save_tuning,
+    "LoadTuning": load_tuning,
     "Synthesize": synthesize,
     "TextAnchors": text_anchors,
     "VideoAnchors": video_anchors,
