@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from .captions import MOTIONS
 from .evaluation import (
     ablations,
     baselines,
@@ -34,7 +35,7 @@ from .evaluation import (
 from .evaluation.cache import Cache
 from .evaluation.study import Study
 from .evaluation.world import SIZES, WEIGHTS, World, load_world
-from .make_motions import ANCHOR_OPTIONS
+from .make_motions import anchor_options
 
 log = logging.getLogger(__name__)
 DOCS = Path(__file__).parent.parent / "docs"
@@ -58,13 +59,13 @@ def setting(world: World) -> str:
     """Everything that the figures depend on, as text."""
     networks = [n for n in (world.generator, world.regressor, world.scorer, world.inverter) if n is not None]
     prints = [_fingerprint(n) for n in networks] + [hashlib.sha256(m.direction.numpy().tobytes()).hexdigest() for m in world.motions]
-    return json.dumps([asdict(world.sizes), world.seed, repr(ANCHOR_OPTIONS), prints])
+    return json.dumps([asdict(world.sizes), world.seed, repr([anchor_options(m) for m in MOTIONS]), prints])
 
 
 def anchor_setting(world: World) -> str:
     """Everything that text anchors depend on, as text."""
     prints = [_fingerprint(n) for n in (world.generator, world.scorer) if n is not None]
-    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, repr(ANCHOR_OPTIONS), prints])
+    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, repr([anchor_options(m) for m in MOTIONS]), prints])
 
 
 def _fingerprint(network: torch.nn.Module) -> str:

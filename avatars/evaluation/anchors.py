@@ -10,7 +10,7 @@ from ...subspaces import Anchors
 from ...subspaces.anchors import text_anchors
 from .. import captions
 from ..captions import Motion
-from ..make_motions import ANCHOR_OPTIONS
+from ..make_motions import anchor_options
 from .cache import Cache
 from .world import World, factor_of
 
@@ -63,7 +63,7 @@ def _optimise(world: World, motion: Motion, which: int, degrees: list[str]) -> d
     start = world.faces(world.anchor_parameters()[which : which + 1]).codes
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
     begun = time.perf_counter()
-    anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, start=start, **ANCHOR_OPTIONS, **steps)
+    anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, start=start, **anchor_options(motion), **steps)
     return {"codes": anchors.codes, "degrees": anchors.degrees, "start": start, "seconds": torch.tensor(time.perf_counter() - begun)}
 
 

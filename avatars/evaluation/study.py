@@ -52,8 +52,8 @@ class Study:
         return [SHIPPED] if {m.name for m in self.motions} <= {s.name for s in self.world.motions} else []
 
     def tests(self, group: str) -> Faces:
-        """The unseen faces that a group is measured on: all of them for the oracle, the shipped and the plainly pooled motions."""
-        whole = {ORACLE, SHIPPED, f"{VIDEO}, {POOLED}", f"{TEXT}, {POOLED}"}
+        """The unseen faces that a group is measured on: all of them for the shipped and the plainly pooled motions."""
+        whole = {SHIPPED, f"{VIDEO}, {POOLED}", f"{TEXT}, {POOLED}"}
         return self.world.tests(None if group in whole else self.sizes.compared)
 
     def anchors(self, source: str, motion: Motion, which: int, count: int | None = None) -> Anchors:

@@ -35,32 +35,32 @@ TEST, CALIBRATION, ANCHORS, LABELS = range(4)
 class Sizes:
     """How much is measured.
 
-    ``pool`` anchor identities make one direction; ``2 * pool`` are drawn, for two disjoint pools. ``identities`` is for the oracle and
-    the directions that a user would keep, ``compared`` for the others; ``calibration`` for those, ``probes`` for single-face ones.
+    ``pool`` anchor identities make one direction; ``2 * pool`` are drawn, for two disjoint pools. ``identities`` is for
+    the directions that a user would keep, ``compared`` for the others; ``calibration`` scales those, ``probes`` single-face ones.
     """
 
     identities: int = 200
     coefficients: int = 21
-    calibration: int = 32
+    calibration: int = 24
     probes: int = 16
     pool: int = 5
     frames: int = 24
     degrees: int = 16
     steps: int | None = None
-    many: int = 48
+    many: int = 24
     gate: int = 4096
     labels: int = 5000
-    compared: int = 48
-    ablated: int = 32
-    domains: int = 60
-    inverted: int = 48
+    compared: int = 32
+    ablated: int = 24
+    domains: int = 40
+    inverted: int = 32
     inversion_steps: tuple[int, ...] = (1, 2, 10, 25, 50, 100)
     pictures: int = 4
 
 
 FULL = Sizes()
 BRIEF = Sizes(
-    coefficients=9, calibration=32, degrees=12, many=12, compared=30, ablated=24, domains=40, inverted=24,
+    identities=60, coefficients=9, calibration=12, degrees=11, many=12, compared=16, ablated=12, domains=20, inverted=12,
     inversion_steps=(1, 2, 10, 25, 50),
 )  # fmt: skip
 QUICK = Sizes(
