@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -45,13 +45,15 @@ def write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=".part")
-        os.close(handle)
+        temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}.part")
+        temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode  # the user's own; save_file would give the file to its owner alone
         try:
             safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
+            temporary.chmod(mode)
             os.replace(temporary, path)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except (OSError, safetensors.SafetensorError) as e:
         raise CheckpointError(f"{path} could not be written ({e}).") from e
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,14 @@ def test_saving_over_a_loaded_file_is_safe(tmp_path):
     assert generator.fingerprint == before
     assert stylegan2.load(path).resolution == 8
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_file_may_be_read_by_whom_the_users_own_files_may(tmp_path):
+    (tmp_path / "plain").touch()
+    stylegan2.save(Generator(Architecture(8, {4: 4, 8: 4}, 8, 8)), tmp_path / "g.safetensors")
+    assert (tmp_path / "g.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_loaded_generator_is_ready_to_use_and_to_train():
