@@ -136,6 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in args.again:
         study.cache.forget(name)
     command = "python -m micromotion.avatars.evaluate" + ("" if args.size == "full" else f" --size {args.size}")
+    command += "" if len(args.only) == len(SECTIONS) else f" --only {' '.join(args.only)}"
     write(study, run(study, args.only), args.docs, command)
 
 
