@@ -59,13 +59,18 @@ def setting(world: World) -> str:
     """Everything that the figures depend on, as text."""
     networks = [n for n in (world.generator, world.regressor, world.scorer, world.inverter) if n is not None]
     prints = [_fingerprint(n) for n in networks] + [hashlib.sha256(m.direction.numpy().tobytes()).hexdigest() for m in world.motions]
-    return json.dumps([asdict(world.sizes), world.seed, repr([anchor_options(m) for m in MOTIONS]), prints])
+    return json.dumps([asdict(world.sizes), world.seed, _options(), prints])
 
 
 def anchor_setting(world: World) -> str:
     """Everything that text anchors depend on, as text."""
     prints = [_fingerprint(n) for n in (world.generator, world.scorer) if n is not None]
-    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, repr([anchor_options(m) for m in MOTIONS]), prints])
+    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, _options(), prints])
+
+
+def _options() -> str:
+    """How the text anchors of every motion are optimised, as text."""
+    return repr([anchor_options(m) for m in MOTIONS])
 
 
 def _fingerprint(network: torch.nn.Module) -> str:
