@@ -33,6 +33,7 @@ CLIPS, FRAMES = 8, 31
 CLIP_SEED = 950_000_000
 FROM_CLIPS = ("turn",)
 MIN_IDENTITY = 0.7
+MIDDLE = 0.8  # degrees; `calibrate` takes the slope of the inner half
 CALIBRATION_SEED, CALIBRATION_FACES = 940_000_000, 48
 REST = {"smile": 0.1, "eyes": 0.9, "anger": 0.1, "yaw": 0.5, "age": 0.1}
 
@@ -78,7 +79,8 @@ def faces(generator: Generator, motion: Motion, value: float) -> torch.Tensor:
 
 
 def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, motion: Motion) -> Subspace:
-    """One unit = degree 0 to 1, set in the middle of the factor's range; the safe range is measured from faces at rest."""
+    """One unit = degree 0 to 1, set where the factor is neither at its lowest nor at its highest tenth; the safe range is measured from
+    faces at rest."""
     column = rendering.FACTORS.index(motion.parameter)
 
     def degree(images: torch.Tensor) -> torch.Tensor:
@@ -86,7 +88,10 @@ def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, m
 
     named = dict(unit=f"degree 0 to 1 of {motion.name}", instrument="avatar factor regressor")
     middle = motion.value(0.5) if motion.parameter != "yaw" else REST["yaw"]
-    subspace = calibrate(subspace, degree, generator, faces(generator, motion, middle), **named)
+    reach = MIDDLE if motion.parameter != "yaw" else 2 * MIDDLE
+    for _ in range(2):  # the second time in the units that the first one found
+        run = torch.linspace(-reach, reach, 13)
+        subspace = calibrate(subspace, degree, generator, faces(generator, motion, middle), coefficients=run, **named)
     rest = faces(generator, motion, REST[motion.parameter])
     return calibrate(subspace, degree, generator, rest, rescale=False, identity=regressor.identity, min_identity=MIN_IDENTITY, **named)
 

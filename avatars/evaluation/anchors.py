@@ -1,4 +1,7 @@
-"""Anchors: from rendered clips whose factor moves, with exact or inverted codes, and from text, with the scorer."""
+"""Anchors: from rendered clips whose factor moves, with exact or inverted codes, and from text, with the scorer.
+
+Text anchors start, as published, from random faces of the network at the usual truncation; clips show faces at rest.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def video(world: World, motion: Motion, which: int, frames: int | None = None, i
 
 
 def text(world: World, cache: Cache, motion: Motion, which: int, count: int | None = None) -> Anchors:
-    """Anchors optimised against the scorer from the neutral code of anchor identity ``which``."""
+    """Anchors optimised against the scorer from random face ``which``."""
     count = count or world.sizes.degrees
     made = _made(world, cache, motion, which, count)
     return Anchors(
@@ -51,7 +54,7 @@ def text_seconds(world: World, cache: Cache, motion: Motion, which: int) -> floa
 
 
 def _made(world: World, cache: Cache, motion: Motion, which: int, count: int) -> dict[str, torch.Tensor]:
-    return cache.tensors(f"text-{motion.name}-{which}-{count}", lambda: _optimise(world, motion, which, words(count)))
+    return cache.tensors(f"text-{motion.name}-face-{which}-{count}", lambda: _optimise(world, motion, which, words(count)))
 
 
 def words(count: int) -> list[str]:
@@ -60,15 +63,20 @@ def words(count: int) -> list[str]:
 
 
 def _optimise(world: World, motion: Motion, which: int, degrees: list[str]) -> dict[str, torch.Tensor]:
-    start = world.faces(world.anchor_parameters()[which : which + 1]).codes
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
     begun = time.perf_counter()
-    anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, start=start, **anchor_options(motion), **steps)
-    return {"codes": anchors.codes, "degrees": anchors.degrees, "start": start, "seconds": torch.tensor(time.perf_counter() - begun)}
+    options = {**anchor_options(motion), **steps, "seeds": face_seed(world, which)}
+    anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, **options)
+    return {"codes": anchors.codes, "degrees": anchors.degrees, "start": anchors.start, "seconds": torch.tensor(time.perf_counter() - begun)}
+
+
+def face_seed(world: World, which: int) -> int:
+    """The seed of random face ``which``; those of the ready motions are below 100."""
+    return 100 * (world.seed + 1) + which
 
 
 def prompt_only(world: World, cache: Cache, motion: Motion, which: int) -> tuple[torch.Tensor, float]:
     """The displacement ``[L, D]`` of a single optimisation toward the template at 100 % (as StyleCLIP's optimiser), and its seconds."""
     full = captions.DEGREES[-1]
-    made = cache.tensors(f"prompt-{motion.name}-{which}", lambda: _optimise(world, motion, which, [full]))
+    made = cache.tensors(f"prompt-{motion.name}-face-{which}", lambda: _optimise(world, motion, which, [full]))
     return made["codes"][-1] - made["start"][0], float(made["seconds"])

@@ -45,9 +45,9 @@ class Sizes:
     probes: int = 16
     pool: int = 5
     frames: int = 24
-    degrees: int = 16
+    degrees: int = 11
     steps: int | None = None
-    many: int = 24
+    many: int = 48
     gate: int = 4096
     labels: int = 5000
     compared: int = 32
@@ -60,7 +60,7 @@ class Sizes:
 
 FULL = Sizes()
 BRIEF = Sizes(
-    identities=60, coefficients=9, calibration=12, degrees=11, many=12, compared=16, ablated=12, domains=20, inverted=12,
+    identities=60, coefficients=9, calibration=12, many=12, compared=16, ablated=12, domains=20, inverted=12,
     inversion_steps=(1, 2, 10, 25, 50),
 )  # fmt: skip
 QUICK = Sizes(
