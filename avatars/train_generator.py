@@ -3,25 +3,29 @@
 Distillation: a normalised latent z, turned by a fixed random rotation and passed through the Gaussian distribution
 function, *is* a parameter vector of the renderer, so every z has a picture to regress to. The picture grows through the
 partial sums of the skip architecture: 16, 32, then 64 px. Finish: a discriminator that never sees a parameter takes over
-beside the regression, which keeps every latent at its picture. ``python -m micromotion.avatars.train_generator --help``.
+beside the regression, which keeps every latent at its picture. ``--start`` trains a finished generator further.
+``python -m micromotion.avatars.train_generator --help``.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..stylegan2 import Architecture, Generator, save
+from ..stylegan2 import Architecture, Generator, load, save
 from . import render as rendering
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 Z_DIM = len(rendering.PARAMETERS) + 1
 ROTATION_SEED = 20240
 STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
+SEEDS, FURTHER_SEEDS = 1_000_000, 7_000_000
+FURTHER_RATE = 0.5
 FINISH = 0
 ADVERSARIAL = 0.03
 FEATURES = ("eyes", "brows", "mouth")
@@ -101,12 +105,16 @@ class Discriminator(nn.Module):
 
 
 class Distillation:
-    """Regression of the generator to the renderer, stage by stage."""
+    """Regression of the generator to the renderer, stage by stage; ``start``: a generator to go on from, over pictures it never saw."""
 
-    def __init__(self, out: Path, batch: int, device: torch.device, fast: bool):
+    def __init__(self, out: Path, batch: int, device: torch.device, fast: bool, stages=None, start: Generator | None = None):
         torch.manual_seed(0)
         self.out, self.batch, self.device, self.fast = out, batch, device, fast
+        self.stages = stages or STAGES
+        self.seeds, self.rate = (SEEDS, 1.0) if start is None else (FURTHER_SEEDS, FURTHER_RATE)
         self.generator = Generator(architecture()).to(device, memory_format=torch.channels_last)
+        if start is not None:
+            self.generator.load_state_dict(start.state_dict())
         self.average = Average(self.generator, 0.999)
         mapping = list(self.generator.mapping.parameters())
         synthesis = [p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n]
@@ -115,10 +123,10 @@ class Distillation:
 
     def run(self) -> Generator:
         start = self.checkpoint.load()
-        total = sum(images for _, images in STAGES)
+        total = sum(images for _, images in self.stages)
         for seen, bar in steps(start, total, self.batch, "distil"):
-            resolution, first, length = stage_at(seen)
-            peak = learning_rate(seen - first, length, 1.0, floor=0.25 if resolution < 64 else 0.02)
+            resolution, first, length = stage_at(seen, self.stages)
+            peak = learning_rate(seen - first, length, self.rate, floor=0.25 if resolution < 64 else 0.02)
             for group, rate in zip(self.optimizer.param_groups, (0.3, 0.006)):
                 group["lr"] = rate * peak
             loss = self.step(seen, resolution)
@@ -132,7 +140,7 @@ class Distillation:
         return self.average.module
 
     def step(self, seen: int, resolution: int) -> float:
-        z, target, weight = (t.to(self.device) for t in batch_of(self.batch, 1_000_000 + seen, resolution, min(2 * resolution, 64)))
+        z, target, weight = (t.to(self.device) for t in batch_of(self.batch, self.seeds + seen, resolution, min(2 * resolution, 64)))
         codes = self.generator.map(z)
         with autocast(self.device, self.fast):
             image = partial_image(self.generator, codes, resolution)
@@ -144,10 +152,10 @@ class Distillation:
         return loss.item()
 
 
-def stage_at(seen: int) -> tuple[int, int, int]:
+def stage_at(seen: int, stages: Sequence[tuple[int, int]]) -> tuple[int, int, int]:
     """(resolution, first image, number of images) of the stage that image ``seen`` belongs to."""
     first = 0
-    for resolution, images in STAGES:
+    for resolution, images in stages:
         if seen < first + images:
             return resolution, first, images
         first += images
@@ -245,11 +253,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16 (GPUs, and CPUs with native support)")
+    parser.add_argument("--start", type=Path, help="train this generator (.safetensors) further at 64 px instead of a new one")
+    parser.add_argument("--images", type=int, default=STAGES[-1][1], help="images of that further training")
     parser.add_argument("--finish", type=int, default=FINISH, help="images of the adversarial finish; 0 skips it")
     parser.add_argument("--save", type=Path, help="write the result here as .safetensors (16 bit)")
     args = parser.parse_args(arguments)
     device = torch.device(args.device)
-    generator = Distillation(args.out, args.batch, device, args.bfloat16).run()
+    further = {"stages": ((64, args.images),), "start": load(args.start)} if args.start else {}
+    generator = Distillation(args.out, args.batch, device, args.bfloat16, **further).run()
     if args.finish:
         generator = Finish(generator, args.out, args.batch, device, args.bfloat16).run(args.finish)
     set_mean_code(generator)

@@ -13,7 +13,7 @@ from ..captions import Motion
 from . import metrics
 from .baselines import ALL, at_oracle_length, oracle_change
 from .rows import Metric, Row, section, spread
-from .study import CLEANED, ONE, ORACLE, POOLED, TEXT, VIDEO, Study
+from .study import CLEANED, ONE, ORACLE, POOLED, TEXT, TEXTS, VIDEO, Study
 from .world import STEP
 
 SHARE = Metric("ablation_response", "Response at the oracle's length, share of the oracle's")
@@ -21,6 +21,7 @@ LEAK = Metric("ablation_leakage", "Leakage there")
 TRUE = Metric("ablation_cosine", "Cosine to the oracle's direction")
 BAD = (0.0, 0.1, 0.2, 0.3)
 COUNTS = (4, 6, 12, 24, 48)
+SEEDS = (1, 3, 5, 10)
 SPARSITIES = (0.5, 1.0, 1.5, 2.0, 3.0)
 BANDS = ("all", "coarse", "middle", "fine")
 
@@ -49,6 +50,10 @@ def variants(study: Study) -> Iterator[Variant]:
     for source in [s for s in (VIDEO, TEXT) if s in study.sources]:
         yield from _estimators(study, source)
         yield from _amounts(study, source)
+    if TEXT in study.sources:
+        for source in TEXTS:
+            yield Variant("how text anchors are made, one face", source, _fitted(study, source, 1))
+            yield Variant(f"how text anchors are made, {study.sizes.pool} faces", source, _fitted(study, source, study.sizes.pool))
     for source in study.sources:
         yield Variant("source", f"{source}, {ONE}", _fitted(study, source, 1))
         yield Variant("source", f"{source}, {POOLED}", lambda m, s=source: study.directions(f"{s}, {POOLED}", m))
@@ -78,9 +83,8 @@ def _amounts(study: Study, source: str) -> Iterator[Variant]:
     largest = study.sizes.many if source == TEXT else max(COUNTS)
     for count in (c for c in COUNTS if c <= largest):
         yield Variant(f"anchors, {source}, first face", str(count), lambda m, c=count: _fewer(study, source, m, c))
-    for seeds in (1, 3, 5):
-        if seeds <= study.sizes.pool:
-            yield Variant(f"faces, {source}", str(seeds), _fitted(study, source, seeds))
+    for seeds in (s for s in SEEDS if s <= 2 * study.sizes.pool):
+        yield Variant(f"faces, {source}", str(seeds), _fitted(study, source, seeds))
 
 
 def _each(study: Study, source: str, estimate: Callable[[Anchors], torch.Tensor], bad: float = 0.0) -> Callable[[Motion], torch.Tensor]:
@@ -94,10 +98,10 @@ def _each(study: Study, source: str, estimate: Callable[[Anchors], torch.Tensor]
 
 
 def _fitted(study: Study, source: str, seeds: int) -> Callable[[Motion], torch.Tensor]:
-    """Our estimator on pools of so many faces, as many pools as there are."""
+    """Our estimator on pools of so many faces; as many pools as the first pool holds, or the one of more faces than that."""
 
     def make(motion: Motion) -> torch.Tensor:
-        starts = range(0, study.sizes.pool - seeds + 1)
+        starts = range(max(1, study.sizes.pool - seeds + 1))
         return torch.stack([fit(pool([study.anchors(source, motion, i + j) for j in range(seeds)])).direction for i in starts])
 
     return make

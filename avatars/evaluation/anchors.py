@@ -18,6 +18,7 @@ from .cache import Cache
 from .world import World, factor_of
 
 ENDS = (0.05, 0.95)
+WAYS = OURS, FREE, PUBLISHED = "ours", "rows free", "as published"
 
 
 def clip(parameters: torch.Tensor, motion: Motion, frames: int) -> torch.Tensor:
@@ -34,10 +35,9 @@ def video(world: World, motion: Motion, which: int, frames: int | None = None, i
     return Anchors(codes, source="video", fingerprint=world.generator.fingerprint)
 
 
-def text(world: World, cache: Cache, motion: Motion, which: int, count: int | None = None) -> Anchors:
-    """Anchors optimised against the scorer from random face ``which``."""
-    count = count or world.sizes.degrees
-    made = _made(world, cache, motion, which, count)
+def text(world: World, cache: Cache, motion: Motion, which: int, count: int | None = None, how: str = OURS) -> Anchors:
+    """Anchors optimised against the scorer from random face ``which``; ``how`` is one of ``WAYS``."""
+    made = _made(world, cache, motion, which, count or world.sizes.degrees, how)
     return Anchors(
         made["codes"],
         degrees=made["degrees"],
@@ -48,13 +48,14 @@ def text(world: World, cache: Cache, motion: Motion, which: int, count: int | No
     )
 
 
-def text_seconds(world: World, cache: Cache, motion: Motion, which: int) -> float:
+def text_seconds(world: World, cache: Cache, motion: Motion, which: int, how: str = OURS) -> float:
     """How long the text anchors of one identity took when they were made."""
-    return float(_made(world, cache, motion, which, world.sizes.degrees)["seconds"])
+    return float(_made(world, cache, motion, which, world.sizes.degrees, how)["seconds"])
 
 
-def _made(world: World, cache: Cache, motion: Motion, which: int, count: int) -> dict[str, torch.Tensor]:
-    return cache.tensors(f"text-{motion.name}-face-{which}-{count}", lambda: _optimise(world, motion, which, words(count)))
+def _made(world: World, cache: Cache, motion: Motion, which: int, count: int, how: str) -> dict[str, torch.Tensor]:
+    name = f"text-{motion.name}-face-{which}-{count}" + ("" if how == OURS else f"-{how.replace(' ', '-')}")
+    return cache.tensors(name, lambda: _optimise(world, motion, which, words(count), how))
 
 
 def words(count: int) -> list[str]:
@@ -62,12 +63,18 @@ def words(count: int) -> list[str]:
     return ["no", *(f"{round(100 * d)}%" for d in torch.linspace(0, 1, count).tolist()[1:])]
 
 
-def _optimise(world: World, motion: Motion, which: int, degrees: list[str]) -> dict[str, torch.Tensor]:
+def options(motion: Motion, how: str) -> dict:
+    """What `text_anchors` is told: our own settings, those with every row free, or the published ones (its defaults)."""
+    return {OURS: anchor_options(motion), FREE: {**anchor_options(motion), "space": "w+"}, PUBLISHED: {}}[how]
+
+
+def _optimise(world: World, motion: Motion, which: int, degrees: list[str], how: str = OURS) -> dict[str, torch.Tensor]:
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
     begun = time.perf_counter()
-    options = {**anchor_options(motion), **steps, "seeds": face_seed(world, which)}
-    anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, **options)
-    return {"codes": anchors.codes, "degrees": anchors.degrees, "start": anchors.start, "seconds": torch.tensor(time.perf_counter() - begun)}
+    told = {**options(motion, how), **steps, "seeds": face_seed(world, which)}
+    anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, **told)
+    seconds = torch.tensor(time.perf_counter() - begun)
+    return {"codes": anchors.codes, "degrees": anchors.degrees, "start": anchors.start, "seconds": seconds}
 
 
 def face_seed(world: World, which: int) -> int:

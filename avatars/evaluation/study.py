@@ -17,6 +17,7 @@ from .measure import calibrated
 from .world import LABELS, Faces, World, factor_of, sign_of
 
 VIDEO, INVERTED, TEXT = "video", "video, inverted", "text"
+TEXTS = {TEXT: anchors.OURS, **{f"{TEXT} {how}": how for how in (anchors.FREE, anchors.PUBLISHED)}}
 ONE, POOLED, CLEANED = "one face", "pooled", "pooled and orthogonalised"
 ORACLE, SHIPPED = "labels (oracle)", "shipped motion"
 FLOOR = "the generator's own latent"
@@ -57,8 +58,9 @@ class Study:
         return self.world.tests(None if group in whole else self.sizes.compared)
 
     def anchors(self, source: str, motion: Motion, which: int, count: int | None = None) -> Anchors:
-        if source == TEXT:
-            return anchors.text(self.world, self.made, motion, which, count)
+        """Anchors of one identity; ``source`` is one of ``sources`` or, where text is, of ``TEXTS``."""
+        if source in TEXTS:
+            return anchors.text(self.world, self.made, motion, which, count, TEXTS[source])
         if source == VIDEO:
             return anchors.video(self.world, motion, which, count)
         name = f"inverted-{motion.name}-{which}-{count or self.sizes.frames}"
@@ -67,7 +69,9 @@ class Study:
 
     def anchor_seconds(self, source: str, motion: Motion, members: range) -> float:
         """What the text anchors of these identities took; codes of clips are counted as given."""
-        return sum(anchors.text_seconds(self.world, self.made, motion, i) for i in members) if source == TEXT else 0.0
+        if source not in TEXTS:
+            return 0.0
+        return sum(anchors.text_seconds(self.world, self.made, motion, i, TEXTS[source]) for i in members)
 
     def fit(self, source: str, motion: Motion, members: range, **options) -> Subspace:
         """Our estimator on the anchors of these identities."""
