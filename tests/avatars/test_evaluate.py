@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from micromotion.avatars import evaluate
+from micromotion.avatars import evaluate, make_motions
 from micromotion.avatars.captions import MOTIONS
 from micromotion.avatars.evaluation import (
     ablations,
@@ -26,7 +26,7 @@ from micromotion.avatars.evaluation import (
 from micromotion.avatars.evaluation.cache import Cache
 from micromotion.avatars.evaluation.study import ORACLE, POOLED, SHIPPED, VIDEO, Study
 from micromotion.avatars.evaluation.world import FACTORS, factor_of, moved, sign_of
-from micromotion.subspaces import Subspace
+from micromotion.subspaces import Anchors, Subspace
 from toy import ExactInverter, toy
 
 SMILE, EYES = MOTIONS[0], MOTIONS[1]
@@ -180,6 +180,30 @@ def test_published_and_ours_stand_on_the_same_anchors(bare):
     section = published.published(bare)
     assert value(section, "cosine_oracle", "ours, video") == pytest.approx(1, abs=1e-3)
     assert value(section, "raw_slope", "published, video") < value(section, "raw_slope", "ours, video")
+
+
+def test_all_as_published_stands_beside_ours(tmp_path, monkeypatch):
+    world, told = toy(scorer=object()), []
+
+    def optimised(generator, _scorer, _template, *, degrees, seeds, **options):
+        told.append((seeds, options))
+        start = world.neutral(1, seeds)
+        codes = world.faces(moved(start.repeat(len(degrees), 1), SMILE, torch.linspace(0, 0.8, len(degrees)))).codes
+        return Anchors(codes, degrees=torch.linspace(0, 1, len(degrees)), start=world.faces(start).codes, source="text")
+
+    monkeypatch.setattr(anchors, "text_anchors", optimised)
+    study = Study(world, Cache(tmp_path, "text"), (SMILE,))
+    section = published.published(study)
+    assert value(section, "cosine_oracle", "published throughout, text") > 0.98
+    assert value(section, "anchor_seconds", "published throughout, text") >= 0
+    assert ({} in [o for _, o in told]) and (anchors.options(SMILE, anchors.OURS) in [o for _, o in told])
+    assert {seed for seed, _ in told} == {anchors.face_seed(world, i) for i in range(world.sizes.pool)}
+    assert not {seed for seed, _ in told} & set(make_motions.SEEDS)
+
+
+def test_free_rows_differ_in_nothing_but_the_space():
+    ours, free = (anchors.options(EYES, how) for how in (anchors.OURS, anchors.FREE))
+    assert {k for k in ours | free if ours.get(k) != free.get(k)} == {"space"} and free["space"] == "w+"
 
 
 def test_a_failed_gate_publishes_nothing_else(bare, tmp_path, monkeypatch):

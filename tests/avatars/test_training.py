@@ -46,6 +46,17 @@ def test_a_stopped_distillation_resumes_bit_for_bit(tiny, tmp_path, monkeypatch)
     assert all(torch.equal(once[name], twice[name]) for name in once)
 
 
+def test_a_finished_generator_is_trained_further_on_other_pictures(tiny, tmp_path, monkeypatch):
+    start, seeds, draw = train_generator.Generator(train_generator.architecture()), [], train_generator.batch_of
+    monkeypatch.setattr(train_generator, "batch_of", lambda count, seed, *a: seeds.append(seed) or draw(count, seed, *a))
+    trainer = train_generator.Distillation(tmp_path, 4, torch.device("cpu"), False, ((16, 8),), start)
+    assert all(torch.equal(v, trainer.generator.state_dict()[k]) for k, v in start.state_dict().items())
+    trainer.run()
+    trained = [s for s in seeds if s != 7]
+    assert trained == [train_generator.FURTHER_SEEDS, train_generator.FURTHER_SEEDS + 4]
+    assert any(not torch.equal(v, trainer.generator.state_dict()[k]) for k, v in start.state_dict().items())
+
+
 def test_distillation_learns(tiny, tmp_path):
     trainer = train_generator.Distillation(tmp_path, 8, torch.device("cpu"), False)
     for group, rate in zip(trainer.optimizer.param_groups, (0.03, 0.01)):
