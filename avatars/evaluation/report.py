@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import remedies
 from .baselines import ALL
 from .study import CLEANED, FLOOR, INVERTED, ONE, ORACLE, POOLED, SHIPPED, TEXT, VIDEO
 
@@ -16,7 +17,7 @@ def page(document: dict) -> str:
     if not document["sections"]["gate"]["passed"]:
         parts += [closed(document), *render("gate", document["sections"]["gate"])]
         return "\n\n".join(parts) + "\n"
-    parts += ["## Verdicts", verdicts(document)]
+    parts += ["## Verdicts", verdicts(document), *remedies.table(document["sections"])]
     for name, section in document["sections"].items():
         parts += render(name, section)
     return "\n\n".join(parts) + "\n"

@@ -265,6 +265,14 @@ def test_the_page_tells_each_miss_and_its_reason(study):
     assert "smile 0.40, eyes 0.40 against at least 0.9" in page
 
 
+def test_the_page_shows_what_each_remedy_does(study):
+    sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}, "ablations": {**ablations.ablations(study), "seconds": 1.0}}
+    page = report.page(json.loads(json.dumps(_document(sections))))
+    tried = page.split("## What was tried")[1].split("## ")[0]
+    assert [f"| pooling faces, video | {n} |" in tried for n in (1, 3, 5, 10)] == [True, True, True, False]
+    assert "| layer masks, video | coarse |" in tried and "| orthogonalising, video | video, pooled and orthogonalised |" in tried
+
+
 def _document(sections: dict) -> dict:
     return {"command": "x", "generator": "g", "seed": 0, "sizes": {"identities": 3}, "seconds": 60.0, "sections": sections}
 
