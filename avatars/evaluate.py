@@ -108,6 +108,7 @@ def document(study: Study, sections: dict[str, dict], command: str) -> dict:
         "seed": study.world.seed,
         "sizes": asdict(study.sizes),
         "seconds": sum(s["seconds"] for s in sections.values()),
+        "anchor_seconds": study.all_anchor_seconds(),
         "sections": sections,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -26,6 +26,11 @@ class Cache:
         made = make()
         self._keep(path, lambda temporary: torch.save(made, temporary))
         return made
+
+    def kept(self, prefix: str) -> Iterator[dict[str, torch.Tensor]]:
+        """All tensors on disk whose name begins so."""
+        for path in sorted(self.folder.glob(f"{prefix}*.pt")):
+            yield torch.load(path, weights_only=True)
 
     def json(self, name: str, make: Callable[[], dict]) -> dict:
         """A JSON document, read from disk or made and kept."""

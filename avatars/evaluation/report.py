@@ -27,9 +27,10 @@ def preamble(document: dict) -> str:
     sizes = ", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in document["sizes"].items())
     return (
         f"Written by `{document['command']}`; the same figures are in [results.json](results/results.json). Generator"
-        f" `{document['generator']}`, seed {document['seed']}. Sizes: {sizes}. The run took {document['seconds'] / 60:.0f} minutes of"
-        " computing.\n\nThe generator is the embedded one, which was distilled from a renderer of avatars, so that each of its faces has"
-        " a known truth; what is measured here says how well motions are decoded and transferred in such a generator, and nothing about"
+        f" `{document['generator']}`, seed {document['seed']}. Sizes: {sizes}. The sections took"
+        f" {document['seconds'] / 60:.0f} minutes, making text anchors {document['anchor_seconds'] / 60:.0f}, on a machine as busy as it"
+        " was.\n\nThe generator is the embedded one, which was distilled from a renderer of avatars, so that each of its faces has a known"
+        " truth; what is measured here says how well motions are decoded and transferred in such a generator, and nothing about"
         " photographs of people. The scorer makes text anchors and the inverter reads pictures; neither measures. The measuring"
         " instrument was trained on renders alone and is never optimised against. Brackets are 95 % bootstrap intervals. ✓ and ✗ say"
         " whether a target is met; figures without a mark have none."

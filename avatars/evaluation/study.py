@@ -73,6 +73,10 @@ class Study:
             return 0.0
         return sum(anchors.text_seconds(self.world, self.made, motion, i, TEXTS[source]) for i in members)
 
+    def all_anchor_seconds(self) -> float:
+        """What all text anchors of this study took, whichever section asked for them first."""
+        return sum(float(made["seconds"]) for prefix in ("text-", "prompt-") for made in self.made.kept(prefix))
+
     def fit(self, source: str, motion: Motion, members: range, **options) -> Subspace:
         """Our estimator on the anchors of these identities."""
         return fit(pool([self.anchors(source, motion, i) for i in members]), **options)

@@ -197,6 +197,7 @@ def test_all_as_published_stands_beside_ours(tmp_path, monkeypatch):
     assert value(section, "cosine_oracle", "published throughout, text") > 0.98
     assert value(section, "anchor_seconds", "published throughout, text") >= 0
     assert ({} in [o for _, o in told]) and (anchors.options(SMILE, anchors.OURS) in [o for _, o in told])
+    assert 0 < study.all_anchor_seconds() < 60
     assert {seed for seed, _ in told} == {anchors.face_seed(world, i) for i in range(world.sizes.pool)}
     assert not {seed for seed, _ in told} & set(make_motions.SEEDS)
 
@@ -274,7 +275,15 @@ def test_the_page_shows_what_each_remedy_does(study):
 
 
 def _document(sections: dict) -> dict:
-    return {"command": "x", "generator": "g", "seed": 0, "sizes": {"identities": 3}, "seconds": 60.0, "sections": sections}
+    return {
+        "command": "x",
+        "generator": "g",
+        "seed": 0,
+        "sizes": {"identities": 3},
+        "seconds": 60.0,
+        "anchor_seconds": 60.0,
+        "sections": sections,
+    }
 
 
 def test_signs_follow_the_motion():
