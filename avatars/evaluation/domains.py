@@ -8,7 +8,7 @@ from .. import render as rendering
 from . import metrics
 from .measure import sweep
 from .rows import Metric, section, spread
-from .study import Study
+from .study import ORACLE, Study
 from .world import STEP, UNSEEN_STYLE, Faces
 
 STYLE_SUCCESS = Metric("domain_success", "Transfer success", ">=")
@@ -21,11 +21,11 @@ def domains(study: Study) -> dict:
     """M8: directions from photos on faces of other styles, through the inverter and, where the generator has them, its own codes."""
     world, rows = study.world, []
     for style, how, faces, target in _styled(study):
-        for group in study.ours:
+        for group in [*study.ours, ORACLE]:
             for motion in study.motions:
                 step = STEP[motion.name]
                 readings = sweep(world, faces, study.directions(group, motion), [0.0, step])
-                name, judged = f"{style}, {how} | {group}", style in study.styles
+                name, judged = f"{style}, {how} | {group}", style in study.styles and group != ORACLE
                 success = readings.success(motion, step)
                 rows.append(spread(STYLE_SUCCESS, name, motion.name, success, metrics.mean, target=target, judged=judged))
                 rows.append(spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step))

@@ -163,19 +163,25 @@ def why(section: dict) -> list[str]:
     sentences = []
     for metric in section["metrics"]:
         rows = _rows(section, metric)
-        found = {(r["group"], r["motion"]): r for r in rows}
         for group in _ordered(rows, "group"):
             missed = [r for r in rows if r["group"] == group and r["met"] is False]
             if missed:
-                sentences.append(_sentence(metric, group, missed, found))
+                sentences.append(_sentence(metric, group, missed, rows))
     return sentences
 
 
-def _sentence(metric: dict, group: str, missed: list[dict], found: dict) -> str:
-    d = metric["decimals"]
+def _sentence(metric: dict, group: str, missed: list[dict], rows: list[dict]) -> str:
+    d, lead = metric["decimals"], _lead(group)
+    found = {(r["group"].removeprefix(lead), r["motion"]): r for r in rows if r["group"].startswith(lead)}
     cells = ", ".join(f"{r['motion'] or 'value'} {r['value']:.{d}f}" for r in missed)
-    reason = reasons(group, missed, found, d)
+    reason = reasons(group.removeprefix(lead), missed, found, d)
     return f"{metric['title']}, {_escape(group)}: {cells} against {_goal(missed)}{'; ' + reason if reason else ''}."
+
+
+def _lead(group: str) -> str:
+    """What stands before the name of the direction: a style, an inversion, or nothing; lines with the same lead are compared."""
+    before, bar, _ = group.rpartition(" | ")
+    return before + bar or ("ours, " if group.startswith("ours, ") else "")
 
 
 def reasons(group: str, missed: list[dict], found: dict, decimals: int) -> str:

@@ -10,7 +10,7 @@ from ..captions import Motion
 from . import metrics
 from .measure import edited
 from .rows import Metric, Row, row, section, spread
-from .study import Study
+from .study import ORACLE, Study
 from .world import STEP, Faces, World, factor_of, moved
 
 ZERO = Metric("zero", "Frames at coefficient 0 that are the face, bit for bit, share", ">=", 1.0)
@@ -21,9 +21,9 @@ FRAMES = 8
 
 
 def steadiness(study: Study) -> dict:
-    """M9 for the pooled directions."""
+    """M9 for the pooled directions and the oracle's."""
     faces, rows = study.world.tests(study.sizes.compared), []
-    for group in study.ours:
+    for group in [*study.ours, ORACLE]:
         for motion in study.motions:
             direction = study.directions(group, motion)
             drift = luminance_drift(study.world, faces, direction, motion)

@@ -54,7 +54,7 @@ class Sizes:
     ablated: int = 24
     domains: int = 40
     inverted: int = 32
-    inversion_steps: tuple[int, ...] = (1, 2, 10, 25, 50, 100)
+    inversion_steps: tuple[int, ...] = (1, 2, 10, 25, 50, 200)
     pictures: int = 4
 
 

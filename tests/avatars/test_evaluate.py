@@ -143,8 +143,10 @@ def test_an_inverter_that_errs_is_charged(study):
 def test_motions_reach_every_style_through_the_inverter(study):
     section = domains.domains(study)
     assert value(section, "domain_success", f"bronze, inverted | {OURS}") == 1
-    targets = {r["group"].split(",")[0]: r["target"] for r in section["rows"] if r["metric"] == "domain_success"}
+    judged = [r for r in section["rows"] if r["metric"] == "domain_success" and r["target"]]
+    targets = {r["group"].split(",")[0]: r["target"] for r in judged}
     assert targets["stone"] == 0.90 and targets["bronze"] == 0.70
+    assert not any(r["met"] is not None for r in section["rows"] if r["group"].endswith(ORACLE))
 
 
 def test_nothing_moves_that_should_not(bare):
@@ -264,6 +266,26 @@ def test_the_page_tells_each_miss_and_its_reason(study):
     page = report.page(json.loads(json.dumps(_document(sections))))
     assert "✗" in page and "so the inverter loses it" in page and "smile 0.40 against at least 0.85 or 0.9" not in page
     assert "smile 0.40, eyes 0.40 against at least 0.9" in page
+
+
+def test_reasons_compare_directions_in_the_same_style_only(study):
+    made = domains.domains(study)
+    for r in made["rows"]:
+        if r["metric"] == "domain_success" and r["group"] == f"stone, own code | {OURS}":
+            r.update(value=0.5, met=False)
+    saying = next(line for line in report.why(made) if "stone" in line)
+    assert "taking the other motions out of it mends it (1.00 for smile, 1.00 for eyes)" in saying
+    for r in made["rows"]:
+        if r["metric"] == "domain_success" and r["group"].startswith("stone, own code | ") and r["group"].endswith(ORACLE):
+            r.update(value=0.6)
+        elif r["metric"] == "domain_success" and r["group"].startswith("stone, own code"):
+            r.update(value=0.5, met=False)
+    assert all("every label gets 0.60 for smile" in line for line in report.why(made) if "stone" in line)
+
+
+def test_only_the_longest_inversion_is_judged(study):
+    judged = {r["group"] for r in inversion.inversion(study)["rows"] if r["metric"] == "psnr" and r["met"] is not None}
+    assert judged == {"2 steps"}
 
 
 def test_the_page_shows_what_each_remedy_does(study):
