@@ -17,7 +17,11 @@ def table(sections: dict[str, dict]) -> list[str]:
         return []
     titles = {m["key"]: m["title"] for m in ablations["metrics"]}
     head = ["tried", "with", *(titles[c] for c in COLUMNS)]
-    text = "The remedies, mean over motions, each at one length (from the ablations below): what each changes, and where it stops helping."
+    text = (
+        "The remedies, mean over motions, each at one length (from the ablations below): what each changes, and where it stops helping."
+        " Calibration changes no direction; what it is worth is under Published against ours. A generator that was trained further is"
+        " measured in [avatars.md](avatars.md)."
+    )
     return ["## What was tried", text, "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines])]
 
 
