@@ -120,8 +120,14 @@ def write(study: Study, sections: dict[str, dict], docs: Path, command: str) -> 
         plots.illustrate(study, sections, folder)
     folder.mkdir(parents=True, exist_ok=True)
     made = document(study, sections, command)
-    (folder / "results.json").write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "results.json").write_text(brief(made) + "\n", encoding="utf-8")
     (docs / "results.md").write_text(report.page(made), encoding="utf-8")
+
+
+def brief(made: dict) -> str:
+    """``made`` as JSON without spaces, its numbers to six digits."""
+    rounded = json.loads(json.dumps(made), parse_float=lambda x: float(f"{float(x):.6g}"))
+    return json.dumps(rounded, separators=(",", ":"), ensure_ascii=False)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -283,6 +283,11 @@ def test_reasons_compare_directions_in_the_same_style_only(study):
     assert all("every label gets 0.60 for smile" in line for line in report.why(made) if "stone" in line)
 
 
+def test_the_json_keeps_six_digits_and_every_key():
+    made = {"a": [1 / 3, 200, None, True], "ü": {"seconds": 12345.678}}
+    assert json.loads(evaluate.brief(made)) == {"a": [0.333333, 200, None, True], "ü": {"seconds": 12345.7}}
+
+
 def test_only_the_longest_inversion_is_judged(study):
     judged = {r["group"] for r in inversion.inversion(study)["rows"] if r["metric"] == "psnr" and r["met"] is not None}
     assert judged == {"2 steps"}
