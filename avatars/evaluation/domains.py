@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from .. import render as rendering
+from ..captions import Motion
 from . import metrics
-from .measure import sweep
-from .rows import Metric, section, spread
+from .measure import Readings, read, sweep
+from .rows import Metric, Row, section, spread
 from .study import ORACLE, Study
-from .world import STEP, UNSEEN_STYLE, Faces
+from .world import STEP, UNSEEN_STYLE, Faces, World, moved
 
 STYLE_SUCCESS = Metric("domain_success", "Transfer success", ">=")
 STYLE_GAIN = Metric("domain_gain", "Change over what was asked")
@@ -31,14 +34,29 @@ def domains(study: Study) -> dict:
                 rows.append(spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step))
                 rows.append(spread(STYLE_LEAK, name, motion.name, readings.leakage(motion, 1)))
                 rows.append(spread(STYLE_SAME, name, motion.name, readings.same(1)))
+    rows += [r for style in rendering.STYLES for motion in study.motions for r in _drawn_rows(world, style, motion)]
     text = (
         f"Directions made from photos only. Own code: the generator's own face in that style. Inverted: a render in that style through"
         f" the inverter. {UNSEEN_STYLE.capitalize()} was never shown to the generator or to the inverter."
+        " Renders: the renderer draws the face before and after, so what is missing there is the instrument's own (identity holds colours,"
+        " which stone, sketch and bronze do not show)."
     )
     unjudged = [s for s in rendering.STYLES if s not in study.styles]
     if unjudged:
         text += f" Without a verdict, because the instrument by itself misses its gate there: {', '.join(unjudged)}."
     return section("M8. Domains", [STYLE_SUCCESS, STYLE_GAIN, STYLE_LEAK, STYLE_SAME], rows, text)
+
+
+def _drawn_rows(world: World, style: str, motion: Motion) -> Iterator[Row]:
+    """The same figures of true renders, before and after: the most that the instrument can grant in this style."""
+    before, step = world.tests(world.sizes.domains).parameters, STEP[motion.name]
+    parts = [read(world, world.draw(p, style)) for p in (before, moved(before, motion, step))]
+    readings = Readings(torch.tensor([0.0, step]), *(torch.stack(pair, 1) for pair in zip(*parts)))
+    name = f"{style}, renders | the renderer itself"
+    yield spread(STYLE_SUCCESS, name, motion.name, readings.success(motion, step), metrics.mean, judged=False)
+    yield spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step)
+    yield spread(STYLE_LEAK, name, motion.name, readings.leakage(motion, 1))
+    yield spread(STYLE_SAME, name, motion.name, readings.same(1))
 
 
 def _styled(study: Study) -> Iterator[tuple[str, str, Faces, float]]:

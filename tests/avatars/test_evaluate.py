@@ -149,6 +149,13 @@ def test_motions_reach_every_style_through_the_inverter(study):
     assert not any(r["met"] is not None for r in section["rows"] if r["group"].endswith(ORACLE))
 
 
+def test_the_renderer_itself_is_the_ceiling_of_a_style(study):
+    section = domains.domains(study)
+    assert value(section, "domain_success", "stone, renders | the renderer itself") == 1
+    assert value(section, "domain_gain", "stone, renders | the renderer itself") == pytest.approx(1, abs=1e-4)
+    assert not any(r["met"] is not None for r in section["rows"] if "renderer" in r["group"])
+
+
 def test_nothing_moves_that_should_not(bare):
     section = steadiness.steadiness(bare)
     assert value(section, "zero", OURS) == 1 and value(section, "jitter", OURS) == 0
