@@ -38,8 +38,8 @@ def domains(study: Study) -> dict:
     text = (
         f"Directions made from photos only. Own code: the generator's own face in that style. Inverted: a render in that style through"
         f" the inverter. {UNSEEN_STYLE.capitalize()} was never shown to the generator or to the inverter."
-        " Renders: the renderer draws the face before and after, so what is missing there is the instrument's own (identity holds colours,"
-        " which stone, sketch and bronze do not show)."
+        " Renders: the renderer draws the face before and after, so what is missing there is the instrument's own; what a motion misses"
+        " beyond the oracle's line is the motion's, and the rest is the generator's or the inverter's."
     )
     unjudged = [s for s in rendering.STYLES if s not in study.styles]
     if unjudged:
