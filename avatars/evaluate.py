@@ -2,7 +2,8 @@
 
 ``python -m micromotion.avatars.evaluate`` is the whole run; ``--size brief`` is the same with smaller numbers, ``--size quick`` a
 smoke test. Finished sections and anchors are kept under ``--out``, so an interrupted run goes on where it stopped.
-Processes with different ``--only`` may share one ``--out``: on a CPU two of one thread each (``OMP_NUM_THREADS=1``) do more than one of two.
+Processes with different ``--only`` may share one ``--out``: on a CPU two of one thread each (``OMP_NUM_THREADS=1``) do more than one of
+two.
 """
 
 from __future__ import annotations
