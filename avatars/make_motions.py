@@ -87,11 +87,10 @@ def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, m
         return (regressor.factors(images)[:, column] - motion.low) / (motion.high - motion.low)
 
     named = dict(unit=f"degree 0 to 1 of {motion.name}", instrument="avatar factor regressor")
-    middle = motion.value(0.5) if motion.parameter != "yaw" else REST["yaw"]
-    reach = MIDDLE if motion.parameter != "yaw" else 2 * MIDDLE
+    middle, reach = (REST["yaw"], 2 * MIDDLE) if motion.parameter == "yaw" else (motion.value(0.5), MIDDLE)
+    codes, run = faces(generator, motion, middle), torch.linspace(-reach, reach, 13)
     for _ in range(2):  # the second time in the units that the first one found
-        run = torch.linspace(-reach, reach, 13)
-        subspace = calibrate(subspace, degree, generator, faces(generator, motion, middle), coefficients=run, **named)
+        subspace = calibrate(subspace, degree, generator, codes, coefficients=run, **named)
     rest = faces(generator, motion, REST[motion.parameter])
     return calibrate(subspace, degree, generator, rest, rescale=False, identity=regressor.identity, min_identity=MIN_IDENTITY, **named)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ...subspaces import Anchors, SubspaceError, fit, pool, robust_pca
+from ...subspaces import Anchors, SubspaceError, fit, robust_pca
 from ...subspaces.estimators import Problem, center, median, motion_scores, pair_slopes
 from ..captions import Motion
 from . import metrics
@@ -102,7 +102,7 @@ def _fitted(study: Study, source: str, seeds: int) -> Callable[[Motion], torch.T
 
     def make(motion: Motion) -> torch.Tensor:
         starts = range(max(1, study.sizes.pool - seeds + 1))
-        return torch.stack([fit(pool([study.anchors(source, motion, i + j) for j in range(seeds)])).direction for i in starts])
+        return torch.stack([study.fit(source, motion, range(i, i + seeds)).direction for i in starts])
 
     return make
 

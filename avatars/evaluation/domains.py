@@ -26,15 +26,12 @@ def domains(study: Study) -> dict:
     for style, how, faces, target in _styled(study):
         for group in [*study.ours, ORACLE]:
             for motion in study.motions:
-                step = STEP[motion.name]
-                readings = sweep(world, faces, study.directions(group, motion), [0.0, step])
+                readings = sweep(world, faces, study.directions(group, motion), [0.0, STEP[motion.name]])
                 name, judged = f"{style}, {how} | {group}", style in study.styles and group != ORACLE
-                success = readings.success(motion, step)
-                rows.append(spread(STYLE_SUCCESS, name, motion.name, success, metrics.mean, target=target, judged=judged))
-                rows.append(spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step))
-                rows.append(spread(STYLE_LEAK, name, motion.name, readings.leakage(motion, 1)))
-                rows.append(spread(STYLE_SAME, name, motion.name, readings.same(1)))
-    rows += [r for style in rendering.STYLES for motion in study.motions for r in _drawn_rows(world, style, motion)]
+                rows += _rows(name, motion, readings, target=target, judged=judged)
+    for style in rendering.STYLES:
+        for motion in study.motions:
+            rows += _rows(f"{style}, renders | the renderer itself", motion, _drawn(world, style, motion), judged=False)
     text = (
         f"Directions made from photos only. Own code: the generator's own face in that style. Inverted: a render in that style through"
         f" the inverter. {UNSEEN_STYLE.capitalize()} was never shown to the generator or to the inverter."
@@ -47,16 +44,22 @@ def domains(study: Study) -> dict:
     return section("M8. Domains", [STYLE_SUCCESS, STYLE_GAIN, STYLE_LEAK, STYLE_SAME], rows, text)
 
 
-def _drawn_rows(world: World, style: str, motion: Motion) -> Iterator[Row]:
-    """The same figures of true renders, before and after: the most that the instrument can grant in this style."""
+def _rows(name: str, motion: Motion, readings: Readings, **verdict) -> list[Row]:
+    """The figures at the transfer's step; ``verdict``: what success is judged by."""
+    step = STEP[motion.name]
+    return [
+        spread(STYLE_SUCCESS, name, motion.name, readings.success(motion, step), metrics.mean, **verdict),
+        spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step),
+        spread(STYLE_LEAK, name, motion.name, readings.leakage(motion, 1)),
+        spread(STYLE_SAME, name, motion.name, readings.same(1)),
+    ]
+
+
+def _drawn(world: World, style: str, motion: Motion) -> Readings:
+    """True renders, before and after: the most that the instrument can grant in this style."""
     before, step = world.tests(world.sizes.domains).parameters, STEP[motion.name]
     parts = [read(world, world.draw(p, style)) for p in (before, moved(before, motion, step))]
-    readings = Readings(torch.tensor([0.0, step]), *(torch.stack(pair, 1) for pair in zip(*parts)))
-    name = f"{style}, renders | the renderer itself"
-    yield spread(STYLE_SUCCESS, name, motion.name, readings.success(motion, step), metrics.mean, judged=False)
-    yield spread(STYLE_GAIN, name, motion.name, readings.response(motion)[:, 1] / step)
-    yield spread(STYLE_LEAK, name, motion.name, readings.leakage(motion, 1))
-    yield spread(STYLE_SAME, name, motion.name, readings.same(1))
+    return Readings(torch.tensor([0.0, step]), *(torch.stack(pair, 1) for pair in zip(*parts)))
 
 
 def _styled(study: Study) -> Iterator[tuple[str, str, Faces, float]]:

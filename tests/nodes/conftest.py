@@ -20,6 +20,14 @@ def _helper(name: str):
     return module
 
 
+def _working(name: str):
+    """A helper that needs something of this machine; skips, saying why, where it is not there."""
+    helper = _helper(name)
+    if reason := helper.why_not():
+        pytest.skip(reason)
+    return helper
+
+
 @pytest.fixture(scope="session")
 def tiny():
     return _helper("tiny")
@@ -28,10 +36,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def hosted():
     """The harness of a real ComfyUI; skips, saying why, where there is none."""
-    harness = _helper("hosted")
-    if reason := harness.why_not():
-        pytest.skip(reason)
-    return harness
+    return _working("hosted")
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +53,7 @@ def server(hosted, tmp_path_factory, tiny):
 @pytest.fixture(scope="session")
 def browser():
     """The harness of ComfyUI's page; skips, saying why, where there is no browser."""
-    harness = _helper("page")
-    if reason := harness.why_not():
-        pytest.skip(reason)
-    return harness
+    return _working("page")
 
 
 @pytest.fixture(scope="session")

@@ -6,23 +6,15 @@ Diffusion workflows need the checkpoint that they name in ``models/checkpoints``
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import sys
 import tempfile
 from pathlib import Path
 
+import hosted
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 CELL, WIDE = 240, 1.3
-
-
-def harness():
-    spec = importlib.util.spec_from_file_location("nodes_hosted", Path(__file__).with_name("hosted.py"))
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def main() -> None:
@@ -30,7 +22,6 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--base", type=Path)
     arguments = parser.parse_args()
-    hosted = harness()
     names = arguments.names or sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
     with tempfile.TemporaryDirectory() as folder, hosted.Server(arguments.base or Path(folder)) as server:
         info = server.get("/object_info")
