@@ -5,6 +5,7 @@ as a texture in head coordinates, so that features foreshorten as they should. H
 opening for the face. Everything is antialiased by coverage, and continuous in every parameter.
 
 Parameters are ``[N, P]`` in 0..1, named by ``PARAMETERS``: the five ``FACTORS`` that the motions change, then identity.
+Further ``MOVES [N, M]``, each with its value at rest, are drawn only where they are given: at rest they change no bit.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ IDENTITY = (
     "glasses", "background_a", "background_b", "clothes_a", "clothes_b", "light",
 )  # fmt: skip
 PARAMETERS = FACTORS + IDENTITY
+MOVES = {"mouth_open": 0.0, "brows": 0.5, "gaze": 0.5, "nod": 0.5, "tilt": 0.5, "wink_left": 0.0, "wink_right": 0.0}  # name: at rest
 STYLES = ("photo", "stone", "sketch", "cartoon", "bronze")
-MAX_YAW = math.radians(35)
+MAX_YAW, MAX_NOD, MAX_TILT = math.radians(35), math.radians(14), math.radians(13)
+PIVOT_Y = 0.60  # the head tilts around this point of the neck
 
 ZOOM = 0.83
 HEAD_Y, HEAD_RY = 0.03, 0.66
@@ -48,16 +51,33 @@ def sample_styles(count: int, seed: int, photo_share: float = 0.7) -> torch.Tens
     return torch.where(u < photo_share, 0, 1 + ((u - photo_share) / (1 - photo_share) * 3).long().clamp(0, 2))
 
 
-def render(parameters: torch.Tensor, size: int = 64, styles: torch.Tensor | str = "photo") -> Rendering:
+def rest_moves(count: int) -> torch.Tensor:
+    """``[count, M]`` moves at rest."""
+    return torch.tensor(list(MOVES.values())).repeat(count, 1)
+
+
+def sample_moves(count: int, seed: int, active: float = 0.5) -> torch.Tensor:
+    """Draw ``[count, M]`` moves: each uniform in 0..1 with probability ``active``, else at rest."""
+    g = torch.Generator().manual_seed(seed)
+    drawn, moving = torch.rand(count, len(MOVES), generator=g), torch.rand(count, len(MOVES), generator=g) < active
+    return torch.where(moving, drawn, rest_moves(count))
+
+
+def render(parameters: torch.Tensor, size: int = 64, styles: torch.Tensor | str = "photo", moves: torch.Tensor | None = None) -> Rendering:
     """Draw faces from ``parameters [N, P]`` (0..1, columns named by ``PARAMETERS``) at ``size`` pixels.
 
-    ``styles`` is one name of ``STYLES`` or indices ``[N]`` into it. Values outside 0..1 extrapolate the motions.
+    ``styles`` is one name of ``STYLES`` or indices ``[N]`` into it; ``moves [N, M]`` (0..1, columns named by ``MOVES``, None: at rest)
+    open the mouth, raise the brows, turn the gaze, nod (1: down), tilt (1: clockwise) and close the eye on the left or right of the
+    picture. Values outside 0..1 extrapolate the motions.
     """
     if parameters.ndim != 2 or parameters.shape[1] != len(PARAMETERS):
         raise ValueError(f"Parameters have shape {tuple(parameters.shape)}; render takes [N, {len(PARAMETERS)}].")
     if isinstance(styles, str):
         styles = torch.full((len(parameters),), STYLES.index(styles))
-    canvas = _Canvas(parameters.float(), size, styles)
+    moves = rest_moves(len(parameters)) if moves is None else moves
+    if moves.shape != (len(parameters), len(MOVES)):
+        raise ValueError(f"Moves have shape {tuple(moves.shape)}; render takes [{len(parameters)}, {len(MOVES)}] for these parameters.")
+    canvas = _Canvas(parameters.float(), size, styles, moves.float())
     for paint in (_background, _back_hair, _body, _head, _face, _nose, _glasses, _hair):
         paint(canvas)
     return Rendering(_finish(canvas), canvas.masks)
@@ -66,32 +86,54 @@ def render(parameters: torch.Tensor, size: int = 64, styles: torch.Tensor | str 
 class _Canvas:
     """The picture under the brush, with the geometry that all layers share."""
 
-    def __init__(self, parameters: torch.Tensor, size: int, styles: torch.Tensor):
+    def __init__(self, parameters: torch.Tensor, size: int, styles: torch.Tensor, moves: torch.Tensor):
         self.p = {name: parameters[:, i, None, None] for i, name in enumerate(PARAMETERS)}
+        self.m = {name: moves[:, i, None, None] for i, name in enumerate(MOVES)}
         self.styles = styles
         self.px = 2 * ZOOM / size
         axis = (torch.arange(size, dtype=torch.float32) + 0.5) * self.px - ZOOM
-        self.y, self.x = axis[None, :, None] + 0.02, axis[None, None, :]
+        self.screen_y, self.screen_x = axis[None, :, None] + 0.02, axis[None, None, :]
+        self.x, self.y = self._tilted()
         self.img = torch.zeros(len(parameters), 3, size, size)
         self.masks: dict[str, torch.Tensor] = {}
         self.yaw = (self.p["yaw"] * 2 - 1) * MAX_YAW
         self.sin, self.cos = self.yaw.sin(), self.yaw.cos()
+        self.nod = (self.m["nod"] * 2 - 1) * MAX_NOD
         self.colours = _palette(self)
         self._head_geometry()
 
     def is_style(self, name: str) -> torch.Tensor:
         return (self.styles == STYLES.index(name)).float()[:, None, None]
 
+    def _tilted(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The head's own upright axes: x, y of every pixel, turned around the neck. They stay small where no head is tilted."""
+        angle = (self.m["tilt"] * 2 - 1) * MAX_TILT
+        if not angle.any():
+            return self.screen_x, self.screen_y
+        dx, dy = self.screen_x, self.screen_y - PIVOT_Y
+        return dx * angle.cos() + dy * angle.sin(), self.screen_y + (dy * (angle.cos() - 1) - dx * angle.sin())
+
+    def nodded(self, t: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Height and depth on a unit sphere, turned back by the nod."""
+        return t * self.nod.cos() - z * self.nod.sin(), t * self.nod.sin() + z * self.nod.cos()
+
+    def dropped(self, y: float, depth: float) -> torch.Tensor:
+        """How far the nod lowers a point of the head at height ``y``, ``depth`` in front of its middle."""
+        return HEAD_RY * depth * self.nod.sin() + (y - HEAD_Y) * (self.nod.cos() - 1)
+
     def _head_geometry(self) -> None:
         t = (self.y - HEAD_Y) / HEAD_RY
+        t = t / (1 + 0.06 * self.m["mouth_open"].clamp(0, 1.2) * _smoothstep(0.0, 0.6, t))
         self.half_width = 0.475 + 0.075 * self.p["head_width"]
         taper = 1 - (0.24 - 0.16 * self.p["jaw"]) * _smoothstep(-0.1, 1.0, t)
         u = self.x / (self.half_width * taper)
         self.head_sdf = ((u.square() + t.square()).sqrt() - 1) * self.half_width
         z = (1 - u.square() - t.square()).clamp(min=0).sqrt()
         self.normal = (u, t.expand_as(u), z)
-        self.front = u * self.sin + z * self.cos
-        self.X = (u * self.cos - z * self.sin) * self.half_width
+        height, depth = self.nodded(t, z)
+        self.front = u * self.sin + depth * self.cos
+        self.X = (u * self.cos - depth * self.sin) * self.half_width
+        self.Y = self.y + (height - t) * HEAD_RY
         self.side = self.X.abs()
         self.visible = _smoothstep(0.0, 0.12, self.front)
 
@@ -192,7 +234,7 @@ def _recolour(c: _Canvas, colours: dict[str, torch.Tensor]) -> dict[str, torch.T
 
 
 def _background(c: _Canvas) -> None:
-    glow = 1.06 - 0.10 * (c.x.square() + (c.y + 0.2).square()) - 0.05 * c.y
+    glow = 1.06 - 0.10 * (c.screen_x.square() + (c.screen_y + 0.2).square()) - 0.05 * c.screen_y
     flat = c.is_style("cartoon")
     c.img = c.colours["background"] * torch.lerp(glow.expand(len(flat), -1, -1), torch.ones(()), flat)[:, None]
 
@@ -211,13 +253,13 @@ def _back_hair(c: _Canvas) -> None:
 
 
 def _body(c: _Canvas) -> None:
-    neck = (c.x - 0.04 * c.sin).abs() - (0.19 + 0.03 * c.p["jaw"])
-    alpha = c.cover(torch.maximum(neck, 0.45 - c.y))
-    shade = 0.64 + 0.16 * _smoothstep(0.6, 1.0, c.y)
+    neck = (c.screen_x - 0.04 * c.sin).abs() - (0.19 + 0.03 * c.p["jaw"])
+    alpha = c.cover(torch.maximum(neck, 0.45 - c.screen_y))
+    shade = 0.64 + 0.16 * _smoothstep(0.6, 1.0, c.screen_y)
     c.paint(c.colours["skin"] * shade[:, None], alpha)
     _erase(c, "hair", alpha)
-    r = ((c.x / 0.88).square() + ((c.y - 1.17) / 0.40).square()).sqrt()
-    collar = ((c.x / 0.27).square() + ((c.y - 0.76) / 0.12).square()).sqrt()
+    r = ((c.screen_x / 0.88).square() + ((c.screen_y - 1.17) / 0.40).square()).sqrt()
+    collar = ((c.screen_x / 0.27).square() + ((c.screen_y - 0.76) / 0.12).square()).sqrt()
     sdf = torch.maximum((r - 1) * 0.4, (1 - collar) * 0.13)
     shade = 1.02 - 0.25 * (r - 0.6).clamp(min=0)
     c.paint(c.colours["clothes"] * shade[:, None], c.cover(sdf).expand_as(alpha))
@@ -271,7 +313,7 @@ def _stain(c: _Canvas, colour: torch.Tensor, alpha: torch.Tensor) -> None:
 
 def _blush(c: _Canvas) -> None:
     smile = c.p["smile"].clamp(0, 1)
-    r = ((c.side - 0.27) / 0.13).square() + ((c.y - 0.24 + 0.03 * smile) / 0.10).square()
+    r = ((c.side - 0.27) / 0.13).square() + ((c.Y - 0.24 + 0.03 * smile) / 0.10).square()
     _stain(c, c.colours["blush"], (-1.6 * r).exp() * (0.10 + 0.30 * c.p["blush"] + 0.12 * smile) * (1 - 0.6 * c.p["skin"]))
 
 
@@ -279,7 +321,7 @@ def _beard(c: _Canvas) -> None:
     amount = _smoothstep(0.62, 0.80, c.p["beard"])
     cheek = 0.41 - 1.15 * (c.side - 0.25).clamp(min=0)
     edge = torch.lerp(cheek, torch.full_like(cheek, 0.33), _smoothstep(0.23, 0.15, c.side))
-    alpha = _smoothstep(-0.03, 0.04, c.y - edge) * 0.88
+    alpha = _smoothstep(-0.03, 0.04, c.Y - edge) * 0.88
     _stain(c, c.colours["hair"] * 0.9, alpha * amount)
 
 
@@ -287,27 +329,27 @@ def _wrinkles(c: _Canvas) -> None:
     age, anger, smile = (c.p[k].clamp(0, 1.2) for k in ("age", "anger", "smile"))
     ink = c.colours["skin"] * 0.52
     fade = _smoothstep(0.27, 0.16, c.side)
-    arch = c.y + 0.30 + 0.35 * c.X.square()
+    arch = c.Y + 0.30 + 0.35 * c.X.square()
     forehead = c.line(arch, 0.010) + c.line(arch + 0.075, 0.009) + c.line(arch - 0.07, 0.008) * 0.8
     _stain(c, ink, forehead * fade * 0.75 * _smoothstep(0.15, 1.0, age))
-    dx, dy = c.side - 0.345 - 0.04 * (c.p["eye_spacing"] - 0.5), c.y - EYE_Y
+    dx, dy = c.side - 0.345 - 0.04 * (c.p["eye_spacing"] - 0.5), c.Y - EYE_Y
     feet = c.line(dy - 0.55 * dx, 0.007) + c.line(dy + 0.55 * dx, 0.007) + c.line(dy, 0.006)
     _stain(c, ink, feet * _smoothstep(0.0, 0.02, dx) * _smoothstep(0.13, 0.08, dx) * 0.75 * age)
-    bag = ((c.side - 0.20) / 0.11).square() + ((c.y - EYE_Y - 0.075) / 0.062).square()
-    _stain(c, ink, c.line((bag.sqrt() - 1) * 0.06, 0.010) * (c.y > EYE_Y + 0.085) * 0.65 * age)
-    fold = c.side - 0.115 - 0.55 * (c.y - 0.26).clamp(0, 0.2) + 0.4 * (c.y - 0.40).clamp(min=0)
-    span = _smoothstep(0.24, 0.30, c.y) * _smoothstep(0.50, 0.42, c.y)
+    bag = ((c.side - 0.20) / 0.11).square() + ((c.Y - EYE_Y - 0.075) / 0.062).square()
+    _stain(c, ink, c.line((bag.sqrt() - 1) * 0.06, 0.010) * (c.Y > EYE_Y + 0.085) * 0.65 * age)
+    fold = c.side - 0.115 - 0.55 * (c.Y - 0.26).clamp(0, 0.2) + 0.4 * (c.Y - 0.40).clamp(min=0)
+    span = _smoothstep(0.24, 0.30, c.Y) * _smoothstep(0.50, 0.42, c.Y)
     _stain(c, ink, c.line(fold, 0.011) * span * (0.75 * age + 0.30 * smile).clamp(max=0.8))
-    furrow = c.line(c.side - 0.033 - 0.1 * (c.y + 0.06), 0.009) * _smoothstep(-0.20, -0.15, c.y) * _smoothstep(-0.01, -0.05, c.y)
+    furrow = c.line(c.side - 0.033 - 0.1 * (c.Y + 0.06), 0.009) * _smoothstep(-0.20, -0.15, c.Y) * _smoothstep(-0.01, -0.05, c.Y)
     _stain(c, ink, furrow * 0.9 * anger)
 
 
 def _eyes(c: _Canvas) -> None:
-    opening = c.p["eyes"].clamp(-0.1, 1.2)
+    opening = c.p["eyes"].clamp(-0.1, 1.2) * (1 - torch.where(c.X < 0, c.m["wink_left"], c.m["wink_right"]).clamp(-0.2, 1.1))
     size = 0.88 + 0.30 * c.p["eye_size"]
     centre = 0.195 + 0.03 * c.p["eye_spacing"]
     a, b = 0.120 * size, 0.090 * size
-    dx, dy = c.side - centre, c.y - EYE_Y
+    dx, dy = c.side - centre, c.Y - EYE_Y
     bow = (1 - (dx / a).square()).clamp(min=0).sqrt()
     squint = 1 - 0.14 * c.p["anger"].clamp(0, 1)
     rest = 0.45 * b
@@ -317,11 +359,12 @@ def _eyes(c: _Canvas) -> None:
     socket = (dx / (a * 1.35)).square() + ((dy + 0.02) / (b * 1.6)).square()
     _stain(c, c.colours["skin"] * 0.80, (-1.5 * socket).exp() * 0.55)
     _stain(c, c.colours["white"], inside)
-    r = (dx.square() + dy.square()).sqrt()
+    look = (c.m["gaze"] * 2 - 1) * 0.048 * size
+    r = ((dx - look * c.X.sign()).square() + dy.square()).sqrt()
     iris = 0.070 * size
     _stain(c, c.colours["iris"] * (0.75 + 0.5 * (r / iris)).clamp(max=1.2)[:, None], inside * c.cover(r - iris))
     _stain(c, c.colours["ink"], inside * c.cover(r - 0.48 * iris))
-    glint = ((c.X - c.X.sign() * centre - 0.028).square() + (dy + 0.030).square()).sqrt()
+    glint = ((c.X - c.X.sign() * centre - 0.028 - 0.5 * look).square() + (dy + 0.030).square()).sqrt()
     c.paint(c.colours["white"], inside * c.cover(glint - 0.020) * c.visible)
     lash = c.line(dy - upper, 0.016) * c.cover(dx.abs() - a * 1.04)
     _stain(c, torch.lerp(c.colours["ink"], c.colours["skin"] * 0.35, 0.3), lash)
@@ -337,35 +380,39 @@ def _brows(c: _Canvas) -> None:
     height = EYE_Y - 0.175 - 0.045 * c.p["brow_height"]
     curve = height + 0.9 * dx.square() + anger * (0.058 - 0.50 * dx) - 0.020 * (1 - anger) * (dx / 0.13)
     width = (0.013 + 0.015 * c.p["brow_thickness"]) * (1.15 - 2.6 * (dx + 0.02).clamp(min=0))
-    alpha = c.cover(torch.maximum((c.y - curve).abs() - width, dx.abs() - 0.135))
+    curve = curve - (c.m["brows"] * 2 - 1) * (0.055 - 0.6 * dx.square())
+    alpha = c.cover(torch.maximum((c.Y - curve).abs() - width, dx.abs() - 0.135))
     _stain(c, c.colours["hair"] * 0.62, alpha)
-    region = torch.maximum((c.y - curve).abs() - 0.05, dx.abs() - 0.16)
+    region = torch.maximum((c.Y - curve).abs() - 0.05, dx.abs() - 0.16)
     c.masks["brows"] = c.cover(region) * c.visible * c.masks["face"]
 
 
 def _mouth(c: _Canvas) -> None:
-    smile, anger = c.p["smile"], c.p["anger"].clamp(0, 1.2)
-    half = (0.150 + 0.030 * c.p["mouth_width"]) * (1 + 0.42 * smile)
+    smile, anger, gape = c.p["smile"], c.p["anger"].clamp(0, 1.2), c.m["mouth_open"].clamp(0, 1.2)
+    half = (0.150 + 0.030 * c.p["mouth_width"]) * (1 + 0.42 * smile) * (1 - 0.16 * gape)
     q2 = (c.X / half).square()
     arch = (1 - q2).clamp(min=0)
     frown = anger * (1 - 0.55 * smile.clamp(0, 1))
     line = MOUTH_Y + (0.062 * frown - 0.095 * smile) * (q2.clamp(max=1.6) - 0.5) - 0.02 * smile
-    opening = 0.150 * smile.clamp(min=0)
+    gap = 0.155 * gape * (1 - 0.5 * smile.clamp(0, 1))
+    line = line - 0.15 * gap
+    grin = 0.150 * smile.clamp(min=0)
+    opening = grin + gap
     full = 0.55 + 0.75 * c.p["lips"]
     top, bottom = line, line + opening * arch
     lips_top = top - (0.034 * full) * arch.sqrt() * (1 - 0.25 * (-(c.X / 0.03).square()).exp())
     lips_bottom = bottom + (0.046 * full) * arch.sqrt()
     edge = c.X.abs() - half
-    lips = c.cover(torch.maximum(torch.maximum(lips_top - c.y, c.y - lips_bottom), edge))
-    inside = c.cover(torch.maximum(torch.maximum(top - c.y, c.y - bottom), edge))
+    lips = c.cover(torch.maximum(torch.maximum(lips_top - c.Y, c.Y - lips_bottom), edge))
+    inside = c.cover(torch.maximum(torch.maximum(top - c.Y, c.Y - bottom), edge))
     _stain(c, c.colours["lips"], lips)
     _stain(c, c.colours["mouth"], inside)
-    teeth = c.cover(torch.maximum(top + 0.004 - c.y, c.y - top - 0.60 * opening * arch.sqrt())) * inside
+    teeth = c.cover(torch.maximum(top + 0.004 - c.Y, c.Y - top - (0.60 * grin + 0.28 * gap) * arch.sqrt())) * inside
     _stain(c, c.colours["teeth"], teeth)
-    tongue = (c.X / (0.55 * half)).square() + ((c.y - bottom) / (0.035 + 0.001)).square()
+    tongue = (c.X / (0.55 * half)).square() + ((c.Y - bottom) / (0.035 + 0.001)).square()
     _stain(c, c.colours["lips"] * 0.85, inside * (1 - teeth) * _smoothstep(1.1, 0.7, tongue))
-    _stain(c, c.colours["mouth"], c.line(c.y - line, 0.008) * c.cover(edge - 0.012) * (1 - inside) * 0.85)
-    region = torch.maximum(torch.maximum(lips_top - 0.05 - c.y, c.y - lips_bottom - 0.04), edge - 0.05)
+    _stain(c, c.colours["mouth"], c.line(c.Y - line, 0.008) * c.cover(edge - 0.012) * (1 - inside) * 0.85)
+    region = torch.maximum(torch.maximum(lips_top - 0.05 - c.Y, c.Y - lips_bottom - 0.04), edge - 0.05)
     c.masks["mouth"] = c.cover(region) * c.visible * c.masks["face"]
 
 
@@ -373,32 +420,33 @@ def _nose(c: _Canvas) -> None:
     size = 0.80 + 0.45 * c.p["nose"]
     tip = c.sin * c.half_width * 1.20
     root = c.sin * c.half_width * 0.96
-    along = ((c.y - EYE_Y) / (NOSE_Y - EYE_Y)).clamp(0, 1)
+    y, root_y = c.y - c.dropped(NOSE_Y, 1.12), c.y - c.dropped(EYE_Y, 0.98)
+    along = ((root_y - EYE_Y) / (NOSE_Y - EYE_Y)).clamp(0, 1)
     spine = torch.lerp(root.expand_as(along + root), tip.expand_as(along + root), along)
     lit = (c.p["light"] - 0.5) * 1.6 - c.sin
     offset = c.x - spine
     bridge = (-((offset + 0.035 * lit.sign() * lit.abs().clamp(max=1).sqrt()) / 0.030).square()).exp()
-    span = _smoothstep(EYE_Y - 0.06, EYE_Y + 0.10, c.y) * _smoothstep(NOSE_Y + 0.03, NOSE_Y - 0.02, c.y)
+    span = _smoothstep(EYE_Y - 0.06, EYE_Y + 0.10, root_y) * _smoothstep(NOSE_Y + 0.03, NOSE_Y - 0.02, y)
     c.paint(c.colours["skin"] * 0.66, bridge * span * 0.34)
-    dx, dy = (c.x - tip) / (0.072 * size), (c.y - NOSE_Y) / (0.052 * size)
+    dx, dy = (c.x - tip) / (0.072 * size), (y - NOSE_Y) / (0.052 * size)
     c.paint(c.colours["skin"] * 0.60, (-(dx.square() + (dy - 0.85).square()) * 1.5).exp() * 0.75)
     ball = c.cover(((dx.square() + dy.square()).sqrt() - 1) * 0.055)
     shade = 1.02 - 0.16 * dy - 0.10 * dx * lit.sign()
     c.paint(c.colours["skin"] * shade[:, None], ball * 0.85)
     for side in (-1, 1):
-        nostril = ((c.x - tip - side * 0.036 * size) / 0.020).square() + ((c.y - NOSE_Y - 0.036 * size) / 0.012).square()
+        nostril = ((c.x - tip - side * 0.036 * size) / 0.020).square() + ((y - NOSE_Y - 0.036 * size) / 0.012).square()
         c.paint(c.colours["skin"] * 0.36, (-nostril).exp() * 0.8)
-    shine = ((c.x - tip - 0.012).square() + (c.y - NOSE_Y + 0.018).square()) / 0.018**2
+    shine = ((c.x - tip - 0.012).square() + (y - NOSE_Y + 0.018).square()) / 0.018**2
     c.paint(c.colours["white"], (-shine).exp() * 0.30)
 
 
 def _glasses(c: _Canvas) -> None:
     on = _smoothstep(0.70, 0.78, c.p["glasses"])
     centre = 0.205 + 0.03 * c.p["eye_spacing"]
-    r = (((c.side - centre) / 0.165).pow(4) + ((c.y - EYE_Y - 0.01) / 0.145).pow(4)).pow(0.25)
+    r = (((c.side - centre) / 0.165).pow(4) + ((c.Y - EYE_Y - 0.01) / 0.145).pow(4)).pow(0.25)
     rim = c.line((r - 1) * 0.15, 0.013)
-    bridge = c.line(c.y - EYE_Y + 0.02 - 0.6 * c.side.square(), 0.011) * c.cover(c.side - (centre - 0.155))
-    arm = c.line(c.y - EYE_Y + 0.02, 0.011) * c.cover(centre + 0.16 - c.side)
+    bridge = c.line(c.Y - EYE_Y + 0.02 - 0.6 * c.side.square(), 0.011) * c.cover(c.side - (centre - 0.155))
+    arm = c.line(c.Y - EYE_Y + 0.02, 0.011) * c.cover(centre + 0.16 - c.side)
     _stain(c, c.colours["white"], c.cover((r - 1) * 0.15) * 0.10 * on)
     _stain(c, c.colours["glasses"], (rim + bridge + arm).clamp(max=1) * on)
 
@@ -410,20 +458,21 @@ def _hair(c: _Canvas) -> None:
     u = c.x / (c.half_width * (1.0 + (0.07 + 0.11 * c.p["hair_volume"]) * full))
     shell = ((u.square() + t.square()).sqrt() - 1) * c.half_width
     z = (1 - u.square() - t.square()).clamp(min=0).sqrt()
-    side, front = u * c.cos - z * c.sin, u * c.sin + z * c.cos
+    height, depth = c.nodded(t, z)
+    side, front = u * c.cos - depth * c.sin, u * c.sin + depth * c.cos
     angle = torch.atan2(side, front)
     receding = 0.10 * c.p["age"].clamp(0, 1) * (1 - c.p["hair_length"])
     line = -0.42 - 0.26 * c.p["hairline"] - receding + 0.20 * (angle / 1.1).square()
     line = line + 0.22 * (c.p["parting"] - 0.5) * angle + 0.025 * (angle * 7).sin() * (1 - angle.square() / 3).clamp(min=0)
     room = math.pi / 2 - c.yaw.abs() - 1.02
     far = (angle * c.sin > 0) * (1 - _smoothstep(0.12, 0.5, room))
-    temple = 1.02 + 0.10 * _smoothstep(-0.3, 0.3, t) + far
-    opening = torch.maximum((line - t) * HEAD_RY, (angle.abs() - temple) * 0.40)
+    temple = 1.02 + 0.10 * _smoothstep(-0.3, 0.3, height) + far
+    opening = torch.maximum((line - height) * HEAD_RY, (angle.abs() - temple) * 0.40)
     end = end + (0.42 - end).clamp(min=0) * _smoothstep(1.45, 2.1, angle.abs())
-    fringe_end = (t - end) * HEAD_RY
+    fringe_end = (height - end) * HEAD_RY
     sdf = torch.maximum(torch.maximum(shell, -opening), fringe_end)
     alpha = c.cover(sdf)
-    strands = 1 + 0.09 * (angle * 15 + 4 * t).sin() + 0.05 * (angle * 31).sin()
+    strands = 1 + 0.09 * (angle * 15 + 4 * height).sin() + 0.05 * (angle * 31).sin()
     gloss = 0.22 * (-((t + 0.55) / 0.16).square()).exp()
     shade = c.light((u, t, z)) * torch.lerp(strands + gloss, torch.ones(()), c.is_style("cartoon"))
     c.paint(c.colours["hair"] * shade[:, None], alpha)

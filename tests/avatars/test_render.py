@@ -80,3 +80,66 @@ def test_styles_are_drawn_in_their_shares_and_never_bronze():
 def test_a_wrong_shape_is_refused_with_the_right_one():
     with pytest.raises(ValueError, match=r"render takes \[N, 30\]"):
         rendering.render(torch.zeros(2, 7))
+    with pytest.raises(ValueError, match=r"render takes \[2, 7\] for these parameters"):
+        rendering.render(torch.zeros(2, 30), moves=torch.zeros(1, 7))
+
+
+def moved(**moves) -> torch.Tensor:
+    values = rendering.rest_moves(8)
+    for name, value in moves.items():
+        values[:, list(rendering.MOVES).index(name)] = value
+    return values
+
+
+def centre(mask: torch.Tensor) -> tuple[float, float]:
+    """Mean x and y of masks ``[N, S, S]``, in -1..1."""
+    axis = torch.linspace(-1, 1, mask.shape[-1])
+    return ((mask.sum(1) * axis).sum() / mask.sum()).item(), ((mask.sum(2) * axis).sum() / mask.sum()).item()
+
+
+def test_moves_at_rest_change_no_bit():
+    parameters, styles = rendering.sample_parameters(10, 8), torch.arange(10) % 5
+    plain, rest = rendering.render(parameters, 48, styles), rendering.render(parameters, 48, styles, rendering.rest_moves(10))
+    assert torch.equal(plain.images, rest.images)
+    tilted = rendering.rest_moves(10)
+    tilted[0, list(rendering.MOVES).index("tilt")] = 1.0  # the long way for all ten, the same picture for nine
+    assert torch.equal(rendering.render(parameters, 48, styles, tilted).images[1:], plain.images[1:])
+
+
+@pytest.mark.parametrize(("move", "value", "mask"), [
+    ("mouth_open", 1.0, "mouth"), ("brows", 1.0, "brows"), ("gaze", 1.0, "eyes"), ("gaze", 0.0, "eyes"), ("wink_left", 1.0, "eyes"),
+])  # fmt: skip
+def test_a_move_changes_its_own_region_most(move, value, mask):
+    rest, there = (rendering.render(faces(8, glasses=0.0), 64, moves=m) for m in (moved(), moved(**{move: value})))
+    change = (rest.images - there.images).abs().mean(1)
+    region = torch.maximum(rest.masks[mask], there.masks[mask])
+    assert (change * region).sum() / region.sum() > 5 * (change * (1 - region)).sum() / (1 - region).sum()
+
+
+def test_nod_and_tilt_move_the_face_both_ways():
+    up, level, down = (centre(rendering.render(faces(8), 64, moves=moved(nod=nod)).masks["mouth"])[1] for nod in (0.0, 0.5, 1.0))
+    assert up < level - 0.05 < level + 0.05 < down
+    left, upright, right = (centre(rendering.render(faces(8), 64, moves=moved(tilt=tilt)).masks["brows"])[0] for tilt in (0.0, 0.5, 1.0))
+    assert left < upright - 0.1 < upright + 0.1 < right
+
+
+@pytest.mark.parametrize(("move", "closed"), [("wink_left", 0), ("wink_right", 1)])
+def test_a_wink_closes_one_eye(move, closed):
+    rest, there = (rendering.render(faces(8, glasses=0.0), 64, moves=m) for m in (moved(), moved(**{move: 1.0})))
+    halves = ((rest.images - there.images).abs().mean(1) * rest.masks["eyes"]).unflatten(2, (2, 32)).sum((0, 1, 3))
+    assert halves[closed] > 1 and halves[1 - closed] == 0
+
+
+def test_gaze_moves_the_iris_with_the_look():
+    dark = []
+    for gaze in (0.0, 1.0):
+        drawn = rendering.render(faces(8, glasses=0.0, skin=0.2), 128, moves=moved(gaze=gaze))
+        dark.append(centre((1 - drawn.images.mean(1)).clamp(min=1.2).sub(1.2) * drawn.masks["eyes"])[0])
+    assert dark[0] < dark[1] - 0.03
+
+
+def test_moves_rest_as_often_as_they_are_told_to():
+    drawn, rest = rendering.sample_moves(2000, 9, active=0.3), rendering.rest_moves(1)
+    assert torch.equal(drawn, rendering.sample_moves(2000, 9, active=0.3))
+    assert ((drawn == rest).float().mean(0) - 0.7).abs().max() < 0.04
+    assert 0 <= drawn.min() and drawn.max() <= 1
