@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..subspaces.anchors import QUALITIES, Weights, pool, text_anchors, video_anchors
 from . import host, sockets
@@ -211,6 +211,7 @@ class VideoAnchors(io.ComfyNode):
             category=CATEGORY,
             description="Take the frames of a short clip of one moving face as anchors, in the order of the motion that they share."
             " Frames that do not fit are left out. Fit Micromotion turns them into a motion.",
+            has_intermediate_output=True,
             search_aliases=["video to motion", "driving video", "learn motion", "head turn", "record expression"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 that the clip was inverted with."),
@@ -255,7 +256,7 @@ class VideoAnchors(io.ComfyNode):
         )
         for note in anchors.notes:
             host.remark(note)
-        return io.NodeOutput(anchors)
+        return host.output(anchors)
 
 
 def crop_policy(crops: tuple | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..stylegan2.frames import frame_bytes, render
 from ..stylegan2.generator import NOISE_MODES
@@ -64,6 +64,7 @@ class InvertFace(io.ComfyNode):
             category=CATEGORY,
             description="Find the code that makes the generator draw this face. Photos need Align Face first; pictures that are not"
             " square lose their longer sides. Synthesize shows what the code remembers of the face.",
+            has_intermediate_output=True,
             search_aliases=["gan inversion", "encode face", "projector", "psp", "e4e", "restyle", "embed", "latent"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 that shall draw the face."),
@@ -89,7 +90,7 @@ class InvertFace(io.ComfyNode):
             codes = finder.invert(net, images, steps=steps or None, progress=host.progress()).detach()
         if finder.card.typical_psnr is not None:
             warn_stranger(finder.card, reconstruction_report(net, codes, images))
-        return io.NodeOutput(codes.cpu())
+        return host.output(codes.cpu())
 
 
 def half_input() -> io.Int.Input:
@@ -191,7 +192,7 @@ class SaveCodes(io.ComfyNode):
     def execute(cls, codes, name) -> io.NodeOutput:
         path = host.save_path("codes", name)
         files.write(path, "codes", {}, {"codes": host.plain(codes)})
-        return io.NodeOutput(ui=ui.PreviewText(f"models/stylegan2_codes/{path.name}"))
+        return host.output(said=host.shown("codes", path))
 
 
 class LoadCodes(io.ComfyNode):
@@ -256,7 +257,7 @@ class SaveTuning(io.ComfyNode):
     def execute(cls, generator, base, precision, name) -> io.NodeOutput:
         path = host.save_path("tuning", name)
         save_tuning(generator.value, base.value, path, half=precision == "float16")
-        return io.NodeOutput(ui=ui.PreviewText(f"models/stylegan2_tunings/{path.name}"))
+        return host.output(said=host.shown("tuning", path))
 
 
 class LoadTuning(io.ComfyNode):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..stylegan2.faces import (
     Crop,
@@ -164,6 +164,8 @@ class PickFace(io.ComfyNode):
                 sockets.Box.Input(
                     "box",
                     optional=True,
+                    force_input=True,
+                    socketless=False,
                     tooltip="A box around the face, of a detector; the face nearest to it is taken, whatever the order.",
                 ),
             ],
@@ -194,6 +196,7 @@ class AlignFace(io.ComfyNode):
             category=CATEGORY,
             description="Cut the face out of a photo as FFHQ was made: upright, centred, square. Needs dlib (pip install dlib-bin) and its"
             " landmark file, or the landmarks of core's MediaPipe node. For avatars, drawings and statues use Frame Face by Hand.",
+            has_intermediate_output=True,
             search_aliases=["crop face", "ffhq", "detect face", "landmarks", "dlib", "mediapipe"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a clip."),
@@ -233,7 +236,7 @@ class AlignFace(io.ComfyNode):
         options = {"path": path, "missing": missing, "progress": host.progress(), "value_range": UNIT}
         squares, crops, report = align_clip(channels_first(image), chosen, size, **options)
         host.remark(str(report))
-        return io.NodeOutput(host.to_host(squares.movedim(1, -1)), crops, image[list(report.kept)], len(squares), str(report))
+        return host.output(host.to_host(squares.movedim(1, -1)), crops, image[list(report.kept)], len(squares), str(report))
 
 
 class FrameFace(io.ComfyNode):
@@ -292,6 +295,7 @@ class PasteFace(io.ComfyNode):
             category=CATEGORY,
             description="Put edited squares back into the photo, at the photo's own resolution. With the unedited face connected only the"
             " difference that the edit makes is added: where nothing moves, the photo stays as it is, bit for bit.",
+            has_intermediate_output=True,
             search_aliases=["paste back", "uncrop", "composite face", "blend face", "stitch"],
             inputs=[
                 io.Image.Input("photo", tooltip="The picture that the face was cut from; one, or one per frame."),
@@ -385,7 +389,7 @@ class PasteFace(io.ComfyNode):
     ) -> io.NodeOutput:
         options = {"mask": shape, "size": mask_size, "softness": softness, "limit": limit, "colour_match": colour_match}
         options |= {"ghost_limit": ghost_limit, "warn": host.remark, "progress": host.progress()}
-        return io.NodeOutput(*paste_squares(photo, faces, crop, unedited, blend, together, **options))
+        return host.output(*paste_squares(photo, faces, crop, unedited, blend, together, **options))
 
 
 def paste_squares(photo, squares, crop, unedited, blend: str, together: bool, **options) -> tuple[torch.Tensor, torch.Tensor]:

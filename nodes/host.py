@@ -16,6 +16,7 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import torch
+from comfy_api.v0_0_2 import io
 from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import nn
@@ -143,6 +144,12 @@ def save_path(kind: str, name: str) -> Path:
     return Path(folder) / f"{stem}_{counter:05}_.safetensors"
 
 
+def shown(kind: str, path: Path) -> str:
+    """Where a file was saved, as the user finds it: from the models folder on, with subfolders."""
+    root = Path(folder_paths.get_folder_paths(FOLDERS[kind].name)[0])
+    return "Saved as " + "/".join(("models", FOLDERS[kind].name, *path.resolve().relative_to(root.resolve()).parts))
+
+
 def resume_path(what: str) -> Path:
     """Where a cancelled run keeps its finished part, in ComfyUI's temp folder; ``what`` names the kind of run."""
     folder = Path(folder_paths.get_temp_directory())
@@ -260,12 +267,23 @@ def square(images: torch.Tensor) -> torch.Tensor:
     return images[..., top : top + side, left : left + side]
 
 
-def remark(text: str) -> None:
-    """Say something that the user should know: in the log, and under the running node."""
-    log.info(text)
-    context = get_executing_context()
-    from server import PromptServer
+_said: dict[Any, list[str]] = {}  # remarks of the one node that runs, by its execution
 
-    server = getattr(PromptServer, "instance", None)
-    if context is not None and server is not None:
-        server.send_progress_text(text, context.node_id)
+
+def remark(text: str) -> None:
+    """Say something that the user should know: in the log, and under the node once ``output`` ends its run."""
+    log.info(text)
+    running = get_executing_context()
+    if running not in _said:
+        _said.clear()  # a node that failed took its remarks along
+    _said.setdefault(running, []).append(text)
+
+
+def output(*values: Any, said: str | None = None) -> io.NodeOutput:
+    """What a node returns: its values, and as text what was remarked in this run, or ``said``; ComfyUI keeps both with the cached result.
+
+    A node that returns one has ``has_intermediate_output`` in its schema, unless it is an output node: only then is the text sent again
+    when the node itself is answered from the cache.
+    """
+    texts = _said.pop(get_executing_context(), []) + ([said] if said else [])
+    return io.NodeOutput(*values, ui={"text": list(dict.fromkeys(texts))} if texts else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..stylegan2 import convert, load, load_inverter
 from ..stylegan2.inversion import load_identity
@@ -187,7 +187,7 @@ class ConvertCheckpoint(_LoadFile):
     def execute(cls, file, precision, name) -> io.NodeOutput:
         path = host.save_path("generator", name)
         convert(host.resolve("generator", file), path, PRECISIONS[precision])
-        return io.NodeOutput(ui=ui.PreviewText(f"models/stylegan2/{path.name}"))
+        return host.output(said=host.shown("generator", path))
 
 
 NODES = [LoadGenerator, LoadInverter, LoadScorer, LoadIdentity, ConvertCheckpoint]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 Generator = io.Custom("STYLEGAN2_GENERATOR")  # host.Managed around stylegan2.Generator
 Inverter = io.Custom("STYLEGAN2_INVERTER")  # host.Managed around an inverter
@@ -15,4 +15,4 @@ Sweep = io.Custom("MICROMOTION_SWEEP")  # coefficients, float32 [F], or [F, K] o
 Crop = io.Custom("FACE_CROP")  # tuple of stylegan2.faces.Crop, one per frame or one for all
 Face = io.Custom("MICROMOTION_FACE")  # tuple of stylegan2.faces.Face or None, one per frame
 Landmarks = io.Custom("FACE_LANDMARKS")  # core MediaPipe nodes: 478 points and 52 blendshapes a face
-Box = io.Custom("BOUNDING_BOX")  # of the host: {x, y, width, height} in pixels, or a list of them for each frame
+Box = io.BoundingBox  # {x, y, width, height} in pixels, or a list of them for each frame; always with force_input, or it is a widget

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import reduce
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.v0_0_2 import io
 
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import (
@@ -76,6 +76,7 @@ class FitSubspace(io.ComfyNode):
             display_name="Fit Micromotion",
             category=CATEGORY,
             description="Decode the motion that anchors have in common: a low-rank subspace of the generator's codes.",
+            has_intermediate_output=True,
             search_aliases=["robust pca", "theil-sen", "direction", "subspace", "learn motion", "train"],
             inputs=[
                 sockets.Anchors.Input("anchors", tooltip="Anchors from text or from a clip."),
@@ -148,7 +149,7 @@ class FitSubspace(io.ComfyNode):
         )
         for note in motion.notes:
             host.remark(note)
-        return io.NodeOutput(motion)
+        return host.output(motion)
 
 
 class LoadSubspace(io.ComfyNode):
@@ -205,7 +206,7 @@ class LoadSubspace(io.ComfyNode):
         if net is not None:
             motion.check(net)
         low_high = "from {:.2f} to {:.2f}".format(*motion.safe_range) if motion.safe_range else "not measured"
-        host.remark(f"One unit: {motion.calibration.unit}; holds: {low_high}.")
+        host.log.info("One unit of %s: %s; holds: %s.", motion.name, motion.calibration.unit, low_high)
         return io.NodeOutput(motion)
 
 
@@ -231,7 +232,7 @@ class SaveSubspace(io.ComfyNode):
     def execute(cls, motion, name) -> io.NodeOutput:
         path = host.save_path("motion", name)
         motion.save(path)
-        return io.NodeOutput(ui=ui.PreviewText(f"models/micromotion/{path.name}"))
+        return host.output(said=host.shown("motion", path))
 
 
 class CalibrateSubspace(io.ComfyNode):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from comfy_api.input import CurveInput
-from comfy_api.latest import InputImpl, io
+from comfy_api.v0_0_2 import InputImpl, io
 
 from ..stylegan2.frames import frame_bytes, synthesize_frames
 from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients, reading_gain
@@ -148,6 +148,7 @@ class ApplySubspace(io.ComfyNode):
             category=CATEGORY,
             description="Move codes along a motion. Without a sweep the coefficient edits the face; with one, it scales the sweep and"
             " every frame gets its code. Chain several to mix motions. At coefficient 0 the codes are returned bit for bit.",
+            has_intermediate_output=True,
             search_aliases=["edit face", "expression", "strength", "slider", "animate", "smile", "age"],
             inputs=[
                 sockets.Codes.Input("codes", tooltip="One code, or one per frame (from another Apply Micromotion)."),
@@ -172,7 +173,7 @@ class ApplySubspace(io.ComfyNode):
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
         coefficients = in_component(steps * coefficient, component, motion.rank)
         warn_beyond(motion, coefficients)
-        return io.NodeOutput(motion.apply(codes, coefficients))
+        return host.output(motion.apply(codes, coefficients))
 
 
 def warn_beyond(motion, coefficients: torch.Tensor) -> None:
@@ -328,6 +329,7 @@ class SweepToVideo(io.ComfyNode):
             category=CATEGORY,
             description="Apply a motion, synthesize and encode in one go, a few frames at a time: memory stays flat for any length."
             " With photo and crop connected the face is pasted back.",
+            has_intermediate_output=True,
             search_aliases=["long video", "render video", "stream video", "mp4", "high resolution"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 that draws."),
@@ -362,7 +364,7 @@ class SweepToVideo(io.ComfyNode):
         with video.writer(path, fps) as out:
             for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress(), half):
                 out.write(images if photo is None else paste_image(photo, images, crop, unedited, mask=shape)[0])
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+        return host.output(InputImpl.VideoFromFile(str(path)))
 
 
 def synthesize_sweep(net, codes: torch.Tensor, motion, coefficients: torch.Tensor, progress, half: int = 0) -> Iterator[torch.Tensor]:

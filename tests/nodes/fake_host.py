@@ -39,13 +39,14 @@ class Kind:
 
 class Schema:
     KNOWN = {"node_id", "display_name", "category", "inputs", "outputs", "hidden", "description", "search_aliases", "is_output_node"}
+    KNOWN |= {"has_intermediate_output"}
 
     def __init__(self, **keywords):
         unknown = set(keywords) - self.KNOWN
         if unknown:
             raise TypeError(f"unexpected keywords {unknown}")
         self.inputs, self.outputs, self.hidden = [], [], []
-        self.description, self.search_aliases, self.is_output_node = "", [], False
+        self.description, self.search_aliases, self.is_output_node, self.has_intermediate_output = "", [], False, False
         self.__dict__.update(keywords)
 
 
@@ -158,8 +159,8 @@ def folder_paths_module(base: Path) -> types.ModuleType:
 
 
 def io_module() -> types.SimpleNamespace:
-    names = ("Int", "Float", "String", "Boolean", "Combo", "Image", "Mask", "Video", "Curve", "Boundingbox")
-    kinds = {name: Kind(name.upper()) for name in names}
+    names = ("Int", "Float", "String", "Boolean", "Combo", "Image", "Mask", "Video", "Curve")
+    kinds = {name: Kind(name.upper()) for name in names} | {"BoundingBox": Kind("BOUNDING_BOX")}
     return types.SimpleNamespace(
         **kinds,
         Custom=Kind,
@@ -181,19 +182,18 @@ def modules(base: Path) -> dict[str, types.ModuleType]:
         made.__dict__.update(content)
         return made
 
-    ui = types.SimpleNamespace(PreviewText=lambda text: {"text": (text,)}, PreviewVideo=list, SavedResult=tuple)
     management = Management()
     patcher = module("comfy.model_patcher", CoreModelPatcher=ModelPatcher)
     utils = module("comfy.utils", ProgressBar=ProgressBar)
     comfy = module("comfy", model_management=management, model_patcher=patcher, utils=utils)
-    latest = module("comfy_api.latest", io=io_module(), ui=ui, ComfyExtension=object, InputImpl=types.SimpleNamespace(VideoFromFile=str))
+    versioned = module("comfy_api.v0_0_2", io=io_module(), ComfyExtension=object, InputImpl=types.SimpleNamespace(VideoFromFile=str))
     return {
         "comfy": comfy,
         "comfy.model_management": management,
         "comfy.model_patcher": patcher,
         "comfy.utils": utils,
-        "comfy_api": module("comfy_api", latest=latest),
-        "comfy_api.latest": latest,
+        "comfy_api": module("comfy_api", v0_0_2=versioned),
+        "comfy_api.v0_0_2": versioned,
         "comfy_api.input": module("comfy_api.input", CurveInput=Curve),
         "comfy_execution": module("comfy_execution"),
         "comfy_execution.utils": module("comfy_execution.utils", get_executing_context=lambda: None),

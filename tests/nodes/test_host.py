@@ -96,6 +96,31 @@ def test_progress_carries_pictures_and_stops_at_once(pack, run, loaded):
     assert type(caught.value).__name__ == "Interrupted" and len(pack.fake.progress.seen) == 3
 
 
+def test_what_a_node_remarked_is_in_its_output_once_and_only_there(pack, monkeypatch):
+    running = ["a failed one"]
+    monkeypatch.setattr(pack.host, "get_executing_context", lambda: running[0])
+    pack.host.remark("of a node that failed")
+    running[0] = "this one"
+    for text in ("first", "second", "first"):
+        pack.host.remark(text)
+    assert pack.host.output(1, 2, said="saved").ui == {"text": ["first", "second", "saved"]}
+    assert pack.host.output(1).ui is None
+
+
+def test_what_remarks_keeps_its_text_with_the_cached_result(pack):
+    """A node whose ``execute`` ends in ``host.output`` says so to ComfyUI, which sends the text again on a cached run."""
+    for name, node in pack.nodes.items():
+        schema, speaks = node.define_schema(), "output" in node.execute.__func__.__code__.co_names
+        assert speaks == bool(schema.has_intermediate_output or schema.is_output_node), name
+
+
+def test_a_saved_file_is_shown_with_its_subfolder(pack, run):
+    from micromotion.subspaces import Subspace
+
+    made = pack.nodes["SaveSubspace"].execute(Subspace(torch.ones(1, 8, 32)), "faces/nod")
+    assert made.ui == {"text": ["Saved as models/micromotion/faces/nod_00001_.safetensors"]}
+
+
 def test_examples_are_copied_once_and_never_over_another(pack, monkeypatch, tmp_path):
     examples = pack.extension.examples
     shipped, target = tmp_path / "shipped", tmp_path / "input"
