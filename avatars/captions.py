@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .render import PARAMETERS
+from .renderer import PARAMETERS
 
 
 @dataclass(frozen=True)

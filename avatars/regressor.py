@@ -11,7 +11,7 @@ from torch import nn
 
 from ..stylegan2 import MicromotionError
 from ..stylegan2.inversion.compact import Residual
-from .render import FACTORS, PARAMETERS
+from .renderer import FACTORS, PARAMETERS
 
 SIZE = 64
 WEIGHTS = Path(__file__).parent / "weights" / "regressor.safetensors"

@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..files.writing import whole_file
+from ..media.pictures import contact_sheet, enlarge, to_bytes
+from ..media.video import FILMS, open_writer
 from ..stylegan2 import Generator
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, read_coefficients, reading_gain, sweep
 from .clips import codes_of_clip
 from .fit import anchors_of_text
-from .media import FILMS, check_output, contact_sheet, enlarge, open_writer, to_bytes, whole_file
 from .models import Models, check_files, embedded, embedded_motions, find_motion, load_motion
+from .outputs import check_output
 from .portrait import Framing, Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, note, progress_bar, say
 

@@ -9,12 +9,12 @@ import torch
 
 from ..avatars.captions import MOTIONS
 from ..avatars.regressor import load_regressor
-from ..avatars.render import FACTORS
+from ..avatars.renderer import FACTORS
 from ..subspaces import calibrate
 from ..subspaces.anchors.text import draw_faces
 from .inspect import describe_motion
-from .media import check_output
 from .models import Models, check_files, embedded, find_motion, load_motion
+from .outputs import check_output
 from .terminal import Clock, UsageError, progress_bar, say
 
 POINTS = 13

@@ -9,8 +9,8 @@ from functools import reduce
 
 from ..subspaces import Subspace, add, cosine_table, merge, negate, orthogonalise, restrict, scale, subtract
 from .inspect import describe_motion
-from .media import check_output
 from .models import find_motion, load_motion
+from .outputs import check_output
 from .terminal import Clock, UsageError, say
 
 Operation = Callable[[Subspace, Sequence[Subspace], Namespace], Subspace]

@@ -6,10 +6,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from .. import stylegan2
-from ..subspaces import SubspaceError, load_direction
+from ..subspaces import load_direction
 from .inspect import describe_motion
-from .media import check_output
 from .models import check_files
+from .outputs import check_output
 from .terminal import Clock, note, say
 
 
@@ -36,7 +36,7 @@ def _convert_direction(source: Path, out: Path, reason: stylegan2.CheckpointErro
     """Directions come second: only a file that is no generator is read as one, and its first refusal stays the answer."""
     try:
         motion = load_direction(source)
-    except SubspaceError:
+    except stylegan2.MicromotionError:
         raise reason from None
     motion.save(out)
     return f"{out}\n{describe_motion(motion)}"

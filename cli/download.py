@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..stylegan2 import catalogue
+from ..files import catalogue
 from .models import models_folder
 from .terminal import Clock, progress_bar, say
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ..avatars.make_motions import ANCHOR_OPTIONS
+from ..avatars.settings import ANCHOR_OPTIONS
 from ..stylegan2.inversion import load_identity
 from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
 from .clips import codes_of_clip
 from .inspect import describe_motion
-from .media import check_output
 from .models import Models, check_files
+from .outputs import check_output
 from .portrait import Framing
 from .terminal import Clock, UsageError, progress_bar, say
 

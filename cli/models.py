@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from ..files.embedded import PACK, embedded_root
+from ..files.native import is_ours
 from ..stylegan2 import Generator, load, load_inverter
-from ..stylegan2.embedded import PACK, embedded_root
 from ..stylegan2.inversion import Inverter
 from ..subspaces import Subspace, load_direction
 from ..subspaces.anchors import Scorer, load_scorer
-from ..subspaces.files import is_ours
 from .terminal import UsageError
 
 MOTIONS = ("smile", "eyes", "anger", "turn", "age")

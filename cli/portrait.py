@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from ..stylegan2 import Generator, faces
+from .. import faces
+from ..media import read_image
+from ..stylegan2 import Generator
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
 from ..subspaces.anchors.text import draw_faces
-from .media import read_image
 from .models import Models, models_folder
 from .terminal import UsageError, note, progress_bar
 

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from ..files.errors import MicromotionError
 
-class UsageError(Exception):
+
+class UsageError(MicromotionError):
     """A sentence for the person at the terminal: what is wrong, with which argument, and what would be right."""
 
 
 def is_users(error: Exception) -> bool:
-    """Whether an error is a sentence for the user: ours, the library's (known by name, so that nothing is imported), or a file's."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return isinstance(error, OSError) or bool(names & {"UsageError", "MicromotionError", "FaceError"})
+    """Whether an error is a sentence for the user: one of ours, or a file's."""
+    return isinstance(error, (MicromotionError, OSError))
 
 
 def say(sentence: str) -> None:

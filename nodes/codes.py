@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..files import native as files
 from ..stylegan2.frames import frame_bytes, render
 from ..stylegan2.generator import NOISE_MODES
 from ..stylegan2.inversion import load_tuning, optimize, out_of_domain, reconstruction_report, save_tuning, tune
-from ..stylegan2.inversion.optimize import SPACES
-from ..subspaces import files
+from ..stylegan2.inversion.optimization import SPACES
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"

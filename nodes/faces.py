@@ -7,7 +7,7 @@ import math
 import torch
 from comfy_api.v0_0_2 import io
 
-from ..stylegan2.faces import (
+from ..faces import (
     Crop,
     Face,
     FaceError,
@@ -22,9 +22,9 @@ from ..stylegan2.faces import (
     key_frames,
     paste,
 )
-from ..stylegan2.faces.alignment import paired_count
-from ..stylegan2.faces.clips import MISSING, PATHS
-from ..stylegan2.faces.landmarks import ORDERS
+from ..faces.alignment import paired_count
+from ..faces.clips import MISSING, PATHS
+from ..faces.landmarks import ORDERS
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"

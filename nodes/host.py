@@ -21,10 +21,10 @@ from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import nn
 
-from ..stylegan2 import catalogue
-from ..stylegan2.embedded import embedded_root
-from ..stylegan2.errors import MicromotionError
-from ..stylegan2.inversion.optimize import BACKWARD_BYTES
+from ..files import catalogue
+from ..files.embedded import embedded_root
+from ..files.errors import MicromotionError
+from ..stylegan2.inversion.optimization import BACKWARD_BYTES
 
 log = logging.getLogger("micromotion")
 

@@ -8,6 +8,7 @@ from functools import reduce
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..files import native as files
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import (
     ESTIMATORS,
@@ -17,7 +18,6 @@ from ..subspaces import (
     calibrate_track,
     cosine_table,
     cosines,
-    files,
     fit,
     load_direction,
     merge,
@@ -30,7 +30,8 @@ from ..subspaces import (
 from ..subspaces.anchors import draw_faces
 from ..subspaces.directions import STRENGTH
 from ..subspaces.preview import default_coefficients
-from . import host, measure, pictures, sockets
+from . import host, measure, sockets
+from . import plots as pictures
 from .anchors import layers_input
 
 CATEGORY = "micromotion/motions"

@@ -12,7 +12,8 @@ from ..stylegan2.frames import frame_bytes, synthesize_frames
 from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients, reading_gain
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
-from . import host, measure, pictures, sockets, video
+from . import host, measure, sockets, video
+from . import plots as pictures
 from .codes import half_input
 from .faces import paste_image
 from .subspaces import component_input

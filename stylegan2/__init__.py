@@ -1,7 +1,7 @@
 """StyleGAN2: one image <-> one code."""
 
+from ..files.errors import MicromotionError
 from .checkpoint import CheckpointError, convert, inspect, load, save
-from .errors import MicromotionError
 from .generator import Architecture, Generator
 from .inversion import load_inverter
 

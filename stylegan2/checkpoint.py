@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from . import catalogue
-from .checkpoints import native
-from .checkpoints.building import build
-from .checkpoints.containers import plain, read_contents, read_metadata
-from .checkpoints.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError, naming
-from .checkpoints.recognise import find_generator
-from .download import hash_file
+from ..files import catalogue
+from ..files.containers import read_contents, read_metadata
+from ..files.download import hash_file
+from ..files.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError, naming
+from ..files.reading import read_file
+from .formats import native
+from .formats.building import build
+from .formats.recognise import find_generator
 from .generator import Architecture, Generator
 
 __all__ = [
@@ -46,17 +46,6 @@ def load(path: str | Path) -> Generator:
         found, container = find_generator(contents, path.name), contents.container
         del contents  # the rest of the file, before memory is taken for the generator
         return build(found, str(path), path.stat().st_size, shared=container == "torch zip")
-
-
-def read_file(path: str | Path) -> Any:
-    """Read a torch, pickle or safetensors file into plain dicts, lists, numbers, text and CPU tensors, executing nothing.
-
-    Objects (``argparse.Namespace``, modules, TorchScript programs) become dicts of their attributes. Tensors may share the file's
-    memory: do not write to them.
-    Raises CheckpointError like :func:`load`.
-    """
-    with naming(Path(path).name), torch.inference_mode(False), torch.no_grad():
-        return plain(read_contents(path).tree)
 
 
 def save(generator: Generator, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from .errors import MicromotionError
+from ..files.errors import MicromotionError
 from .generator import Generator
 
 log = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from .algebra import add, cosine_table, cosines, merge, negate, orthogonalise, restrict, scale, subtract
 from .anchors import Anchors, pool
 from .calibration import calibrate, calibrate_track
+from .decomposition import robust_pca
 from .directions import load_direction
 from .errors import SubspaceError
 from .estimators import ESTIMATORS
@@ -10,9 +11,8 @@ from .fitting import fit
 from .layers import BANDS, parse_layers
 from .preview import preview_strip, with_preview
 from .reading import read_coefficients, reading_gain, smooth_track
-from .robust_pca import robust_pca
 from .subspace import Calibration, Subspace, apply_motions
-from .sweep import EASINGS, close_loop, from_samples, keyframes, sweep, unique_coefficients
+from .sweeps import EASINGS, close_loop, from_samples, keyframes, sweep, unique_coefficients
 
 __all__ = [
     "BANDS",

@@ -9,10 +9,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..stylegan2.checkpoint import read_file
-from ..stylegan2.errors import MicromotionError
+from ..files import native as files
+from ..files.errors import MicromotionError
+from ..files.reading import read_file
 from ..stylegan2.generator import Generator
-from . import files
 from .errors import SubspaceError
 from .subspace import MOST_LAYERS, Calibration, Subspace
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .decomposition import default_sparsity, published, robust_pca
 from .errors import SubspaceError
-from .robust_pca import default_sparsity, published, robust_pca
 
 PUBLISHED_RANK = 4
 MAX_PAIRS = 4000

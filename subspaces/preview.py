@@ -10,7 +10,7 @@ import torch
 
 from ..stylegan2.frames import synthesize_frames
 from ..stylegan2.generator import Generator
-from .anchors.scorer import resample
+from ..stylegan2.resample import resample
 from .subspace import Subspace
 
 FACES = 5

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from . import files
+from ..files import native as files
 from .errors import SubspaceError
 
 if TYPE_CHECKING:

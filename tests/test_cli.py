@@ -15,11 +15,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from micromotion import __main__ as command_line
+from micromotion import faces, media
 from micromotion.avatars.captions import MOTIONS
 from micromotion.avatars.regressor import load_regressor
-from micromotion.cli import animate, combine, media, models, portrait
-from micromotion.cli.terminal import Clock, UsageError
-from micromotion.stylegan2 import catalogue, faces, load
+from micromotion.cli import animate, combine, models, portrait
+from micromotion.cli.terminal import Clock
+from micromotion.files import catalogue
+from micromotion.media.video import VideoWriter
+from micromotion.stylegan2 import load
 from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace
 from micromotion.subspaces.anchors import text as text_room
 from PIL import Image
@@ -405,7 +408,7 @@ def test_an_interrupted_fit_goes_on(room, monkeypatch):
 
 
 def _clip(room: Path, name: str, shades) -> Path:
-    with media.VideoWriter(room / name, 24) as writer:
+    with VideoWriter(room / name, 24) as writer:
         writer.write(np.stack([np.full((SIDE, SIDE, 3), shade, np.uint8) for shade in shades]))
     return room / name
 
@@ -495,7 +498,7 @@ def test_fit_from_a_clip(room, form):
     elif form == "gif":
         frames[0].save(room / "clip.gif", save_all=True, append_images=frames[1:], duration=40)
     else:
-        with media.VideoWriter(room / "clip.mp4", 24) as writer:
+        with VideoWriter(room / "clip.mp4", 24) as writer:
             writer.write(np.stack([np.asarray(frame) for frame in frames]))
     source = {"folder": "clip", "video": "clip.mp4", "gif": "clip.gif"}[form]
     assert micromotion("fit", source, "nod.safetensors", "--device", "cpu") == 0
@@ -525,7 +528,7 @@ def test_a_plain_direction_can_be_inspected_converted_and_animated(room, capsys)
 
 def test_fit_from_a_clip_that_is_not_square_follows_the_face(room, monkeypatch, capsys):
     clip = (np.indices((90, 120)).sum(0)[None, ..., None] + 7 * np.arange(6)[:, None, None, None] + np.zeros(3)) % 256
-    with media.VideoWriter(room / "clip.mp4", 24) as writer:
+    with VideoWriter(room / "clip.mp4", 24) as writer:
         writer.write(clip.astype(np.uint8))
     monkeypatch.setattr(faces, "detect", lambda frames, **_: [[_face()] if i != 2 else [] for i in range(len(frames))])
     assert micromotion("fit", "clip.mp4", "nod.safetensors", "--positive", 5, "--device", "cpu") == 0
@@ -625,17 +628,17 @@ def test_transparency_is_laid_on_white(tmp_path):
     assert np.array_equal(media.to_bytes(media.read_image(tmp_path / "clear.png")), np.full((1, 4, 4, 3), 255))
 
 
-def test_odd_sides_are_padded_and_codecs_fall_back_with_a_sentence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(media, "H264", ("no_such_codec",))
-    with media.VideoWriter(tmp_path / "a.mp4", 25) as writer:
+def test_odd_sides_are_padded_and_codecs_fall_back_with_a_sentence(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(media.video, "H264", ("no_such_codec",))
+    with VideoWriter(tmp_path / "a.mp4", 25) as writer:
         writer.write(np.zeros((3, 33, 47, 3), np.uint8))
     assert frames_of(tmp_path / "a.mp4").shape == (3, 34, 48, 3)
-    assert "MPEG-4 Part 2" in capsys.readouterr().err
+    assert "MPEG-4 Part 2" in caplog.text
 
 
 def test_no_codec_at_all_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(media, "_can_encode", lambda *a: False)
-    with pytest.raises(UsageError, match="reinstall"), media.VideoWriter(tmp_path / "a.mp4", 25) as writer:
+    monkeypatch.setattr(media.video, "_can_encode", lambda *a: False)
+    with pytest.raises(media.MediaError, match="reinstall"), VideoWriter(tmp_path / "a.mp4", 25) as writer:
         writer.write(np.zeros((1, 32, 32, 3), np.uint8))
 
 

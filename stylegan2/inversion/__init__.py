@@ -5,9 +5,9 @@ from .feedforward import EncoderInverter
 from .files import load_inverter, save_inverter
 from .identity import Identity, load_identity
 from .inverter import Inverter, InverterCard
-from .optimize import OptimizingInverter, Weights, optimize
+from .optimization import OptimizingInverter, Weights, optimize
 from .perceptual import load_perceptual
-from .report import ReconstructionReport, out_of_domain, reconstruction_report
+from .reconstruction import ReconstructionReport, out_of_domain, reconstruction_report
 from .tuning import load_tuning, save_tuning, tune
 
 __all__ = [

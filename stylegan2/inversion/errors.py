@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import MicromotionError
+from ...files.errors import MicromotionError
 
 
 class InversionError(MicromotionError):

@@ -10,11 +10,11 @@ from torch import nn
 
 from ..frames import synthesize_frames
 from ..generator import Generator
+from ..resample import area_resize, resize
 from .checks import Progress, check_fit, check_images, report_steps
 from .errors import InversionError
 from .inverter import Inverter, InverterCard
-from .optimize import optimization_calls, optimize
-from .resample import area_resize, resize
+from .optimization import optimization_calls, optimize
 
 log = logging.getLogger(__name__)
 

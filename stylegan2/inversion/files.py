@@ -8,20 +8,13 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import read_file
-from .encoders import ENCODER_TYPES, EncoderConfig, StyleEncoder, read_config
+from ...files import native
+from ...files.reading import read_file
+from .encoder_files import KIND, SUPPORTED, build_encoder, check_size, checked_count, described, is_count, known_type, read_native_encoder
+from .encoders import ENCODER_TYPES, EncoderConfig
 from .errors import InversionError
 from .feedforward import EncoderInverter
 from .inverter import InverterCard, generator_mark
-from .native import read_native, write_native
-
-KIND = "inverter"
-LARGEST_COUNT = 100  # of passes and of code rows
-SMALLEST_NUMBER = 2  # bytes of a stored weight
-SLACK = 1 << 20
-SUPPORTED = (
-    "Supported are pSp, e4e, ReStyle-pSp and ReStyle-e4e checkpoints (.pt with encoder.* tensors) and .safetensors inverters of this pack"
-)
 
 
 def load_inverter(path: str | Path, *, encoder_type: str | None = None) -> EncoderInverter:
@@ -34,23 +27,6 @@ def load_inverter(path: str | Path, *, encoder_type: str | None = None) -> Encod
     if path.suffix == ".safetensors":
         return _load_native(path)
     return inverter_from_checkpoint(read_file(path), str(path), encoder_type=encoder_type, size=path.stat().st_size)
-
-
-def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that is one flat state dict, also under ``state_dict``, also of parallel training; raises InversionError."""
-    data = read_file(path)
-    data = data.get("state_dict", data) if isinstance(data, Mapping) else data
-    if not isinstance(data, Mapping) or not data or not all(isinstance(v, torch.Tensor) for v in data.values()):
-        raise InversionError(f"{path} is not a plain file of tensors.")
-    tensors = {str(k).removeprefix("module."): v for k, v in data.items()}
-    check_size(tensors, str(path), Path(path).stat().st_size)
-    return tensors
-
-
-def check_size(tensors: Mapping[str, torch.Tensor], path: str, size: int) -> None:
-    """Raise InversionError where ``tensors`` share their numbers so that copies of them would be much larger than the file."""
-    if SMALLEST_NUMBER * sum(v.numel() for v in tensors.values()) > size + SLACK:
-        raise InversionError(f"{path} describes more numbers than it holds; it is damaged. Download it again.")
 
 
 def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str | None = None, size: int | None = None) -> EncoderInverter:
@@ -75,27 +51,7 @@ def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str 
     )
     passes = opts.get("n_iters_per_batch") if config.body.channels_in == 6 else None
     start = _start(opts, latent_avg, iterative=config.body.channels_in == 6)
-    return EncoderInverter(network, start=start, passes=passes if _is_count(passes) else None, card=card)
-
-
-def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path: str = "", num_layers: int | None = None) -> StyleEncoder:
-    """A StyleEncoder of the sizes found in ``state`` (no prefix), holding its tensors as float32 without a second copy."""
-    try:
-        config = read_config(state, encoder_type, num_layers)
-        with torch.device("meta"):
-            network = StyleEncoder(config)
-        return _filled(network, state)
-    except (KeyError, IndexError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
-        if isinstance(error, InversionError):
-            raise
-        raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}.") from None
-
-
-def _filled(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """``network`` holding the tensors of ``state`` as float32; only counters of batches may be missing."""
-    counters = {k: torch.zeros([], dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
-    network.load_state_dict({**counters, **{k: v.float() if v.is_floating_point() else v for k, v in state.items()}}, assign=True)
-    return network
+    return EncoderInverter(network, start=start, passes=passes if is_count(passes) else None, card=card)
 
 
 def save_inverter(inverter: EncoderInverter, path: str | Path, *, dtype: torch.dtype = torch.float32, **card) -> None:
@@ -121,7 +77,7 @@ def save_inverter(inverter: EncoderInverter, path: str | Path, *, dtype: torch.d
     tensors = {f"encoder.{k}": v for k, v in inverter.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
     if inverter.w_avg is not None:
         tensors["w_avg"] = inverter.w_avg
-    write_native(path, KIND, header, {k: _narrowed(v, dtype) for k, v in tensors.items()})
+    native.write(path, KIND, header, {k: _narrowed(v, dtype) for k, v in tensors.items()})
 
 
 def _narrowed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -130,17 +86,13 @@ def _narrowed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _load_native(path: Path) -> EncoderInverter:
-    header, tensors = read_native(path, KIND, f"{SUPPORTED}.")
-    encoder = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
-    try:
-        network = _native_encoder(header, encoder, str(path))
+    header, tensors, network = read_native_encoder(path)
+    with described(path):
         start = tensors["w_avg"].float() if header["start"] == "file" else header["start"]
         sizes = {"input_size": header["input_size"], "channels_in": header["channels_in"]}
-        return EncoderInverter(network, **sizes, start=start, passes=_count(header["passes"]), card=_native_card(header["card"], path))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
-        if isinstance(error, InversionError):
-            raise
-        raise InversionError(f"The inverter file {path} is damaged: {_short(error)}. Load or download it again.") from None
+        return EncoderInverter(
+            network, **sizes, start=start, passes=checked_count(header["passes"]), card=_native_card(header["card"], path)
+        )
 
 
 def _native_card(data: dict, path: Path) -> InverterCard:
@@ -150,17 +102,6 @@ def _native_card(data: dict, path: Path) -> InverterCard:
     if not all(isinstance(t, str) for t in (*texts.values(), *notes)) or not isinstance(extra, dict):
         raise TypeError("its card has a field of a wrong type")
     return InverterCard(**texts, path=str(path), typical_psnr=None if psnr is None else float(psnr), extra=extra, notes=tuple(notes))
-
-
-def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> torch.nn.Module:
-    config = header["config"]
-    if header["encoder"] == "compact":
-        from .compact import CompactEncoder
-
-        with torch.device("meta"):
-            network = CompactEncoder(config)
-        return _filled(network, state)
-    return build_encoder(state, _known(config["encoder_type"]), path, _count(config["num_layers"]))
 
 
 def _unpack(data: object, path: str) -> tuple[dict[str, torch.Tensor], dict, torch.Tensor | None]:
@@ -182,23 +123,7 @@ def _encoder_type(opts: dict, encoder: dict, asked: str | None) -> tuple[str, tu
     if named is None:
         guess = _guess_type(opts, encoder)
         return guess, (f"The file does not name its encoder; read as {guess}. If faces come out wrong, give encoder_type.",)
-    return _known(named), ()
-
-
-def _known(encoder_type: object) -> str:
-    if not isinstance(encoder_type, str) or encoder_type not in ENCODER_TYPES:
-        raise InversionError(f"This file's encoder is of type {str(encoder_type)[:40]!r}; known types: {', '.join(ENCODER_TYPES)}.")
-    return encoder_type
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 1 <= value <= LARGEST_COUNT
-
-
-def _count(value: object) -> int:
-    if not _is_count(value):
-        raise ValueError(f"{str(value)[:40]!r} where a number from 1 to {LARGEST_COUNT} belongs")
-    return value
+    return known_type(named), ()
 
 
 def _guess_type(opts: dict, encoder: dict) -> str:
@@ -228,7 +153,7 @@ def _layers(state: dict[str, torch.Tensor], latent_avg: torch.Tensor | None) -> 
     convs = {k.split(".")[2] for k in state if k.startswith("decoder.convs.")}
     if convs:
         return len(convs) + 2
-    return len(latent_avg) if latent_avg is not None and latent_avg.ndim == 2 and _is_count(len(latent_avg)) else None
+    return len(latent_avg) if latent_avg is not None and latent_avg.ndim == 2 and is_count(len(latent_avg)) else None
 
 
 def _family(config: EncoderConfig) -> str:
@@ -245,7 +170,3 @@ def _found(state: dict) -> str:
     if any(k.startswith("output_layer.3") for k in state):
         return "an identity network (ArcFace)"
     return f"tensors named {next(iter(state))!r} and so on"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..resample import area_resize
 from .backbones import Body, BodySpec, read_spec
+from .encoder_files import read_tensors
 from .errors import InversionError
-from .files import read_tensors
-from .resample import area_resize
 
 POOLED, FACE = 256, 112
 ROWS, COLUMNS = slice(35, 223), slice(32, 220)  # the face inside an aligned 256 px square

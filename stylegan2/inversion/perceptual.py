@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..checkpoint import read_file
-from ..download import fetch, hash_file
-from ..embedded import embedded_root
+from ...files.download import fetch, hash_file
+from ...files.embedded import embedded_root
+from ...files.reading import read_file
+from ..resample import area_resize, resize
+from .encoder_files import read_native_encoder
 from .errors import InversionError
-from .resample import area_resize, resize
 
 log = logging.getLogger(__name__)
 
@@ -178,10 +179,8 @@ def _lpips_network() -> nn.Module:
 @lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def _embedded_features(file: Path) -> Features:
-    from .files import load_inverter
-
-    inverter = load_inverter(file)
-    return Features(inverter.encoder, inverter.input_size, inverter.channels_in)
+    header, _, encoder = read_native_encoder(file)
+    return Features(encoder, header["input_size"], header["channels_in"])
 
 
 _NETWORKS = {

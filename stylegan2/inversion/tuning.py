@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...files import native
 from ..generator import Generator
+from ..gradients import frozen, gradients, plain, thawed
 from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
-from .native import read_native, write_native
-from .optimize import Objective, Target, Weights, code_scale, default_batch, psnr
+from .optimization import Objective, Target, Weights, code_scale, default_batch, psnr
 from .perceptual import Perceptual
-from .scope import frozen, gradients, plain, thawed
 
 KIND = "tuning"
 STEPS = 150
@@ -164,7 +164,7 @@ def save_tuning(tuned: Generator, base: Generator, path: str | Path, *, half: bo
         tensors[name] = _halved(new - old) if half else new.clone().contiguous()
         if half:
             tensors[f"{name}.scale"] = (new - old).abs().max().reshape(1).float()
-    write_native(path, KIND, header, tensors)
+    native.write(path, KIND, header, tensors)
 
 
 def _halved(difference: torch.Tensor) -> torch.Tensor:
@@ -174,7 +174,7 @@ def _halved(difference: torch.Tensor) -> torch.Tensor:
 
 def load_tuning(path: str | Path, base: Generator) -> Generator:
     """The tuned generator stored in ``path``, on its base (which is not changed). Raises InversionError if the base is another one."""
-    header, tensors = read_native(Path(path), KIND, "Give a .safetensors file that save_tuning wrote.")
+    header, tensors = native.read(path, KIND, advice="Give a .safetensors file that save_tuning wrote.")
     if header.get("base") != base.fingerprint:
         raise InversionError(
             f"This tuning was made on generator {header.get('base')}; generator {base.fingerprint} is loaded."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import MicromotionError
+from ...files.errors import MicromotionError
 
 BACKENDS = ("auto", "reference", "eager", "cuda")
 VARIABLE = "MICROMOTION_OPS"

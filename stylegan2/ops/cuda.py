@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from .modulated_conv2d import prepared
 from .nvrtc import Kernels
-from .upfirdn2d import fir_kernel
+from .plain import act_, act_backward, filter2d, fir_kernel, reference_upsample2d
+from .preparing import prepared
 
 log = logging.getLogger(__name__)
 FILES = ("types.cu", "bias_act.cu", "upfirdn2d.cu")
@@ -172,8 +172,6 @@ def _keep_output(ctx, inputs, output):
 
 
 def _conv_act_backward(ctx, g):
-    from .bias_act import act_backward
-
     y, scale, bias, noise, taps = ctx.saved_tensors
     wide = None if scale is None else scale[:, :, None, None]
     gx, *rest = act_backward(g, y, wide, bias[:, None, None], noise, ctx.gain, ctx.clamp, ctx.needs_input_grad[1:4])
@@ -209,9 +207,6 @@ def self_test(device: torch.device, dtype: torch.dtype) -> None:
 
 
 def _self_test(device: torch.device, dtype: torch.dtype, channels: int, random: torch.Generator) -> None:
-    from .bias_act import act_, filter2d
-    from .upfirdn2d import reference_upsample2d
-
     shapes = (2, channels, 9, 7), (2, channels), (channels,), (2, 1, 8, 6), (2, channels, 4, 3)
     x, scale, bias, noise, image = (torch.randn(shape, generator=random) for shape in shapes)
     x, kernel = x.to(dtype), fir_kernel()

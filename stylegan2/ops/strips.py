@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from . import backend
-from .bias_act import GAIN, act_
-from .modulated_conv2d import convolve, demodulation, folded
-from .upfirdn2d import filter2d
+from .modulation import convolve, demodulation, folded
+from .plain import GAIN, act_, filter2d
 
 STRIP_BYTES = 6 << 20
 

@@ -2,7 +2,8 @@
 
 from .base import Anchors, pool
 from .degrees import DEGREES
-from .scorer import Scorer, load_scorer
+from .scorer import Scorer
+from .scorer_files import load_scorer
 from .text import QUALITIES, Weights, draw_faces, text_anchors
 from .video import video_anchors
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from ...files.native import plain
 from ..errors import SubspaceError
-from ..files import plain
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ...stylegan2.checkpoint import read_file
+from ...files.reading import read_file
 from ..errors import SubspaceError
 from .scorer import Scorer, import_open_clip
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ...files import native as files
 from ...stylegan2.generator import Generator
-from ...stylegan2.inversion.optimize import default_batch
-from ...stylegan2.inversion.scope import frozen, gradients, plain
-from ...stylegan2.skip import SkipSynthesis
-from .. import files
+from ...stylegan2.gradients import frozen, gradients, plain
+from ...stylegan2.inversion.optimization import default_batch
+from ...stylegan2.low_resolution import SkipSynthesis
 from ..errors import SubspaceError
 from ..layers import layer_mask, parse_layers
 from .base import Anchors

@@ -13,9 +13,9 @@ from dataclasses import replace
 import torch
 
 from ...stylegan2.generator import Generator
+from ..decomposition import robust_pca
 from ..errors import SubspaceError
 from ..estimators import Problem, center, median, motion_scores
-from ..robust_pca import robust_pca
 from .base import Anchors, pool
 
 MAX_FRAMES = 96

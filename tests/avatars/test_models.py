@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from micromotion.avatars import render as rendering
-from micromotion.avatars import train_regressor, train_scorer
+from micromotion.avatars import renderer as rendering
 from micromotion.avatars.regressor import Regressor, load_regressor, save_regressor
-from micromotion.avatars.report import ks_distance
+from micromotion.lab import train_regressor, train_scorer
+from micromotion.lab.models_page import ks_distance
 from micromotion.stylegan2 import MicromotionError
 from micromotion.stylegan2.inversion.compact import CompactEncoder
 

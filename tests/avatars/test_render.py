@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from micromotion.avatars import render as rendering
+from micromotion.avatars import renderer as rendering
 
 NEUTRAL = {"smile": 0.05, "eyes": 0.9, "anger": 0.05, "yaw": 0.5, "age": 0.1}
 

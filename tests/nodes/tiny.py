@@ -10,7 +10,7 @@ from micromotion.stylegan2.inversion import EncoderInverter, InverterCard, save_
 from micromotion.stylegan2.inversion.backbones import BodySpec
 from micromotion.stylegan2.inversion.encoders import EncoderConfig, StyleEncoder
 from micromotion.subspaces import Subspace
-from micromotion.subspaces.anchors.scorer import build_model, save_scorer
+from micromotion.subspaces.anchors.scorer_files import build_model, save_scorer
 
 RESOLUTION, WIDTH, LAYERS = 32, 32, 8
 MOTIONS = ("smile", "anger", "eyes", "turn", "age")

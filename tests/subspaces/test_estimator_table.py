@@ -15,10 +15,10 @@ TRIALS = 6
 
 @pytest.fixture(scope="module")
 def command():
-    folder = str(ROOT / "benchmarks")
+    folder = str(ROOT / "lab" / "benchmarks")
     sys.path.insert(0, folder)
     try:
-        spec = importlib.util.spec_from_file_location("estimators_benchmark", ROOT / "benchmarks" / "estimators.py")
+        spec = importlib.util.spec_from_file_location("estimators_benchmark", ROOT / "lab" / "benchmarks" / "estimators.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

@@ -6,8 +6,11 @@ import json
 
 import pytest
 import torch
+from micromotion.files.errors import MicromotionError
+from micromotion.stylegan2.resample import area_matrix, resample
 from micromotion.subspaces.anchors import load_scorer
-from micromotion.subspaces.anchors import scorer as room
+from micromotion.subspaces.anchors import scorer_files as room
+from micromotion.subspaces.anchors.scorer import CLIP_MEAN, CLIP_STD
 from micromotion.subspaces.errors import SubspaceError
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
@@ -74,9 +77,7 @@ def test_a_scorer_loaded_in_inference_mode_still_has_gradients(file):
 def test_normalize_shifts_pictures_by_clips_mean_and_deviation(file):
     scorer = load_scorer(file)
     images = torch.rand(1, 3, 16, 16) * 2 - 1
-    expected = scorer.encode_images(
-        (images / 2 + 0.5 - torch.tensor(room.CLIP_MEAN)[:, None, None]) / torch.tensor(room.CLIP_STD)[:, None, None]
-    )
+    expected = scorer.encode_images((images / 2 + 0.5 - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None])
     scorer.normalize = True
     assert torch.allclose(scorer.encode_images(images), expected, atol=1e-5)
 
@@ -85,12 +86,12 @@ def test_normalize_shifts_pictures_by_clips_mean_and_deviation(file):
 def test_area_resampling_equals_the_published_upsampling_and_pooling(size):
     images = torch.randn(1, 3, size, size) if size <= 256 else torch.randn(1, 1, size, size)
     up = images.repeat_interleave(7, 2).repeat_interleave(7, 3)
-    assert torch.allclose(room.resample(images, 224), F.avg_pool2d(up, size // 32), atol=2e-5)
+    assert torch.allclose(resample(images, 224), F.avg_pool2d(up, size // 32), atol=2e-5)
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(128, 64), (100, 64), (24, 64), (7, 3)])
 def test_area_rows_are_averages_that_keep_the_mean(n_in, n_out):
-    matrix = room.area_matrix(n_in, n_out)
+    matrix = area_matrix(n_in, n_out)
     assert torch.allclose(matrix.sum(1), torch.ones(n_out), atol=1e-6)
     assert torch.allclose(matrix.sum(0), torch.full((n_in,), n_out / n_in), atol=1e-6)
 
@@ -111,7 +112,7 @@ def test_bad_files_get_one_sentence(file, tmp_path):
         tmp_path / "absent.safetensors": "absent",
     }
     for path, words in cases.items():
-        with pytest.raises(SubspaceError, match=words):
+        with pytest.raises(MicromotionError, match=words):
             load_scorer(path)
 
 
@@ -124,7 +125,7 @@ def test_bad_files_get_one_sentence(file, tmp_path):
     ],
 )
 def test_another_kind_of_file_or_a_wrong_configuration_gets_one_sentence(file, tmp_path, changes, words):
-    with pytest.raises(SubspaceError, match=words):
+    with pytest.raises(MicromotionError, match=words):
         load_scorer(rewritten(file, tmp_path, **changes))
 
 
@@ -233,7 +234,7 @@ def test_a_script_is_read_and_not_run(registered, monkeypatch, tmp_path):
     ],
 )
 def test_unknown_names_get_one_sentence(name, words):
-    with pytest.raises(SubspaceError, match=words):
+    with pytest.raises(MicromotionError, match=words):
         load_scorer(name)
 
 

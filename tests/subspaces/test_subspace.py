@@ -8,6 +8,7 @@ import os
 
 import pytest
 import torch
+from micromotion.files.errors import MicromotionError
 from micromotion.subspaces import Calibration, Subspace, SubspaceError, apply_motions, fit
 from safetensors.torch import load_file, save_file
 from synthetic import direction, line
@@ -170,27 +171,27 @@ def test_damaged_and_foreign_files_get_one_sentence(tmp_path, change, words):
     path = tmp_path / "s.safetensors"
     subspace().save(path)
     changed(path, **change)
-    with pytest.raises(SubspaceError, match=words):
+    with pytest.raises(MicromotionError, match=words):
         Subspace.load(path)
 
 
 def test_other_files_get_one_sentence(tmp_path):
     path = tmp_path / "s.safetensors"
-    with pytest.raises(SubspaceError, match="no file"):
+    with pytest.raises(MicromotionError, match="no file"):
         Subspace.load(path)
     subspace().save(path)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(SubspaceError, match="damaged"):
+    with pytest.raises(MicromotionError, match="damaged"):
         Subspace.load(path)
     path.write_bytes(b"not a tensor file")
-    with pytest.raises(SubspaceError, match="damaged"):
+    with pytest.raises(MicromotionError, match="damaged"):
         Subspace.load(path)
     save_file({"basis": torch.zeros(1, 6, 32)}, str(path))
-    with pytest.raises(SubspaceError, match="holds no subspace"):
+    with pytest.raises(MicromotionError, match="not a subspace"):
         Subspace.load(path)
     for no_json in ("{", "[" * 100_000):
         save_file({"basis": torch.zeros(1, 6, 32)}, str(path), metadata={"micromotion": no_json})
-        with pytest.raises(SubspaceError, match="no JSON"):
+        with pytest.raises(MicromotionError, match="not JSON"):
             Subspace.load(path)
 
 
@@ -209,6 +210,6 @@ def test_a_file_may_be_read_by_whom_the_users_own_files_may(tmp_path):
 
 
 def test_an_unwritable_place_gets_one_sentence_and_leaves_nothing(tmp_path):
-    with pytest.raises(SubspaceError, match="cannot be written"):
+    with pytest.raises(MicromotionError, match="cannot be written"):
         subspace().save(tmp_path / "absent" / "s.safetensors")
     assert not list(tmp_path.iterdir())

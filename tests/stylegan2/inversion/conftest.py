@@ -34,7 +34,7 @@ def fill():
 @pytest.fixture(scope="session")
 def rosinality_state():
     """A generator's state dict under rosinality's names."""
-    return _module("inversion_writers", Path(__file__).parent.parent / "checkpoints" / "writers.py").rosinality_state
+    return _module("inversion_writers", Path(__file__).parent.parent / "formats" / "writers.py").rosinality_state
 
 
 @pytest.fixture(scope="session")

@@ -311,15 +311,15 @@ def test_incomplete_encoders_are_refused(make_file):
 def test_native_files_that_are_damaged(make_file, tmp_path):
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(InversionError, match="file of another program"):
+    with pytest.raises(MicromotionError, match="file of another program"):
         load_inverter(path)
     save_file({"a": torch.zeros(1)}, path, metadata={"micromotion": '{"kind": "subspace"}'})
-    with pytest.raises(InversionError, match="is a subspace, no inverter"):
+    with pytest.raises(MicromotionError, match="is a subspace, not an inverter"):
         load_inverter(path)
     start = '{"kind": "inverter", "version": 1'
     for header in ("[1]", "{", '{"kind": "inverter"}', start + "}", start + ', "encoder": "style", "config": {"encoder_type": "x"}}'):
         save_file({"a": torch.zeros(1)}, path, metadata={"micromotion": header})
-        with pytest.raises(InversionError):
+        with pytest.raises(MicromotionError):
             load_inverter(path)
     save_inverter(load_inverter(make_file("BackboneEncoder")[0]), path)
     path.write_bytes(path.read_bytes()[:-100])

@@ -7,7 +7,7 @@ from pathlib import Path
 import micromotion
 import pytest
 import torch
-from micromotion.avatars import render as rendering
+from micromotion.avatars import renderer as rendering
 from micromotion.avatars.regressor import load_regressor
 from micromotion.stylegan2 import load, load_inverter
 from micromotion.stylegan2.inversion import optimize, reconstruction_report

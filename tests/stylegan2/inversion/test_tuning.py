@@ -6,7 +6,7 @@ import pytest
 import torch
 from micromotion.stylegan2 import MicromotionError
 from micromotion.stylegan2.inversion import InversionError, load_tuning, save_tuning, tune
-from micromotion.stylegan2.inversion.optimize import psnr
+from micromotion.stylegan2.inversion.optimization import psnr
 from micromotion.stylegan2.inversion.tuning import autocorrelation, noisy_layers
 
 QUICK = {"steps": 8, "lr": 3e-3, "perceptual": "pyramid"}
@@ -142,24 +142,24 @@ def test_files_that_are_no_tuning(generator, tuned, tmp_path):
 
     path = tmp_path / "face.safetensors"
     save_file({"a": torch.zeros(1)}, path, metadata={"micromotion": '{"kind": "generator"}'})
-    with pytest.raises(InversionError, match="is a generator, no tuning"):
+    with pytest.raises(MicromotionError, match="is a generator, not a tuning"):
         load_tuning(path, generator)
     save_tuning(tuned, generator, path)
     tensors = load_file(path)
     header = f'{{"kind": "tuning", "version": 1, "base": "{generator.fingerprint}"}}'
     save_file({**tensors, "synthesis.b4.magic": torch.zeros(1)}, path, metadata={"micromotion": header})
-    with pytest.raises(InversionError, match=r"names 'synthesis\.b4\.magic'"):
+    with pytest.raises(MicromotionError, match=r"names 'synthesis\.b4\.magic'"):
         load_tuning(path, generator)
     save_file({k: v.flatten()[:1].clone() for k, v in tensors.items()}, path, metadata={"micromotion": header})
-    with pytest.raises(InversionError, match="does not fit its generator"):
+    with pytest.raises(MicromotionError, match="does not fit its generator"):
         load_tuning(path, generator)
     scaled = {**tensors, **{f"{k}.scale": torch.ones(100_000) for k in tensors}}
     save_file(scaled, path, metadata={"micromotion": header})
-    with pytest.raises(InversionError, match="does not fit its generator"):
+    with pytest.raises(MicromotionError, match="does not fit its generator"):
         load_tuning(path, generator)
     with pytest.raises(MicromotionError, match="no file"):
         load_tuning(tmp_path / "absent.safetensors", generator)
-    with pytest.raises(InversionError, match=r"should end in \.safetensors"):
+    with pytest.raises(MicromotionError, match=r"should end in \.safetensors"):
         save_tuning(tuned, generator, tmp_path / "x.pt")
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from micromotion.stylegan2 import Architecture, Generator
 from micromotion.stylegan2.ops import backend, cuda, fir_kernel, nvrtc, status, upsample_add, use_backend
-from micromotion.stylegan2.ops.bias_act import conv_act
+from micromotion.stylegan2.ops.activation import conv_act
 
-from .test_bias_act import plain
+from .test_activation import plain
 
 DTYPES = list(cuda.STORAGE)
 

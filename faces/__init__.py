@@ -1,0 +1,36 @@
+"""Faces in photos and clips: landmarks, FFHQ alignment, paste-back. Imports nothing of ours."""
+
+from .alignment import align, sample
+from .clips import ClipReport, align_clip, find_cuts, follow, key_frames, steady
+from .crop import Crop, ffhq_square
+from .detection import detect, find_predictor
+from .drawing import draw
+from .errors import FaceError
+from .landmarks import Face, choose, faces_from_mediapipe, from_mediapipe, number_faces
+from .masks import square_mask
+from .pasting import paste, reconstruction_error
+
+__all__ = [
+    "ClipReport",
+    "Crop",
+    "Face",
+    "FaceError",
+    "align",
+    "align_clip",
+    "choose",
+    "detect",
+    "draw",
+    "faces_from_mediapipe",
+    "ffhq_square",
+    "find_cuts",
+    "find_predictor",
+    "follow",
+    "from_mediapipe",
+    "key_frames",
+    "number_faces",
+    "paste",
+    "reconstruction_error",
+    "sample",
+    "square_mask",
+    "steady",
+]

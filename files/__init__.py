@@ -1,0 +1,1 @@
+"""The ground: reading any file while executing nothing, our own files, the catalogue and downloads, the one family of errors."""

@@ -1,0 +1,78 @@
+"""Picture files -> pixels, by the kinds that Pillow knows."""
+
+from __future__ import annotations
+
+import logging
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from .errors import CheckpointError, DamagedFileError
+
+log = logging.getLogger(__name__)
+
+
+def read_picture(source) -> torch.Tensor:
+    """A picture file (path, bytes or open file) -> ``[1, C, H, W]`` float32 in -1..1; C is 4 when the file has transparency, else 3.
+
+    Turns the picture as its EXIF orientation says; grey, palette, 16 bit and CMYK become RGB (CMYK through its own colour profile).
+    Sixteen bits are kept for grey; Pillow reads sixteen bits of colour as eight.
+    """
+    label = source if isinstance(source, (str, Path)) else "in the given bytes"
+    if not isinstance(source, (str, Path, bytes)) and not hasattr(source, "read"):
+        raise CheckpointError(f"A picture is read from a path, from bytes or from an open file, not from {type(source).__name__}.")
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+            pixels = pixels_of(image)
+    except UnidentifiedImageError as reason:
+        raise DamagedFileError(f"The picture {label} cannot be read: it is damaged, or of a kind that Pillow does not know.") from reason
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as reason:
+        raise DamagedFileError(f"The picture {label} cannot be read: {reason}.") from reason
+    if pixels.shape[-1] == 1:
+        pixels = pixels.repeat(3, axis=-1)
+    scale = 65535 if pixels.dtype == np.uint16 else 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / (scale / 2) - 1
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """A PIL image of any mode -> ``[H, W, C]`` uint8, or uint16 for 16-bit grey; C is 1, 3 or 4."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_grey(np.asarray(image))
+    if image.mode == "CMYK":
+        image = _from_cmyk(image)
+    if image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert(_plain_mode(image))
+    array = np.array(image)
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _plain_mode(image: Image.Image) -> str:
+    transparent = image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info
+    if transparent:
+        return "RGBA"
+    return "L" if image.mode == "1" else "RGB"
+
+
+def _deep_grey(values: np.ndarray) -> np.ndarray:
+    """16-bit, 32-bit or float grey; Pillow's own conversion would clip everything above 255."""
+    if not np.isfinite(values).all():
+        raise DamagedFileError("The picture contains values that are not numbers (NaN or infinity): write it again.")
+    top = values.max(initial=0)
+    if values.dtype.kind == "f":
+        values = values * (65535 if top <= 1 else 257)
+    return np.clip(np.rint(values), 0, 65535).astype(np.uint16)[..., None]
+
+
+def _from_cmyk(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            log.info("The colour profile of a CMYK picture cannot be read; it is converted plainly.")
+    return image.convert("RGB")

@@ -1,0 +1,158 @@
+"""Measure the motions on faces whose truth is known, and write ``docs/results.md`` with its plots, pictures and JSON.
+
+``python -m micromotion.lab.evaluate`` is the whole run; ``--size brief`` is the same with smaller numbers, ``--size quick`` a
+smoke test. Finished sections and anchors are kept under ``--out``, so an interrupted run goes on where it stopped.
+Processes with different ``--only`` may share one ``--out``: on a CPU two of one thread each (``OMP_NUM_THREADS=1``) do more than one of
+two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ..avatars.captions import MOTIONS
+from ..avatars.settings import anchor_options
+from .evaluation import (
+    ablations,
+    baselines,
+    counterfactual,
+    domains,
+    instrument,
+    inversion,
+    lowrank,
+    plots,
+    published,
+    response,
+    steadiness,
+)
+from .evaluation import page as report
+from .evaluation.cache import Cache
+from .evaluation.study import Study
+from .evaluation.world import SIZES, WEIGHTS, World, load_world
+
+log = logging.getLogger(__name__)
+DOCS = Path(__file__).parent.parent / "docs"
+SECTIONS: dict[str, Callable[[Study], dict]] = {
+    "gate": instrument.gate,
+    "generator": instrument.fidelity,
+    "lowrank": lowrank.low_rank,
+    "alignment": lowrank.alignment,
+    "response": response.responses,
+    "counterfactual": counterfactual.counterfactuals,
+    "domains": domains.domains,
+    "time": steadiness.steadiness,
+    "inversion": inversion.inversion,
+    "baselines": baselines.baselines,
+    "ablations": ablations.ablations,
+    "published": published.published,
+}
+
+
+def setting(world: World) -> str:
+    """Everything that the figures depend on, as text."""
+    networks = [n for n in (world.generator, world.regressor, world.scorer, world.inverter) if n is not None]
+    prints = [_fingerprint(n) for n in networks] + [hashlib.sha256(m.direction.numpy().tobytes()).hexdigest() for m in world.motions]
+    return json.dumps([asdict(world.sizes), world.seed, _options(), prints])
+
+
+def anchor_setting(world: World) -> str:
+    """Everything that text anchors depend on, as text."""
+    prints = [_fingerprint(n) for n in (world.generator, world.scorer) if n is not None]
+    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, _options(), prints])
+
+
+def _options() -> str:
+    """How the text anchors of every motion are optimised, as text."""
+    return repr([anchor_options(m) for m in MOTIONS])
+
+
+def _fingerprint(network: torch.nn.Module) -> str:
+    from ..stylegan2.generator import _fingerprint
+
+    return _fingerprint(network)
+
+
+def run(study: Study, only: list[str]) -> dict[str, dict]:
+    """The sections by name, each made or read from the cache; none but the gate where the gate is not passed."""
+    done: dict[str, dict] = {}
+    for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate")]:
+        done[name] = study.cache.json(name, lambda n=name: timed(study, n))
+        log.info("%-14s %6.0f s", name, done[name]["seconds"])
+        study.styles = done["gate"]["styles"]
+        if not done["gate"]["passed"]:
+            log.warning("The instrument does not pass its gate; nothing else is measured.")
+            break
+    return done
+
+
+def timed(study: Study, name: str) -> dict:
+    """A section with the seconds it took."""
+    log.info("%-14s ...", name)
+    begun = time.perf_counter()
+    made = SECTIONS[name](study)
+    return {**made, "seconds": time.perf_counter() - begun}
+
+
+def document(study: Study, sections: dict[str, dict], command: str) -> dict:
+    """Everything that ``results.json`` holds."""
+    return {
+        "command": command,
+        "generator": study.world.generator.fingerprint,
+        "seed": study.world.seed,
+        "sizes": asdict(study.sizes),
+        "seconds": sum(s["seconds"] for s in sections.values()),
+        "anchor_seconds": study.all_anchor_seconds(),
+        "sections": sections,
+    }
+
+
+def write(study: Study, sections: dict[str, dict], docs: Path, command: str) -> None:
+    """Write ``results.md`` and the folder ``results`` beside it."""
+    folder = docs / "results"
+    if sections["gate"]["passed"]:
+        plots.illustrate(study, sections, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = document(study, sections, command)
+    (folder / "results.json").write_text(brief(made) + "\n", encoding="utf-8")
+    (docs / "results.md").write_text(report.page(made), encoding="utf-8")
+
+
+def brief(made: dict) -> str:
+    """``made`` as JSON without spaces, its numbers to six digits."""
+    rounded = json.loads(json.dumps(made), parse_float=lambda x: float(f"{float(x):.6g}"))
+    return json.dumps(rounded, separators=(",", ":"), ensure_ascii=False)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder of intermediate results; resumes from it")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder that results.md and results/ are written to")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the four networks")
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--quick", action="store_const", dest="size", const="quick", help="the same as --size quick")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure (the gate always)")
+    parser.add_argument("--again", nargs="+", choices=SECTIONS, default=[], help="sections to measure anew")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    world = load_world(args.weights, SIZES[args.size], args.seed, args.device)
+    study = Study(world, Cache(args.out, setting(world)), made=Cache(args.out, anchor_setting(world)))
+    for name in args.again:
+        study.cache.forget(name)
+    command = "python -m micromotion.lab.evaluate" + ("" if args.size == "full" else f" --size {args.size}")
+    command += "" if len(args.only) == len(SECTIONS) else f" --only {' '.join(args.only)}"
+    write(study, run(study, args.only), args.docs, command)
+
+
+if __name__ == "__main__":
+    main()

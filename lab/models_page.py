@@ -1,0 +1,120 @@
+"""Measure the shipped avatar models and write the figures of ``docs/avatars.md``.
+
+``python -m micromotion.lab.models_page`` prints the tables, renews the part of the page between its two markers and the
+pictures beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import torch
+
+from ..avatars import renderer as rendering
+from ..avatars.regressor import Regressor, load_regressor
+from ..files.embedded import embedded_root
+from ..stylegan2 import load, load_inverter
+from ..subspaces.anchors import load_scorer
+from . import train_generator, train_inverter, train_regressor, train_scorer
+from .training import save_sheet
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = embedded_root()
+SEED = 930_000_000
+START, END = "<!-- figures: python -m micromotion.lab.models_page -->", "<!-- end of figures -->"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def ks_distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Kolmogorov-Smirnov distance between two samples ``[N]`` and ``[M]``: the largest gap of their distribution functions."""
+    both = torch.cat([a, b]).sort().values
+    share = [torch.searchsorted(x.sort().values, both, right=True) / len(x) for x in (a, b)]
+    return (share[0] - share[1]).abs().max().item()
+
+
+@torch.no_grad()
+def samples(generator, count: int = 2048) -> tuple[torch.Tensor, torch.Tensor]:
+    """Generated pictures and the renders of the same latents, ``[N, 3, 64, 64]`` each."""
+    z, drawn, _ = train_generator.batch_of(count, SEED, 64, 64)
+    made = torch.cat([generator.synthesize(generator.map(part)) for part in z.split(64)])
+    return made.clamp(-1, 1), drawn
+
+
+def regressor_table(regressor: Regressor) -> str:
+    quality = train_regressor.quality(regressor)
+    rows = [[name, f"{q['r2']:.4f}", f"{q['mae']:.4f}"] for name, q in quality.items()]
+    return table(["factor", "R² on held-out renders", "mean absolute error (share of the range)"], rows)
+
+
+def generator_table(generator, regressor: Regressor) -> str:
+    made, drawn = samples(generator)
+    read = [torch.cat([regressor.factors(part) for part in pictures.split(256)]) for pictures in (made, drawn)]
+    psnr = 10 * torch.log10(4 / (made - drawn).square().mean((1, 2, 3))).mean().item()
+    rows = []
+    for i, name in enumerate(rendering.FACTORS):
+        correlation = torch.corrcoef(torch.stack([read[0][:, i], read[1][:, i]]))[0, 1].item()
+        low, high = (torch.quantile(read[0][:, i], q).item() for q in (0.01, 0.99))
+        rows.append([name, f"{ks_distance(read[0][:, i], read[1][:, i]):.3f}", f"{correlation:.3f}", f"{low:.2f} to {high:.2f}"])
+    head = ["factor", "KS distance, generated against renders", "correlation with the render of the same latent", "1 % to 99 % range"]
+    return table(head, rows) + f"\n\nPSNR of generated pictures against the renders of the same latents: {psnr:.1f} dB."
+
+
+@torch.no_grad()
+def inverter_table(generator, inverter, regressor: Regressor, out: Path) -> str:
+    psnr = train_inverter.quality(inverter, generator, sheet=out / "inversions.png")
+    _, images, _ = train_generator.batch_of(512, SEED + 1, 64, 64)
+    again = generator.synthesize(inverter.invert(generator, images)).clamp(-1, 1)
+    error = (regressor.factors(again) - regressor.factors(images)).abs().mean(0)
+    rows = [[name, f"{e:.3f}"] for name, e in zip(rendering.FACTORS, error.tolist())]
+    text = f"Feed-forward inversion of unseen renders: PSNR {psnr:.1f} dB ({inverter.passes} passes)."
+    return text + "\n\n" + table(["factor", "mean absolute error after inversion"], rows)
+
+
+def scorer_table(scorer) -> str:
+    from ..avatars.captions import MOTIONS
+
+    templates = {motion.name: motion.template for motion in MOTIONS}
+    rows = [[name, f"`{templates[name]}`", f"{value:.3f}"] for name, value in train_scorer.quality(scorer).items()]
+    return table(["motion", "template", "Spearman with the true factor"], rows)
+
+
+def sheets(generator, out: Path) -> None:
+    """``samples.png``: generated faces of truncation 0.8; ``sweeps.png``: one latent factor a row; ``renders.png``."""
+    z = torch.randn(40, generator.architecture.z_dim, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        save_sheet(generator.synthesize(generator.map(z, truncation=0.8)), 10, out / "samples.png")
+    train_generator.write_sheets(generator, out, 64)
+    parameters, styles = rendering.sample_parameters(40, SEED), rendering.sample_styles(40, SEED + 1)
+    save_sheet(rendering.render(parameters, 128, styles).images, 10, out / "renders.png")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "avatars.md")
+    args = parser.parse_args(arguments)
+    out = args.page.parent / "avatars"
+    generator = load(WEIGHTS / "generator.safetensors")
+    regressor = load_regressor()
+    sheets(generator, out)
+    parts = {
+        "Factor regressor": regressor_table(regressor),
+        "Generator": generator_table(generator, regressor),
+        "Inverter": inverter_table(generator, load_inverter(WEIGHTS / "inverter.safetensors"), regressor, out),
+        "Text scorer": scorer_table(load_scorer(WEIGHTS / "scorer.safetensors")),
+    }
+    text = "\n\n".join(f"### {title}\n\n{body}" for title, body in parts.items())
+    print(text)
+    page = args.page.read_text(encoding="utf-8")
+    renewed = re.sub(f"{START}.*{END}", lambda _: f"{START}\n\n{text}\n\n{END}", page, flags=re.DOTALL)
+    args.page.write_text(renewed, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

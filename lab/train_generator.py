@@ -1,0 +1,272 @@
+"""Train the avatar generator: a true StyleGAN2, distilled from the renderer, then finished adversarially.
+
+Distillation: a normalised latent z, turned by a fixed random rotation and passed through the Gaussian distribution
+function, *is* a parameter vector of the renderer, so every z has a picture to regress to. The picture grows through the
+partial sums of the skip architecture: 16, 32, then 64 px. Finish: a discriminator that never sees a parameter takes over
+beside the regression, which keeps every latent at its picture. ``--start`` trains a finished generator further.
+``python -m micromotion.lab.train_generator --help``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..avatars import renderer as rendering
+from ..stylegan2 import Architecture, Generator, load, save
+from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
+
+Z_DIM = len(rendering.PARAMETERS) + 1
+ROTATION_SEED = 20240
+STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
+SEEDS, FURTHER_SEEDS = 1_000_000, 7_000_000
+FURTHER_RATE = 0.5
+FINISH = 0
+ADVERSARIAL = 0.03
+FEATURES = ("eyes", "brows", "mouth")
+
+
+def architecture() -> Architecture:
+    """64 px, W of 128, four mapping layers; 2 million parameters."""
+    channels = {4: 160, 8: 160, 16: 160, 32: 96, 64: 48}
+    return Architecture(resolution=64, channels=channels, w_dim=128, z_dim=Z_DIM, mapping_layers=4)
+
+
+def rotation() -> torch.Tensor:
+    """The fixed orthogonal ``[Z, Z]`` that hides the parameters' axes in z."""
+    noise = torch.randn(Z_DIM, Z_DIM, generator=torch.Generator().manual_seed(ROTATION_SEED))
+    return torch.linalg.qr(noise)[0]
+
+
+def parameters_of(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The renderer's parameters ``[N, P]`` and styles ``[N]`` that latents ``z [N, Z]`` stand for."""
+    z = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    u = torch.special.ndtr(z @ rotation())
+    style = u[:, -1]
+    share = (style - 0.7) / 0.3 * 3
+    return u[:, :-1], torch.where(style < 0.7, 0, 1 + share.long().clamp(0, 2))
+
+
+def latents_of(parameters: torch.Tensor, style: float = 0.35) -> torch.Tensor:
+    """Latents ``[N, Z]`` for parameters ``[N, P]`` (0..1), all of one style coordinate: the inverse of ``parameters_of``."""
+    u = torch.cat([parameters, torch.full((len(parameters), 1), style)], 1)
+    return torch.special.ndtri(u.clamp(1e-3, 1 - 1e-3)) @ rotation().T
+
+
+def partial_image(generator: Generator, codes: torch.Tensor, resolution: int) -> torch.Tensor:
+    """The skip architecture's picture up to this block: ``[N, 3, resolution, resolution]``."""
+    return generator.synthesis(codes, "none", resolution=resolution)
+
+
+def distillation_loss(image: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """L1 on pixels and on their differences, weighted where the motions happen (``weight [N, 1, S, S]``)."""
+    pixel = ((image - target).abs() * weight).mean()
+    dx = (image.diff(dim=3) - target.diff(dim=3)).abs() * weight[..., 1:]
+    dy = (image.diff(dim=2) - target.diff(dim=2)).abs() * weight[..., 1:, :]
+    return pixel + 0.7 * (dx.mean() + dy.mean())
+
+
+def batch_of(count: int, seed: int, resolution: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Latents, their renders and loss weights at ``resolution``; a pure function of ``seed``."""
+    z = torch.randn(count, Z_DIM, generator=torch.Generator().manual_seed(seed))
+    parameters, styles = parameters_of(z)
+    drawn = rendering.render(parameters, size, styles)
+    weight = 0.6 + 2.4 * torch.stack([drawn.masks[name] for name in FEATURES]).amax(0)[:, None]
+    return z, F.adaptive_avg_pool2d(drawn.images, resolution), F.adaptive_avg_pool2d(weight, resolution)
+
+
+class Discriminator(nn.Module):
+    """Small residual critic with minibatch standard deviation; images ``[N, 3, R, R]`` -> logits ``[N]``."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        widths = [arch.channels[r] for r in reversed(arch.resolutions)]
+        self.stem = nn.Conv2d(arch.img_channels, widths[0], 1)
+        self.convs = nn.ModuleList(nn.Conv2d(a, a, 3, padding=1) for a in widths[:-1])
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:]))
+        self.skips = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in zip(widths, widths[1:]))
+        self.last = nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1)
+        self.head = nn.Sequential(nn.Linear(widths[-1] * 16, widths[-1]), nn.LeakyReLU(0.2), nn.Linear(widths[-1], 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = F.leaky_relu(self.stem(images), 0.2)
+        for conv, down, skip in zip(self.convs, self.downs, self.skips):
+            y = F.leaky_relu(conv(x), 0.2)
+            y = F.leaky_relu(down(F.avg_pool2d(y, 2)), 0.2)
+            x = (y + skip(F.avg_pool2d(x, 2))) * 0.5**0.5
+        spread = x.std(0).mean().expand(len(x), 1, *x.shape[2:])
+        x = F.leaky_relu(self.last(torch.cat([x, spread], 1)), 0.2)
+        return self.head(x.flatten(1))[:, 0]
+
+
+class Distillation:
+    """Regression of the generator to the renderer, stage by stage; ``start``: a generator to go on from, over pictures it never saw."""
+
+    def __init__(self, out: Path, batch: int, device: torch.device, fast: bool, stages=None, start: Generator | None = None):
+        torch.manual_seed(0)
+        self.out, self.batch, self.device, self.fast = out, batch, device, fast
+        self.stages = stages or STAGES
+        self.seeds, self.rate = (SEEDS, 1.0) if start is None else (FURTHER_SEEDS, FURTHER_RATE)
+        self.generator = Generator(architecture()).to(device, memory_format=torch.channels_last)
+        if start is not None:
+            self.generator.load_state_dict(start.state_dict())
+        self.average = Average(self.generator, 0.999)
+        mapping = list(self.generator.mapping.parameters())
+        synthesis = [p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n]
+        self.optimizer = torch.optim.Adam([dict(params=mapping), dict(params=synthesis)], betas=(0.9, 0.99))
+        self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, optimizer=self.optimizer)
+
+    def run(self) -> Generator:
+        start = self.checkpoint.load()
+        total = sum(images for _, images in self.stages)
+        for seen, bar in steps(start, total, self.batch, "distil"):
+            resolution, first, length = stage_at(seen, self.stages)
+            peak = learning_rate(seen - first, length, self.rate, floor=0.25 if resolution < 64 else 0.02)
+            for group, rate in zip(self.optimizer.param_groups, (0.3, 0.006)):
+                group["lr"] = rate * peak
+            loss = self.step(seen, resolution)
+            if seen // self.batch % 50 == 0:
+                bar.set_postfix_str(f"{resolution} px loss {loss:.4f}")
+            if seen // self.batch % 500 == 499:
+                self.checkpoint.save(seen + self.batch)
+                write_sheets(self.average.module, self.out, resolution)
+        self.checkpoint.save(total)
+        write_sheets(self.average.module, self.out, 64)
+        return self.average.module
+
+    def step(self, seen: int, resolution: int) -> float:
+        z, target, weight = (t.to(self.device) for t in batch_of(self.batch, self.seeds + seen, resolution, min(2 * resolution, 64)))
+        codes = self.generator.map(z)
+        with autocast(self.device, self.fast):
+            image = partial_image(self.generator, codes, resolution)
+        loss = distillation_loss(image, target, weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.average.update(self.generator, seen // self.batch)
+        return loss.item()
+
+
+def stage_at(seen: int, stages: Sequence[tuple[int, int]]) -> tuple[int, int, int]:
+    """(resolution, first image, number of images) of the stage that image ``seen`` belongs to."""
+    first = 0
+    for resolution, images in stages:
+        if seen < first + images:
+            return resolution, first, images
+        first += images
+    return resolution, first - images, images
+
+
+@torch.no_grad()
+def write_sheets(generator: Generator, out: Path, resolution: int) -> None:
+    """Random faces beside their renders, and one sweep per factor, as ``pairs.png`` and ``sweeps.png``."""
+    device = generator.w_avg.device
+    z, target, _ = batch_of(16, 7, resolution, 64)
+    image = partial_image(generator, generator.map(z.to(device)), resolution)
+    save_sheet(torch.cat([target[:8], image[:8].cpu(), target[8:], image[8:].cpu()]), 8, out / "pairs.png")
+    face = rendering.sample_parameters(len(rendering.FACTORS), 7).repeat_interleave(8, 0)
+    face[:, : len(rendering.FACTORS)] = torch.tensor([0.05, 0.9, 0.05, 0.5, 0.1])
+    for i in range(len(rendering.FACTORS)):
+        face[8 * i : 8 * i + 8, i] = torch.linspace(0.02, 0.98, 8)
+    codes = generator.map(latents_of(face).to(device))
+    save_sheet(partial_image(generator, codes, resolution), 8, out / "sweeps.png")
+
+
+class Finish:
+    """Adversarial finish: the discriminator sharpens what regression left soft."""
+
+    def __init__(self, generator: Generator, out: Path, batch: int, device: torch.device, fast: bool = False):
+        torch.manual_seed(1)
+        self.out, self.batch, self.device, self.fast = out, batch, device, fast
+        self.generator = Generator(architecture()).to(device, memory_format=torch.channels_last)
+        self.generator.load_state_dict(generator.state_dict())
+        self.average = Average(self.generator, 0.9985)
+        self.critic = Discriminator(architecture()).to(device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=0.0006, betas=(0.0, 0.99))
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=0.0012, betas=(0.0, 0.99))
+        parts = dict(generator=self.generator, average=self.average.module, critic=self.critic)
+        optimizers = dict(optimizer=self.optimizer, critic_optimizer=self.critic_optimizer)
+        self.checkpoint = Checkpoint(out / "finished.pt", **parts, **optimizers)
+
+    def run(self, total: int) -> Generator:
+        start = self.checkpoint.load()
+        for seen, bar in steps(start, total, self.batch, "finish"):
+            critic = self.step_critic(seen)
+            loss = self.step_generator(seen)
+            if seen // self.batch % 20 == 0:
+                bar.set_postfix_str(f"generator {loss:.3f} critic {critic:.3f}")
+            if seen // self.batch % 250 == 249:
+                self.checkpoint.save(seen + self.batch)
+                write_sheets(self.average.module, self.out, 64)
+        self.checkpoint.save(total)
+        write_sheets(self.average.module, self.out, 64)
+        return self.average.module
+
+    def step_critic(self, seen: int) -> float:
+        real = batch_of(self.batch, 3_000_000 + seen, 64, 64)[1].to(self.device)
+        z = torch.randn(self.batch, Z_DIM, generator=torch.Generator().manual_seed(4_000_000 + seen)).to(self.device)
+        regular = seen // self.batch % 8 == 0
+        real.requires_grad_(regular)
+        with torch.no_grad(), autocast(self.device, self.fast):
+            fake = self.generator.synthesize(self.generator.map(z), noise="random")
+        with autocast(self.device, self.fast and not regular):
+            logits, fake_logits = self.critic(real), self.critic(fake)
+        loss = F.softplus(fake_logits.float()).mean() + F.softplus(-logits.float()).mean()
+        total = loss
+        if regular:
+            (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+            total = loss + 8 * 0.15 * gradient.square().sum((1, 2, 3)).mean()
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.critic_optimizer.step()
+        return loss.item()
+
+    def step_generator(self, seen: int) -> float:
+        z, target, weight = (t.to(self.device) for t in batch_of(self.batch, 5_000_000 + seen, 64, 64))
+        codes = self.generator.map(z)
+        with autocast(self.device, self.fast):
+            image = self.generator.synthesize(codes, noise="random")
+            logits = self.critic(image)
+        loss = ADVERSARIAL * F.softplus(-logits.float()).mean() + distillation_loss(image, target, weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.average.update(self.generator, seen // self.batch)
+        return loss.item()
+
+
+@torch.no_grad()
+def set_mean_code(generator: Generator) -> None:
+    """Estimate ``w_avg`` over 20,000 latents of a fixed CPU generator."""
+    z = torch.randn(20_000, Z_DIM, generator=torch.Generator().manual_seed(0))
+    generator.mapping.w_avg.copy_(generator.mapping(z.to(generator.w_avg.device)).mean(0))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/generator"), help="folder of checkpoints and sheets; resumes from it")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16 (GPUs, and CPUs with native support)")
+    parser.add_argument("--start", type=Path, help="train this generator (.safetensors) further at 64 px instead of a new one")
+    parser.add_argument("--images", type=int, default=STAGES[-1][1], help="images of that further training")
+    parser.add_argument("--finish", type=int, default=FINISH, help="images of the adversarial finish; 0 skips it")
+    parser.add_argument("--save", type=Path, help="write the result here as .safetensors (16 bit)")
+    args = parser.parse_args(arguments)
+    device = torch.device(args.device)
+    further = {"stages": ((64, args.images),), "start": load(args.start)} if args.start else {}
+    generator = Distillation(args.out, args.batch, device, args.bfloat16, **further).run()
+    if args.finish:
+        generator = Finish(generator, args.out, args.batch, device, args.bfloat16).run(args.finish)
+    set_mean_code(generator)
+    if args.save:
+        save(generator.cpu(), args.save, dtype=torch.float16)
+
+
+if __name__ == "__main__":
+    main()

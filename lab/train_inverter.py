@@ -1,0 +1,140 @@
+"""Train the avatar inverter: renders and generator samples -> codes, in a few passes over its own error (ReStyle).
+
+Both kinds of picture have a known code: the generator was distilled so that the code of a render's latent draws it. The run
+first regresses codes in a single pass, then over the passes, and last adds the picture itself, through the frozen generator.
+``python -m micromotion.lab.train_inverter --save avatars/weights/inverter.safetensors``
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ..files.embedded import embedded_root
+from ..stylegan2 import Generator, load
+from ..stylegan2.inversion import EncoderInverter, save_inverter
+from ..stylegan2.inversion.compact import CompactEncoder
+from .train_generator import Z_DIM, batch_of, distillation_loss
+from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
+
+IMAGES, PASSES_FROM, PICTURES_FROM = 160_000, 0.75, 0.9
+BATCH, PASSES = 32, 2
+TRAIN_SEED, TEST_SEED = 600_000_000, 920_000_000
+DOMAIN = "rendered avatars"
+WEIGHTS = embedded_root()
+
+
+def config(generator: Generator) -> dict:
+    return {
+        "input_size": 64,
+        "channels_in": 6,
+        "widths": [48, 96, 160, 224],
+        "hidden": 512,
+        "num_layers": generator.num_layers,
+        "width": generator.width,
+    }
+
+
+class Training:
+    def __init__(self, generator: Generator, out: Path, device: torch.device, fast: bool):
+        torch.manual_seed(0)
+        self.out, self.device, self.fast = out, device, fast
+        self.generator = generator.to(device).requires_grad_(False)
+        self.encoder = CompactEncoder(config(generator)).to(device, memory_format=torch.channels_last)
+        self.average = Average(self.encoder, 0.999)
+        self.optimizer = torch.optim.AdamW(self.encoder.parameters(), weight_decay=1e-3)
+        self.checkpoint = Checkpoint(out / "inverter.pt", encoder=self.encoder, average=self.average.module, optimizer=self.optimizer)
+        self.spread = _code_spread(self.generator)
+        self.mean = self.generator.w_avg.expand(1, generator.num_layers, generator.width)
+        self.mean_image = self._shown(self.mean)
+
+    def run(self, images: int) -> CompactEncoder:
+        for seen, bar in steps(self.checkpoint.load(), images, BATCH, "inverter"):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(seen, images, 1.5e-3, floor=0.01)
+            loss = self.step(seen, PASSES if seen >= PASSES_FROM * images else 1, seen >= PICTURES_FROM * images)
+            if seen // BATCH % 25 == 0:
+                bar.set_postfix_str(f"loss {loss:.4f}")
+            if seen // BATCH % 400 == 399:
+                self.checkpoint.save(seen + BATCH)
+        self.checkpoint.save(images)
+        return self.average.module.cpu().eval()
+
+    def step(self, seen: int, passes: int, pictures: bool) -> float:
+        target, truth, weight = self._batch(seen, samples=BATCH // 2 if passes > 1 else 0)
+        codes, total = self.mean.expand(len(target), -1, -1), 0.0
+        self.optimizer.zero_grad(set_to_none=True)
+        for i in range(passes):
+            shown = self._shown(codes.detach()) if i else self.mean_image.expand(len(target), -1, -1, -1)
+            with autocast(self.device, self.fast):
+                offsets = self.encoder(torch.cat([target, shown], 1).contiguous(memory_format=torch.channels_last))
+            codes = codes.detach() + offsets.float()
+            loss = ((codes - truth[:, None]) / self.spread).abs().mean()
+            if pictures:
+                with autocast(self.device, self.fast):
+                    image = self.generator.synthesize(codes)
+                loss = 0.3 * loss + 2 * distillation_loss(image, target, weight)
+            loss.backward()
+            total += loss.item()
+        self.optimizer.step()
+        self.average.update(self.encoder, seen // BATCH)
+        return total / passes
+
+    @torch.no_grad()
+    def _shown(self, codes: torch.Tensor) -> torch.Tensor:
+        with autocast(self.device, self.fast):
+            return self.generator.synthesize(codes)
+
+    def _batch(self, seen: int, samples: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pictures, their codes in W ``[N, D]`` and pixel weights: renders, and generator samples instead of the first ones."""
+        z, image, weight = (t.to(self.device) for t in batch_of(BATCH, TRAIN_SEED + seen, 64, 64))
+        with torch.no_grad():
+            truth = self.generator.mapping(z)
+        if not samples:
+            return image, truth, weight
+        sample = self._shown(truth[:samples, None].expand(-1, self.generator.num_layers, -1))
+        return torch.cat([sample.clamp(-1, 1), image[samples:]]), truth, weight
+
+
+@torch.no_grad()
+def _code_spread(generator: Generator) -> torch.Tensor:
+    z = torch.randn(4096, Z_DIM, generator=torch.Generator().manual_seed(0)).to(generator.w_avg.device)
+    return generator.mapping(z).std(0).clamp(min=1e-3)
+
+
+@torch.no_grad()
+def quality(inverter: EncoderInverter, generator: Generator, count: int = 512, sheet: Path | None = None) -> float:
+    """Mean PSNR (dB, range -1..1) of reconstructions of unseen renders."""
+    _, images, _ = batch_of(count, TEST_SEED, 64, 64)
+    codes = inverter.invert(generator, images)
+    again = generator.synthesize(codes).clamp(-1, 1)
+    if sheet:
+        save_sheet(torch.cat([images[:8], again[:8], images[8:16], again[8:16]]), 8, sheet)
+    error = (again - images).square().mean((1, 2, 3))
+    return (10 * torch.log10(4 / error)).mean().item()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/inverter"))
+    parser.add_argument("--generator", type=Path, default=WEIGHTS / "generator.safetensors")
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--save", type=Path)
+    args = parser.parse_args(arguments)
+    generator = load(args.generator)
+    encoder = Training(generator, args.out, torch.device(args.device), args.bfloat16).run(args.images)
+    generator = generator.cpu()
+    inverter = EncoderInverter(encoder, input_size=64, channels_in=6, passes=PASSES)
+    psnr = quality(inverter, generator, sheet=args.out / "reconstructions.png")
+    print(f"PSNR on unseen renders {psnr:.2f} dB")
+    if args.save:
+        card = dict(domain=DOMAIN, typical_psnr=round(psnr, 1), generator=generator.fingerprint, encoder_type="CompactEncoder")
+        save_inverter(inverter, args.save, dtype=torch.float16, **card)
+
+
+if __name__ == "__main__":
+    main()

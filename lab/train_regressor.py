@@ -1,0 +1,110 @@
+"""Train the factor regressor on renders and print its held-out quality.
+
+``python -m micromotion.lab.train_regressor --save avatars/weights/regressor.safetensors``
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from ..avatars import renderer as rendering
+from ..avatars.regressor import Member, Regressor, save_regressor
+from .training import Average, Checkpoint, autocast, learning_rate, steps
+
+CYCLE, CYCLES = 240_000, 2
+BATCH = 64
+TRAIN_SEED, TEST_SEED = 100_000_000, 900_000_000
+
+
+def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Renders ``[N, 3, 64, 64]`` in all styles and their parameters ``[N, P]``."""
+    parameters = rendering.sample_parameters(count, seed)
+    styles = rendering.sample_styles(count, seed + 1, photo_share=0.5)
+    bronze = torch.rand(count, generator=torch.Generator().manual_seed(seed + 2)) < 0.1
+    styles = torch.where(bronze, rendering.STYLES.index("bronze"), styles)
+    return rendering.render(parameters, 64, styles).images, parameters
+
+
+def augment(images: torch.Tensor, seed: int) -> torch.Tensor:
+    """Blur, noise and colour shifts that leave the parameters readable, each on about a third of the batch."""
+    g = torch.Generator().manual_seed(seed)
+    n = len(images)
+
+    def chosen() -> torch.Tensor:
+        return (torch.rand(n, 1, 1, 1, generator=g) < 0.35).float()
+
+    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    images = images.lerp(blurred, chosen() * torch.rand(n, 1, 1, 1, generator=g))
+    images = images + chosen() * 0.06 * torch.rand(n, 1, 1, 1, generator=g) * torch.randn(images.shape, generator=g)
+    gain = 1 + chosen() * 0.12 * torch.randn(n, 3, 1, 1, generator=g)
+    return (images * gain + chosen() * 0.08 * torch.randn(n, 3, 1, 1, generator=g)).clamp(-1, 1)
+
+
+def train_member(index: int, out: Path, images: int, device: torch.device, fast: bool) -> Member:
+    torch.manual_seed(index)
+    member = Member().to(device, memory_format=torch.channels_last)
+    average = Average(member, 0.999)
+    optimizer = torch.optim.AdamW(member.parameters(), weight_decay=1e-2)
+    checkpoint = Checkpoint(out / f"member{index}.pt", member=member, average=average.module, optimizer=optimizer)
+    for seen, bar in steps(checkpoint.load(), images, BATCH, f"regressor {index}"):
+        seed = TRAIN_SEED * (index + 1) + 10 * seen
+        pictures, truth = batch_of(BATCH, seed)
+        pictures = augment(pictures, seed + 3).to(device, memory_format=torch.channels_last)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(seen % CYCLE, CYCLE, 2e-3 if seen < CYCLE else 1e-3, floor=0.002)
+        with autocast(device, fast):
+            read = member(pictures)
+        weight = torch.ones(len(rendering.PARAMETERS), device=device)
+        weight[: len(rendering.FACTORS)] = 4
+        loss = (F.smooth_l1_loss(read.float(), truth.to(device), beta=0.05, reduction="none") * weight).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        average.update(member, seen // BATCH)
+        if seen // BATCH % 25 == 0:
+            bar.set_postfix_str(f"loss {loss.item():.4f}")
+        if seen // BATCH % 500 == 499:
+            checkpoint.save(seen + BATCH)
+    checkpoint.save(images)
+    return average.module.cpu().eval()
+
+
+@torch.no_grad()
+def quality(regressor: Regressor, count: int = 4096) -> dict[str, dict[str, float]]:
+    """R^2 and mean absolute error (share of the range) per factor on renders with seeds that training never used."""
+    pictures, truth = zip(*(batch_of(256, TEST_SEED + 10 * i) for i in range(count // 256)))
+    read = torch.cat([regressor(p) for p in pictures])
+    truth = torch.cat(truth)
+    report = {}
+    for i, name in enumerate(rendering.FACTORS):
+        error = read[:, i] - truth[:, i]
+        report[name] = {"r2": 1 - (error.var() / truth[:, i].var()).item(), "mae": error.abs().mean().item()}
+    return report
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/regressor"))
+    parser.add_argument("--members", type=int, default=2)
+    parser.add_argument("--images", type=int, default=CYCLE * CYCLES, help=f"per member, in cosine cycles of {CYCLE}")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--save", type=Path)
+    args = parser.parse_args(arguments)
+    regressor = Regressor(args.members)
+    for i in range(args.members):
+        member = train_member(i, args.out, args.images, torch.device(args.device), args.bfloat16)
+        regressor.members[i].load_state_dict(member.state_dict())
+    regressor.eval()
+    for name, row in quality(regressor).items():
+        print(f"{name:8s} R^2 {row['r2']:.4f}  mean absolute error {row['mae']:.4f}")
+    if args.save:
+        save_regressor(regressor, args.save)
+
+
+if __name__ == "__main__":
+    main()

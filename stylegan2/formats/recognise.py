@@ -1,0 +1,101 @@
+"""Which generator a tree of values holds, by its keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ...files.containers import Contents
+from ...files.errors import DamagedFileError
+from ...files.values import Instance
+from . import genforce, native, nvidia, rosinality, tensorflow
+from .candidates import StateDict, loaded, state_dicts, tensor_in, under
+from .refusals import refusal
+
+
+@dataclass(frozen=True)
+class Found:
+    """A generator's canonical tensors, what is known beside their shapes, and where they came from."""
+
+    format: str
+    state: dict[str, torch.Tensor]
+    hints: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def find_generator(contents: Contents, name: str) -> Found:
+    """Return the generator in ``contents``, or raise an error that says what the file is instead."""
+    try:
+        found = _native(contents) or _tensorflow(contents) or _torch(contents)
+    except (RuntimeError, IndexError, TypeError, AttributeError, OverflowError) as e:
+        raise DamagedFileError(f"The tensors in {name} do not have the shapes of a generator; the file is damaged.") from e
+    if found is None:
+        raise refusal(contents, name)
+    return found
+
+
+def _native(contents: Contents) -> Found | None:
+    description = native.description(contents.metadata)
+    if description is None:
+        return None
+    origin, notes = native.source(description)
+    native.verify(description, contents.tree)
+    form = native.FORMAT + (f", from {origin}" if origin else "")
+    return Found(form, contents.tree, native.hints(description), notes)
+
+
+def _tensorflow(contents: Contents) -> Found | None:
+    network = tensorflow.network(contents.tree)
+    return Found("NVIDIA TensorFlow StyleGAN2", *tensorflow.canonical(network)) if network else None
+
+
+def _torch(contents: Contents) -> Found | None:
+    for candidate in state_dicts(contents.tree):
+        for signature, reader in _READERS.items():
+            for prefix, part in under(candidate.tensors, signature):
+                found = reader(candidate, prefix, part, contents.tree)
+                if found:
+                    return found
+    return None
+
+
+def _read_nvidia(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
+    if not any(k.startswith("mapping.fc") for k in part):
+        return None
+    form = "NVIDIA StyleGAN2 (PyTorch)" if candidate.attributes else "state dict with NVIDIA names"
+    return Found(form, _loaded(part), nvidia.hints(candidate.attributes, prefix))
+
+
+def _read_rosinality(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
+    if "style.1.weight" not in part:
+        return None
+    state = rosinality.canonical(_loaded(part))
+    mean = _mean_code(tree, part)
+    if mean is not None:
+        state["mapping.w_avg"] = mean
+    form = "pSp / e4e / ReStyle (its decoder)" if "decoder" in f"{candidate.where}.{prefix}" else "rosinality StyleGAN2"
+    return Found(form, state)
+
+
+def _mean_code(tree: Any, part: dict[str, Any]) -> torch.Tensor | None:
+    """``latent_avg``: ``[D]``, or repeated over the layers ``[L, D]``."""
+    top = tree.state if isinstance(tree, Instance) else tree
+    places = (top, part) if isinstance(top, dict) else (part,)
+    value = next((v for place in places if (v := tensor_in(place.get("latent_avg"))) is not None), None)
+    if value is None:
+        return None
+    mean = loaded(value)
+    return mean.reshape(-1, mean.shape[-1])[0]
+
+
+def _read_genforce(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
+    return Found("genforce StyleGAN2", genforce.canonical(_loaded(part)))
+
+
+def _loaded(part: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {k: loaded(v) for k, v in part.items()}
+
+
+_READERS = {nvidia.SIGNATURE: _read_nvidia, rosinality.SIGNATURE: _read_rosinality, genforce.SIGNATURE: _read_genforce}

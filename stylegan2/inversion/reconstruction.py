@@ -1,0 +1,78 @@
+"""How well codes reproduce pictures, and the one honest sentence when they cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..frames import synthesize_frames
+from ..generator import Generator
+from ..resample import area_resize, resize
+from .checks import check_images, starting_codes
+from .inverter import InverterCard
+from .optimization import code_scale, psnr
+from .perceptual import Pyramid
+
+MARGIN_DB = 6.0
+PHOTO_FILES = (
+    "a FFHQ generator (ffhq.pkl or stylegan2-ffhq-config-f.pt) and its inverter (restyle_psp_ffhq_encode.pt or e4e_ffhq_encode.pt)"
+)
+
+
+@dataclass(frozen=True)
+class ReconstructionReport:
+    """Per image ``[N]``: ``psnr`` in dB, ``pyramid`` distance (0 is equal), ``identity`` cosine (None without a network),
+    ``distance`` of the code from the mean code in spreads of W (1 is usual for the generator's own samples), ``spread`` of the
+    rows around their mean in the same unit (0 for codes in W; large ones edit badly)."""
+
+    psnr: torch.Tensor
+    pyramid: torch.Tensor
+    identity: torch.Tensor | None
+    distance: torch.Tensor
+    spread: torch.Tensor
+
+    def __str__(self) -> str:
+        parts = [f"PSNR {self.psnr.mean():.1f} dB", f"pyramid {self.pyramid.mean():.3f}"]
+        if self.identity is not None:
+            parts.append(f"identity {self.identity.mean():.3f}")
+        return ", ".join([*parts, f"distance {self.distance.mean():.2f}, spread {self.spread.mean():.2f} spreads of W"])
+
+
+@torch.no_grad()
+def reconstruction_report(
+    generator: Generator, codes: torch.Tensor, images: torch.Tensor, *, identity: nn.Module | None = None
+) -> ReconstructionReport:
+    """Compare the pictures of ``codes [N, L, D]`` with ``images [N, 3, H, W]`` in -1..1, at the smaller of the two sizes.
+
+    ``identity``: a network with ``embed``, or None. Raises InversionError for shapes that do not fit.
+    """
+    images = check_images(images).to(generator.w_avg.device)
+    codes = starting_codes(generator, codes, len(images)).to(images)
+    size = min(images.shape[-1], generator.resolution)
+    made = torch.cat([area_resize(chunk.clamp(-1, 1), size) for chunk in synthesize_frames(generator, codes)])
+    target, rows = resize(images, size).clamp(-1, 1), (codes - generator.w_avg) / code_scale(generator)
+    return ReconstructionReport(
+        psnr=psnr(made, target).cpu(),
+        pyramid=Pyramid()(made, target).cpu(),
+        identity=None if identity is None else (identity.embed(made) * identity.embed(target)).sum(1).cpu(),
+        distance=rows.square().mean((1, 2)).sqrt().cpu(),
+        spread=(rows - rows.mean(1, keepdim=True)).square().mean((1, 2)).sqrt().cpu(),
+    )
+
+
+def out_of_domain(card: InverterCard, report: ReconstructionReport, *, margin: float = MARGIN_DB) -> str | None:
+    """One sentence if any picture is reproduced ``margin`` dB worse than is typical for the inverter, else None.
+
+    It names what to load for photos. None as well where the inverter does not say what is typical.
+    """
+    worst = float(report.psnr.min())
+    if card.typical_psnr is None or worst >= card.typical_psnr - margin:
+        return None
+    domain = card.domain or "other pictures"
+    advice = f" For photos load {PHOTO_FILES}." if "photo" not in domain else " Align the face first, or optimise from this code."
+    return (
+        f"This face is reproduced at {worst:.1f} dB, where this inverter reaches {card.typical_psnr:.1f} dB: it was made for"
+        f" {domain}, and the picture is not one, so the result will not look like it.{advice}"
+    )

@@ -1,0 +1,90 @@
+"""Files of text scorers.
+
+A native scorer file is a ``.safetensors`` whose metadata key ``micromotion`` holds
+``{"kind": "scorer", "version": 1, "config": {...}}``. The config is open_clip's own (``embed_dim``, ``vision_cfg``,
+``text_cfg``, optional ``quick_gelu``) with two keys of ours: ``merges``, the number of byte-pair merges kept of open_clip's
+vocabulary, and ``normalize``, whether pictures get CLIP's mean and standard deviation.
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...files import native as files
+from ..errors import SubspaceError
+from . import open_clip_models
+from .scorer import Scorer, Tokenize, import_open_clip
+
+KIND = "scorer"
+
+
+def tokenizer(merges: int, context_length: int) -> Tokenize:
+    """A tokenizer with the first ``merges`` merges of open_clip's vocabulary; it still encodes any text.
+
+    Ids: 512 bytes, the merges, start, end; ``vocab_size = 512 + merges + 2``. Returns texts -> ids ``[T, context_length]``.
+    """
+    open_clip = import_open_clip()
+    lines = _vocabulary(open_clip).split("\n")[: merges + 1]
+    packed = io.BytesIO(gzip.compress("\n".join(lines).encode()))
+    return open_clip.SimpleTokenizer(bpe_path=packed, context_length=context_length)
+
+
+def build_model(config: dict) -> nn.Module:
+    """A new, randomly initialised open_clip ``CLIP`` of a scorer config; its vocabulary size follows from ``merges``."""
+    config = copy.deepcopy(config)
+    merges, _ = config.pop("merges"), config.pop("normalize", None)
+    config["text_cfg"]["vocab_size"] = 512 + merges + 2
+    with torch.inference_mode(False):
+        return import_open_clip().CLIP(**config)
+
+
+def save_scorer(model: nn.Module, config: dict, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
+    """Write a native scorer file; tensors are stored as ``dtype`` and widened when loaded."""
+    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
+    files.write(path, KIND, {"config": config}, tensors)
+
+
+def load_scorer(path_or_name: str | Path, architecture: str | None = None, *, normalize: bool | None = None) -> Scorer:
+    """Load a scorer from a file, or by the name of an open_clip model that was downloaded before.
+
+    A file is a native ``.safetensors``, or weights of any open_clip model, whose ``architecture`` is its name there (None: recognised);
+    a name is ``"MODEL"`` or ``"MODEL/TAG"``, for example ``"ViT-B-32-quickgelu/openai"``. ``normalize`` gives pictures CLIP's mean and
+    standard deviation (None: as the file says; open_clip models: no, as published). Nothing is downloaded. Errors: SubspaceError.
+    """
+    path = Path(path_or_name)
+    if not path.is_file():
+        if path.suffix in (".safetensors", ".pt", ".pth", ".bin"):
+            raise SubspaceError(f"There is no scorer file {str(path)!r}; check the path.")
+        return open_clip_models.load_named(str(path_or_name), normalize=bool(normalize))
+    if architecture is None and files.is_ours(path):
+        scorer = load_native(path)
+        scorer.normalize = scorer.normalize if normalize is None else normalize
+        return scorer
+    return open_clip_models.load_file(path, architecture, normalize=bool(normalize))
+
+
+def load_native(path: Path) -> Scorer:
+    """Read a file of ``save_scorer``."""
+    header, tensors = files.read(path, KIND)
+    try:
+        config = header["config"]
+        model = build_model(config)
+        model.load_state_dict({k: v.to(torch.float32) for k, v in tensors.items()})
+        tokenize = tokenizer(config["merges"], config["text_cfg"]["context_length"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise files.damaged(path, "its tensors do not fit its own configuration") from error
+    size = config["vision_cfg"]["image_size"]
+    return Scorer(model, tokenize, size, normalize=bool(config.get("normalize")), name=path.stem)
+
+
+@lru_cache(maxsize=1)
+def _vocabulary(open_clip) -> str:
+    path = Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
+    return gzip.decompress(path.read_bytes()).decode("utf-8")

@@ -1,0 +1,324 @@
+"""The measurements in a linear world, where every one of them has a known answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from micromotion.avatars.captions import MOTIONS
+from micromotion.lab import evaluate, make_motions
+from micromotion.lab.evaluation import (
+    ablations,
+    anchors,
+    baselines,
+    counterfactual,
+    domains,
+    inversion,
+    lowrank,
+    measure,
+    metrics,
+    published,
+    response,
+    steadiness,
+)
+from micromotion.lab.evaluation import page as report
+from micromotion.lab.evaluation.cache import Cache
+from micromotion.lab.evaluation.study import ORACLE, POOLED, SHIPPED, VIDEO, Study
+from micromotion.lab.evaluation.world import FACTORS, factor_of, moved, sign_of
+from micromotion.subspaces import Anchors, Subspace
+from toy import ExactInverter, toy
+
+SMILE, EYES = MOTIONS[0], MOTIONS[1]
+OURS = f"{VIDEO}, {POOLED}"
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    return Study(toy(inverter=ExactInverter()), Cache(tmp_path, "toy"), MOTIONS[:2])
+
+
+@pytest.fixture
+def bare(tmp_path) -> Study:
+    return Study(toy(), Cache(tmp_path, "bare"), MOTIONS[:2])
+
+
+def value(section: dict, metric: str, group: str, motion: str = "smile") -> float:
+    return next(r["value"] for r in section["rows"] if (r["metric"], r["group"], r["motion"]) == (metric, group, motion))
+
+
+def true_direction(study: Study, motion) -> torch.Tensor:
+    faces = study.world.tests(1)
+    return study.world.faces(moved(faces.parameters, motion, 1.0)).codes[0] - faces.codes[0]
+
+
+def test_different_uses_have_different_faces(bare):
+    world = bare.world
+    sets = [world.tests().parameters, world.calibration().parameters, world.anchor_parameters()]
+    assert not any(torch.isin(a, b).any() for i, a in enumerate(sets) for b in sets[i + 1 :])
+
+
+def test_a_clip_moves_one_factor_only(bare):
+    parameters = anchors.clip(bare.world.anchor_parameters()[:1], EYES, 8)
+    moving = parameters.std(0) > 1e-6
+    assert moving.nonzero().flatten().tolist() == [FACTORS.index("eyes")]
+    assert parameters[0, 1] > parameters[-1, 1]
+
+
+@pytest.mark.parametrize("motion", MOTIONS[:2], ids=lambda m: m.name)
+def test_calibration_finds_the_unit_and_keeps_the_direction(bare, motion):
+    truth = true_direction(bare, motion)
+    found = measure.calibrate(bare.world, 7.3 * truth, motion, bare.world.calibration())
+    assert torch.allclose(found, truth, atol=1e-3)
+
+
+def test_a_powerless_direction_is_stopped(bare):
+    world = bare.world
+    other = true_direction(bare, MOTIONS[3])
+    found = measure.calibrate(world, other, SMILE, world.calibration())
+    assert found.norm() == pytest.approx(measure.LONGEST * measure.typical_length(world), rel=1e-3)
+
+
+def test_sweep_gives_each_face_its_own_direction(bare):
+    directions = torch.stack([true_direction(bare, SMILE), 2 * true_direction(bare, SMILE)])
+    readings = measure.sweep(bare.world, bare.world.tests(4), directions, [0.0, 0.1])
+    assert readings.response(SMILE)[:, 1].tolist() == pytest.approx([0.1, 0.2, 0.1, 0.2], abs=1e-5)
+
+
+@pytest.mark.parametrize("motion", MOTIONS[:2], ids=lambda m: m.name)
+def test_every_way_of_ours_finds_the_true_direction(study, motion):
+    truth = true_direction(study, motion)
+    for group in study.groups:
+        found = study.directions(group, motion)
+        assert metrics.cosine(found, truth.expand_as(found)).min() > 0.999, group
+
+
+def test_a_linear_world_meets_every_target_of_the_response(study):
+    section = response.responses(study)
+    missed = [r for r in section["rows"] if r["met"] is False]
+    assert not missed
+    assert value(section, "slope", OURS) == pytest.approx(1, abs=1e-3)
+    assert section["matrices"][OURS][1][FACTORS.index("eyes")] == pytest.approx(-1, abs=1e-3)
+
+
+def test_a_leak_of_known_size_is_found(bare):
+    mixed = true_direction(bare, SMILE) + 0.62 * true_direction(bare, EYES)
+    readings = measure.sweep(bare.world, bare.world.tests(), mixed[None], measure.grid(bare.world, SMILE))
+    rows = {r.metric: r for r in response.rows_of(readings, "mixed", SMILE)}
+    assert rows["leakage"].value == pytest.approx(0.31, abs=1e-3) and rows["leakage"].met is False
+    assert rows["worst_leak"].value == pytest.approx(0.62, abs=1e-3)
+    assert rows["success"].value == 0 and rows["spearman"].value == pytest.approx(1)
+
+
+def test_low_rank_beside_its_nulls(bare):
+    section = lowrank.low_rank(bare)
+    assert value(section, "evr1", VIDEO) == pytest.approx(1, abs=1e-4)
+    assert value(section, "rank1_response", VIDEO) == pytest.approx(1, abs=1e-3)
+    assert value(section, "evr1", f"{VIDEO}, null: independent noise") < value(section, "evr1", f"{VIDEO}, null: random walk") < 0.9
+
+
+def test_alignment_of_equal_and_of_orthogonal_motions(bare):
+    section = lowrank.alignment(bare)
+    assert value(section, "cosine_one", VIDEO) == pytest.approx(1, abs=1e-4)
+    assert value(section, "cosine_other", VIDEO) == pytest.approx(0, abs=1e-4)
+
+
+def test_counterfactual_is_zero_for_the_truth_and_one_for_no_edit(bare):
+    faces, truth = bare.world.tests(), true_direction(bare, SMILE)[None]
+    errors = counterfactual.error_of(bare.world, SMILE, faces, truth)
+    still = counterfactual.error_of(bare.world, SMILE, faces, 0 * truth)
+    assert errors.max() < 1e-4 and torch.allclose(still, torch.ones_like(still))
+
+
+def test_an_inverter_that_errs_is_charged(study):
+    exact = inversion.inversion(study)
+    wrong = toy(inverter=ExactInverter(0.2))
+    parameters = wrong.tests(4).parameters
+    images = wrong.draw(parameters)
+    rows = inversion.inversion_rows(wrong, "x", images, parameters, wrong.invert(images))
+    assert value(exact, "factor_error", "2 steps", "") < 1e-5 and value(exact, "psnr", "2 steps", "") > 60
+    assert rows[1].met is False
+
+
+def test_motions_reach_every_style_through_the_inverter(study):
+    section = domains.domains(study)
+    assert value(section, "domain_success", f"bronze, inverted | {OURS}") == 1
+    judged = [r for r in section["rows"] if r["metric"] == "domain_success" and r["target"]]
+    targets = {r["group"].split(",")[0]: r["target"] for r in judged}
+    assert targets["stone"] == 0.90 and targets["bronze"] == 0.70
+    assert not any(r["met"] is not None for r in section["rows"] if r["group"].endswith(ORACLE))
+
+
+def test_the_renderer_itself_is_the_ceiling_of_a_style(study):
+    section = domains.domains(study)
+    assert value(section, "domain_success", "stone, renders | the renderer itself") == 1
+    assert value(section, "domain_gain", "stone, renders | the renderer itself") == pytest.approx(1, abs=1e-4)
+    assert not any(r["met"] is not None for r in section["rows"] if "renderer" in r["group"])
+
+
+def test_nothing_moves_that_should_not(bare):
+    section = steadiness.steadiness(bare)
+    assert value(section, "zero", OURS) == 1 and value(section, "jitter", OURS) == 0
+    assert value(section, "drift", OURS) == pytest.approx(0, abs=0.05)
+
+
+def test_a_random_direction_is_a_worse_baseline_than_every_informed_one(bare):
+    section = baselines.baselines(bare)
+    random = value(section, "efficiency", "random")
+    informed = [r["value"] for r in section["rows"] if r["metric"] == "efficiency" and r["motion"] == "smile" and r["group"] != "random"]
+    assert len(informed) >= 10 and value(section, "efficiency", ORACLE) == pytest.approx(1, abs=1e-3)
+    assert value(section, "efficiency", f"ours, {OURS}") == pytest.approx(1, abs=1e-2)
+    assert random < 0.6 < value(section, "efficiency", "linear classifier")
+    assert value(section, "share_of_oracle", f"ours, {OURS}") == pytest.approx(1, abs=1e-2)
+
+
+def test_bad_anchors_hurt_the_mean_more_than_the_median(bare):
+    section = ablations.ablations(bare)
+    share = {r["group"]: r["value"] for r in section["rows"] if r["metric"] == "ablation_cosine" and r["motion"] == "smile"}
+    assert share["bad anchors, video | 0% bad, ours"] == pytest.approx(1, abs=1e-3)
+    assert share["bad anchors, video | 20% bad, ours"] > share["bad anchors, video | 20% bad, pca"]
+
+
+def test_spoiled_anchors_are_others_faces_and_so_many(bare):
+    part = bare.anchors(VIDEO, SMILE, 0)
+    spoiled = ablations.spoil(bare, part, 0.25, 1)
+    assert int((spoiled.codes != part.codes).flatten(1).any(1).sum()) == 2
+
+
+def test_published_and_ours_stand_on_the_same_anchors(bare):
+    section = published.published(bare)
+    assert value(section, "cosine_oracle", "ours, video") == pytest.approx(1, abs=1e-3)
+    assert value(section, "raw_slope", "published, video") < value(section, "raw_slope", "ours, video")
+
+
+def test_all_as_published_stands_beside_ours(tmp_path, monkeypatch):
+    world, told = toy(scorer=object()), []
+
+    def optimised(generator, _scorer, _template, *, degrees, seeds, **options):
+        told.append((seeds, options))
+        start = world.neutral(1, seeds)
+        codes = world.faces(moved(start.repeat(len(degrees), 1), SMILE, torch.linspace(0, 0.8, len(degrees)))).codes
+        return Anchors(codes, degrees=torch.linspace(0, 1, len(degrees)), start=world.faces(start).codes, source="text")
+
+    monkeypatch.setattr(anchors, "text_anchors", optimised)
+    study = Study(world, Cache(tmp_path, "text"), (SMILE,))
+    section = published.published(study)
+    assert value(section, "cosine_oracle", "published throughout, text") > 0.98
+    assert value(section, "anchor_seconds", "published throughout, text") >= 0
+    assert ({} in [o for _, o in told]) and (anchors.options(SMILE, anchors.OURS) in [o for _, o in told])
+    assert 0 < study.all_anchor_seconds() < 60
+    assert {seed for seed, _ in told} == {anchors.face_seed(world, i) for i in range(world.sizes.pool)}
+    assert not {seed for seed, _ in told} & set(make_motions.SEEDS)
+
+
+def test_free_rows_differ_in_nothing_but_the_space():
+    ours, free = (anchors.options(EYES, how) for how in (anchors.OURS, anchors.FREE))
+    assert {k for k in ours | free if ours.get(k) != free.get(k)} == {"space"} and free["space"] == "w+"
+
+
+def test_a_failed_gate_publishes_nothing_else(bare, tmp_path, monkeypatch):
+    sections = {name: (lambda s, n=name: _stub(n)) for name in ("gate", "response")}
+    monkeypatch.setattr(evaluate, "SECTIONS", sections)
+    done = evaluate.run(bare, list(sections))
+    assert list(done) == ["gate"]
+    evaluate.write(bare, done, tmp_path / "docs", "command")
+    page = (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
+    assert "does not pass its gate" in page and "0.90 [" not in page
+
+
+def _stub(name: str) -> dict:
+    row = {"metric": "r2", "group": "renders", "motion": "smile", "value": 0.5, "low": None, "high": None}
+    metric = {"key": "r2", "title": "R²", "decimals": 2, "target": 0.98}
+    return {
+        "title": name,
+        "text": "",
+        "metrics": [metric],
+        "rows": [{**row, "sense": ">=", "target": 0.98, "met": False}],
+        "passed": False,
+        "styles": [],
+    }
+
+
+def test_a_style_without_a_passing_instrument_gets_no_verdict(study):
+    study.styles = ["photo", "bronze"]
+    section = domains.domains(study)
+    judged = {r["group"].split(",")[0] for r in section["rows"] if r["met"] is not None}
+    assert judged == {"photo", "bronze"} and "stone, sketch, cartoon" in section["text"]
+
+
+def test_shipped_motions_are_measured_in_units_of_the_factor(bare, tmp_path):
+    turn = MOTIONS[3]
+    shipped = Subspace(0.5 * true_direction(bare, turn), name="turn")
+    study = Study(toy(motions=(shipped,)), Cache(tmp_path, "shipped"), (turn,))
+    assert SHIPPED in study.ours
+    assert torch.allclose(study.directions(SHIPPED, turn)[0], true_direction(bare, turn), atol=1e-5)
+
+
+def test_sections_are_kept_and_made_anew_on_request(bare, monkeypatch):
+    calls = []
+    monkeypatch.setattr(evaluate, "SECTIONS", {"gate": lambda s: calls.append(1) or {"passed": True, "styles": ["photo"], "rows": []}})
+    evaluate.run(bare, [])
+    evaluate.run(bare, [])
+    bare.cache.forget("gate")
+    evaluate.run(bare, [])
+    assert len(calls) == 2
+
+
+def test_the_page_tells_each_miss_and_its_reason(study):
+    sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}}
+    sections["lowrank"] = {**lowrank.low_rank(study), "seconds": 1.0}
+    for r in sections["lowrank"]["rows"]:
+        if r["group"] == "video, inverted" and r["metric"] == "evr1":
+            r.update(value=0.4, met=False)
+    page = report.page(json.loads(json.dumps(_document(sections))))
+    assert "✗" in page and "so the inverter loses it" in page and "smile 0.40 against at least 0.85 or 0.9" not in page
+    assert "smile 0.40, eyes 0.40 against at least 0.9" in page
+
+
+def test_reasons_compare_directions_in_the_same_style_only(study):
+    made = domains.domains(study)
+    for r in made["rows"]:
+        if r["metric"] == "domain_success" and r["group"] == f"stone, own code | {OURS}":
+            r.update(value=0.5, met=False)
+    saying = next(line for line in report.why(made) if "stone" in line)
+    assert "taking the other motions out of it mends it (1.00 for smile, 1.00 for eyes)" in saying
+    for r in made["rows"]:
+        if r["metric"] == "domain_success" and r["group"].startswith("stone, own code | ") and r["group"].endswith(ORACLE):
+            r.update(value=0.6)
+        elif r["metric"] == "domain_success" and r["group"].startswith("stone, own code"):
+            r.update(value=0.5, met=False)
+    assert all("every label gets 0.60 for smile" in line for line in report.why(made) if "stone" in line)
+
+
+def test_the_json_keeps_six_digits_and_every_key():
+    made = {"a": [1 / 3, 200, None, True], "ü": {"seconds": 12345.678}}
+    assert json.loads(evaluate.brief(made)) == {"a": [0.333333, 200, None, True], "ü": {"seconds": 12345.7}}
+
+
+def test_only_the_longest_inversion_is_judged(study):
+    judged = {r["group"] for r in inversion.inversion(study)["rows"] if r["metric"] == "psnr" and r["met"] is not None}
+    assert judged == {"2 steps"}
+
+
+def test_the_page_shows_what_each_remedy_does(study):
+    sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}, "ablations": {**ablations.ablations(study), "seconds": 1.0}}
+    page = report.page(json.loads(json.dumps(_document(sections))))
+    tried = page.split("## What was tried")[1].split("## ")[0]
+    assert [f"| pooling faces, video | {n} |" in tried for n in (1, 3, 5, 10)] == [True, True, True, False]
+    assert "| layer masks, video | coarse |" in tried and "| orthogonalising, video | video, pooled and orthogonalised |" in tried
+
+
+def _document(sections: dict) -> dict:
+    return {
+        "command": "x",
+        "generator": "g",
+        "seed": 0,
+        "sizes": {"identities": 3},
+        "seconds": 60.0,
+        "anchor_seconds": 60.0,
+        "sections": sections,
+    }
+
+
+def test_signs_follow_the_motion():
+    assert sign_of(SMILE) == 1 and sign_of(EYES) == -1 and FACTORS[factor_of(MOTIONS[3])] == "yaw"

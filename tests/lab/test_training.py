@@ -1,0 +1,104 @@
+"""The trainings: what is shared, that they resume exactly, and that they learn."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from micromotion.avatars import captions
+from micromotion.avatars import renderer as rendering
+from micromotion.lab import train_generator, training
+from micromotion.stylegan2 import Architecture
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    channels = {4: 16, 8: 16, 16: 16, 32: 8, 64: 8}
+    arch = Architecture(resolution=64, channels=channels, w_dim=16, z_dim=train_generator.Z_DIM, mapping_layers=2)
+    monkeypatch.setattr(train_generator, "architecture", lambda: arch)
+
+
+def test_latents_and_parameters_are_inverse_up_to_the_norm_of_z():
+    z = torch.randn(64, train_generator.Z_DIM, generator=torch.Generator().manual_seed(0))
+    z = z * z.square().mean(1, keepdim=True).rsqrt()
+    parameters, _ = train_generator.parameters_of(z)
+    style = torch.special.ndtr(z @ train_generator.rotation())[:, -1]
+    back = torch.cat([train_generator.latents_of(p[None], s.item()) for p, s in zip(parameters, style)])
+    assert (back - z).abs().median() < 1e-4
+
+
+def test_latents_give_nearly_uniform_parameters_in_all_trained_styles():
+    z = torch.randn(4000, train_generator.Z_DIM, generator=torch.Generator().manual_seed(1))
+    parameters, styles = train_generator.parameters_of(z)
+    assert (parameters.mean(0) - 0.5).abs().max() < 0.02
+    assert (parameters.std(0) - 12**-0.5).abs().max() < 0.02
+    assert set(styles.tolist()) == {0, 1, 2, 3}
+
+
+def test_a_stopped_distillation_resumes_bit_for_bit(tiny, tmp_path, monkeypatch):
+    def run(folder, stages):
+        monkeypatch.setattr(train_generator, "STAGES", stages)
+        return train_generator.Distillation(tmp_path / folder, 4, torch.device("cpu"), False).run().state_dict()
+
+    monkeypatch.setattr(train_generator, "learning_rate", lambda *_, **__: 1.0)
+    run("twice", ((16, 8),))
+    twice, once = run("twice", ((16, 16),)), run("once", ((16, 16),))
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_a_finished_generator_is_trained_further_on_other_pictures(tiny, tmp_path, monkeypatch):
+    start, seeds, draw = train_generator.Generator(train_generator.architecture()), [], train_generator.batch_of
+    monkeypatch.setattr(train_generator, "batch_of", lambda count, seed, *a: seeds.append(seed) or draw(count, seed, *a))
+    trainer = train_generator.Distillation(tmp_path, 4, torch.device("cpu"), False, ((16, 8),), start)
+    assert all(torch.equal(v, trainer.generator.state_dict()[k]) for k, v in start.state_dict().items())
+    trainer.run()
+    trained = [s for s in seeds if s != 7]
+    assert trained == [train_generator.FURTHER_SEEDS, train_generator.FURTHER_SEEDS + 4]
+    assert any(not torch.equal(v, trainer.generator.state_dict()[k]) for k, v in start.state_dict().items())
+
+
+def test_distillation_learns(tiny, tmp_path):
+    trainer = train_generator.Distillation(tmp_path, 8, torch.device("cpu"), False)
+    for group, rate in zip(trainer.optimizer.param_groups, (0.03, 0.01)):
+        group["lr"] = rate
+    losses = [trainer.step(8 * i, 16) for i in range(60)]
+    assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
+
+
+def test_the_finish_trains_both_networks(tiny, tmp_path):
+    start = train_generator.Generator(train_generator.architecture())
+    finish = train_generator.Finish(start, tmp_path, 4, torch.device("cpu"))
+    critic = {k: v.clone() for k, v in finish.critic.state_dict().items()}
+    result = finish.run(8)
+    assert any(not torch.equal(v, finish.critic.state_dict()[k]) for k, v in critic.items())
+    assert any(not torch.equal(v, result.state_dict()[k]) for k, v in start.state_dict().items())
+    assert finish.checkpoint.load() == 8
+
+
+def test_the_average_forgets_its_start():
+    source = torch.nn.Linear(2, 2)
+    average = training.Average(source, 0.999)
+    with torch.no_grad():
+        source.weight.add_(1)
+    for step in range(100):
+        average.update(source, step)
+    assert torch.allclose(average.module.weight, source.weight, atol=1e-3)
+
+
+def test_captions_claim_what_they_say():
+    rng = random.Random(0)
+    drawn = [captions.random_caption(rng) for _ in range(300)]
+    assert all(claims and set(claims) <= set(rendering.PARAMETERS) for _, claims in drawn)
+    assert all(0 <= value <= 1 for _, claims in drawn for value in claims.values())
+    assert all("{" not in text and "  " not in text for text, _ in drawn)
+
+
+@pytest.mark.parametrize(("text", "value"), [("no", 0.0), ("30%", 0.3), ("100%", 1.0), ("fully", 1.0), ("half", 0.5)])
+def test_degree_words_have_values(text, value):
+    assert captions.degree_value(text) == value
+
+
+def test_a_motion_runs_between_its_ends():
+    eyes = next(m for m in captions.MOTIONS if m.name == "eyes")
+    assert (eyes.value(0), eyes.value(0.5), eyes.value(1)) == (1, 0.5, 0)
