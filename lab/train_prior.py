@@ -1,0 +1,183 @@
+"""Fit the prior of a label-free generator's codes: the mapping network that turns z ~ N(0, I) into codes that pictures have.
+
+The codes of many pictures are known from the encoder. The mapping first learns the straight answer (a Gaussian of their mean and
+covariance), then a small critic in code space pulls it to their true distribution. Writes the finished generator and its encoder as an
+inverter, both in the pack's own format. ``python -m micromotion.lab.train_prior --run runs/label_free --pictures ~/train/pictures_64``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import trange
+
+from ..avatars.training import Average, learning_rate, save_sheet
+from ..stylegan2 import Generator, load, save
+from ..stylegan2.inversion.compact import CompactEncoder
+from ..stylegan2.inversion.feedforward import EncoderInverter
+from ..stylegan2.inversion.files import save_inverter
+from .draw_pictures import PictureSet
+from .train_label_free import architecture, encoder_config, settle
+
+BATCH = 512
+DOMAIN = "rendered avatars"
+GAUSSIAN_RATE, RATE, CRITIC_RATE, PENALTY = 1.0, 0.1, 0.002, 1.0  # of mapping layers whose rate is a hundredth
+
+
+def read_run(run: Path, size: int) -> tuple[Generator, CompactEncoder]:
+    """The averaged generator and encoder of a run of `train_label_free`."""
+    state = torch.load(Path(run) / "label_free.pt", map_location="cpu", weights_only=True)
+    generator, encoder = Generator(architecture(size)), CompactEncoder(encoder_config(size))
+    generator.synthesis.load_state_dict(state["average"])
+    encoder.load_state_dict(state["encoder_average"])
+    return generator.eval().requires_grad_(False), encoder.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def codes_of(encoder: CompactEncoder, pictures: PictureSet, count: int) -> torch.Tensor:
+    """Codes ``[N, D]`` of the first ``count`` pictures and of their mirror images."""
+    numbers = torch.arange(min(count, pictures.drawn)).split(64)
+    flips = [torch.zeros(len(n), dtype=torch.bool) if k % 2 else torch.ones(len(n), dtype=torch.bool) for k, n in enumerate(numbers)]
+    return torch.cat([encoder(pictures.batch(n, f))[:, 0] for n, f in zip(numbers, flips)])
+
+
+class Critic(nn.Module):
+    """Codes ``[N, D]`` -> logits ``[N]``."""
+
+    def __init__(self, width: int, hidden: int = 384):
+        super().__init__()
+        sizes = (width, hidden, hidden, hidden)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+        self.last = nn.Linear(hidden, 1)
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        x = codes
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+        return self.last(x)[:, 0]
+
+
+class Prior:
+    """Fits ``mapping`` to ``codes [N, D]``, whose mean it also takes as ``w_avg``."""
+
+    def __init__(self, mapping: nn.Module, codes: torch.Tensor):
+        torch.manual_seed(0)
+        self.mapping, self.codes, self.random = mapping.requires_grad_(True), codes, torch.Generator().manual_seed(1)
+        self.mean = codes.mean(0)
+        mapping.w_avg.copy_(self.mean)
+        values, vectors = torch.linalg.eigh(torch.cov(codes.T))
+        self.root = vectors * values.clamp(min=0).sqrt()  # z @ root.T has the codes' covariance
+        self.scale = values.clamp(min=1e-4).rsqrt(), vectors
+
+    def gaussian(self, z: torch.Tensor) -> torch.Tensor:
+        """The straight answer: codes ``[N, D]`` of z ``[N, Z]``, Z = D, with the mean and covariance of all codes."""
+        return self.mean + z @ self.root.T
+
+    def whitened(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes on axes of variance 1, as the critic sees them."""
+        return (codes - self.mean) @ self.scale[1] * self.scale[0]
+
+    def latents(self, count: int = BATCH) -> torch.Tensor:
+        z = torch.randn(count, self.codes.shape[1], generator=self.random)
+        return z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+    def fit_gaussian(self, count: int) -> float:
+        """Regress the mapping to the straight answer; return the share of the variance that is left wrong."""
+        optimizer = torch.optim.Adam(self.mapping.parameters(), betas=(0.9, 0.99))
+        for k in trange(count, desc="gaussian"):
+            optimizer.param_groups[0]["lr"] = learning_rate(k, count, GAUSSIAN_RATE)
+            z = self.latents()
+            loss = self.whitened(self.mapping(z)).sub(self.whitened(self.gaussian(z))).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    def fit_critic(self, count: int) -> None:
+        """Pull the mapping's codes to the distribution of the pictures' codes, against a critic with a gradient penalty."""
+        critic, average = Critic(self.codes.shape[1]), Average(self.mapping, 0.998)
+        optimizer = torch.optim.Adam(self.mapping.parameters(), betas=(0.0, 0.99))
+        critic_optimizer = torch.optim.Adam(critic.parameters(), betas=(0.0, 0.99))
+        for k in trange(count, desc="critic"):
+            optimizer.param_groups[0]["lr"] = learning_rate(k, count, RATE)
+            critic_optimizer.param_groups[0]["lr"] = learning_rate(k, count, CRITIC_RATE)
+            self._step_critic(critic, critic_optimizer)
+            fake = critic(self.whitened(self.mapping(self.latents())))
+            optimizer.zero_grad()
+            F.softplus(-fake).mean().backward()
+            optimizer.step()
+            average.update(self.mapping, k)
+        self.mapping.load_state_dict(average.module.state_dict())
+
+    def _step_critic(self, critic: Critic, optimizer: torch.optim.Optimizer) -> None:
+        numbers = torch.randint(len(self.codes), (BATCH,), generator=self.random)
+        real = self.whitened(self.codes[numbers]).requires_grad_()
+        with torch.no_grad():
+            fake = self.whitened(self.mapping(self.latents()))
+        logits = critic(real)
+        (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+        loss = F.softplus(critic(fake)).mean() + F.softplus(-logits).mean() + PENALTY / 2 * slope.square().sum(1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def likeness(self, draw, count: int = 2000) -> float:
+        """Two-sample test by nearest neighbours: how often a code's nearest one is of its own kind; 0.5 means not told apart."""
+        real = self.whitened(self.codes[torch.randperm(len(self.codes), generator=self.random)[:count]])
+        both = torch.cat([real, self.whitened(draw(self.latents(count)))])
+        nearest = torch.cdist(both, both).fill_diagonal_(torch.inf).argmin(1)
+        kind = torch.arange(len(both)) < len(real)
+        return (kind == kind[nearest]).float().mean().item()
+
+
+def inverter_of(encoder: CompactEncoder, num_layers: int) -> CompactEncoder:
+    """The encoder as an inverter: its one row for all layers."""
+    whole = CompactEncoder({**encoder.config, "num_layers": num_layers})
+    state = encoder.state_dict()
+    for name in ("head.weight", "head.bias"):
+        state[name] = state[name].repeat(num_layers, *[1] * (state[name].ndim - 1))
+    whole.load_state_dict(state)
+    return whole.eval()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/label_free"), help="folder of micromotion.lab.train_label_free")
+    parser.add_argument("--pictures", type=Path, required=True, help="the pictures that it was trained on")
+    parser.add_argument("--count", type=int, default=40_000, help="pictures whose codes are used")
+    parser.add_argument("--steps", type=int, default=6000, help="of the critic")
+    parser.add_argument("--save", type=Path, help="folder for generator.safetensors and inverter.safetensors (16 bit)")
+    args = parser.parse_args(arguments)
+    pictures = PictureSet(args.pictures)
+    generator, encoder = read_run(args.run, pictures.size)
+    settle(encoder, pictures)
+    prior = Prior(generator.mapping, codes_of(encoder, pictures, args.count))
+    figures = {"gaussian_left_wrong": prior.fit_gaussian(max(1, args.steps // 2)), "likeness_gaussian": prior.likeness(prior.gaussian)}
+    prior.fit_critic(args.steps)
+    figures["likeness"] = prior.likeness(prior.mapping)
+    print(json.dumps(figures))
+    write_samples(generator, args.run / "samples.png")
+    if args.save:
+        write(generator, encoder, args.save)
+
+
+@torch.no_grad()
+def write_samples(generator: Generator, path: Path) -> None:
+    """Drawn faces at truncation 1 (two rows), .7 and .5 (a row each)."""
+    z = torch.randn(20, generator.architecture.z_dim, generator=torch.Generator().manual_seed(0))
+    codes = torch.cat([generator.map(z), generator.map(z[:10], 0.7), generator.map(z[:10], 0.5)])
+    save_sheet(F.interpolate(generator.synthesize(codes, "none"), size=96, mode="nearest-exact"), 10, path)
+
+
+def write(generator: Generator, encoder: CompactEncoder, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    save(generator, folder / "generator.safetensors", dtype=torch.float16)
+    inverter = EncoderInverter(inverter_of(encoder, generator.num_layers), start="zero", passes=1)
+    card = {"domain": DOMAIN, "generator": load(folder / "generator.safetensors").fingerprint, "encoder_type": "CompactEncoder"}
+    save_inverter(inverter, folder / "inverter.safetensors", dtype=torch.float16, **card)
