@@ -181,3 +181,7 @@ def write(generator: Generator, encoder: CompactEncoder, folder: Path) -> None:
     inverter = EncoderInverter(inverter_of(encoder, generator.num_layers), start="zero", passes=1)
     card = {"domain": DOMAIN, "generator": load(folder / "generator.safetensors").fingerprint, "encoder_type": "CompactEncoder"}
     save_inverter(inverter, folder / "inverter.safetensors", dtype=torch.float16, **card)
+
+
+if __name__ == "__main__":
+    main()

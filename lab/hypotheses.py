@@ -1,0 +1,270 @@
+"""The paper's hypotheses on a StyleGAN2 that never saw a label, beside the shipped one, whose latents were given the factors.
+
+H1: a motion lies on a low-rank subspace of the codes. H2: what one face shows moves others. On the label-free generator both can fail;
+on the distilled one they hold by construction, so that its figures are upper bounds. Anchors are clips read by the generator's own
+inverter, and text where there is a scorer. Beside the figures stand nulls: what chance, or any smooth path, would show.
+``python -m micromotion.lab.hypotheses --label-free runs/label_free/weights`` writes ``docs/hypotheses.md`` and one JSON file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..avatars.captions import MOTIONS, Motion
+from ..avatars.evaluate import DOCS, anchor_setting, brief, setting
+from ..avatars.evaluation import instrument, lowrank, metrics, response, steadiness
+from ..avatars.evaluation.cache import Cache
+from ..avatars.evaluation.measure import sweep
+from ..avatars.evaluation.report import _table as table
+from ..avatars.evaluation.rows import Metric, row, section, spread
+from ..avatars.evaluation.study import INVERTED, ONE, ORACLE, POOLED, RIDGE, VIDEO, Study
+from ..avatars.evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of, load_world
+from ..stylegan2 import load, load_inverter
+from ..subspaces import fit
+
+log = logging.getLogger(__name__)
+SIZES = {
+    "full": Sizes(identities=100, compared=100, coefficients=11, calibration=24, probes=12, gate=2048, labels=4000),
+    "quick": Sizes(
+        identities=8, compared=8, coefficients=4, calibration=6, probes=4, pool=2, frames=6, degrees=4, steps=4, gate=1024, labels=300,
+        pictures=2,
+    ),
+}  # fmt: skip
+RANDOM, WALK, SHUFFLED = "null: random directions", "null: random walks", "null: clips, frames shuffled"
+NULLS = (RANDOM, WALK, SHUFFLED)
+MORPH = "null: a face that turns into another"
+LABEL_FREE, DISTILLED = "label-free", "distilled"
+NULL_SEED = 77
+LINEAR = Metric("linear", "R² of the factor, linear in unseen codes", "", None, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class PictureWorld(World):
+    """A generator whose codes no label shaped: the code of a face is what its own encoder reads off the render."""
+
+    def faces(self, parameters: torch.Tensor, style: str = "photo") -> Faces:
+        return Faces(parameters, self.invert(self.draw(parameters, style)), style)
+
+
+class Hypotheses(Study):
+    """A study of clips through the inverter and of text, with directions that hold no motion beside them."""
+
+    def __init__(self, world: World, cache: Cache, made: Cache | None = None):
+        super().__init__(world, cache, MOTIONS, made)
+        self.given = not isinstance(world, PictureWorld)
+
+    @property
+    def sources(self) -> list[str]:
+        return [s for s in super().sources if s != VIDEO or self.given]
+
+    @property
+    def groups(self) -> list[str]:
+        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED)] + [ORACLE, *([] if self.given else NULLS)]
+
+    @property
+    def ours(self) -> list[str]:
+        return [g for g in self.groups if g.endswith(POOLED)]
+
+    def tests(self, group: str) -> Faces:
+        return self.world.tests()
+
+    def directions(self, group: str, motion: Motion) -> torch.Tensor:
+        if group not in NULLS:
+            return super().directions(group, motion)
+        return self.calibrated(group, motion, lambda: torch.stack([self._best_sign(d, motion) for d in self._null(group, motion)]))
+
+    def _null(self, group: str, motion: Motion) -> torch.Tensor:
+        """Directions ``[S, L, D]`` that know nothing of the motion; random ones are shaped as the codes of faces are."""
+        g = torch.Generator().manual_seed(NULL_SEED + 10 * self.motions.index(motion) + NULLS.index(group))
+        count, layers = self.sizes.pool, self.world.generator.num_layers
+        if group == SHUFFLED:
+            return torch.stack([self._shuffled(motion, k, g) for k in range(count)])
+        codes = self.labelled()[0]
+        root = torch.linalg.cholesky(torch.cov(codes.T) + 1e-6 * torch.eye(codes.shape[1]))
+        noise = torch.randn(count, self.sizes.frames, codes.shape[1], generator=g) @ root.T
+        if group == RANDOM:
+            return noise[:, :1].expand(-1, layers, -1)
+        walks = noise.cumsum(1)[:, :, None].expand(-1, -1, layers, -1)
+        return torch.stack([fit(w.contiguous()).direction for w in walks])
+
+    def _shuffled(self, motion: Motion, which: int, g: torch.Generator) -> torch.Tensor:
+        codes = self.anchors(INVERTED, motion, which).codes
+        return fit(codes[torch.randperm(len(codes), generator=g)], degrees=torch.linspace(0, 1, len(codes))).direction
+
+    def _best_sign(self, direction: torch.Tensor, motion: Motion) -> torch.Tensor:
+        """The sign under which the direction raises its factor on calibration faces: the best that a null can do."""
+        length = self.labelled()[0].std(0).norm() / direction[0].norm().clamp(min=1e-12)
+        read = sweep(self.world, self.world.calibration(), direction[None] * length, [0.0, 0.5, 1.0])
+        return direction * metrics.slopes(read.coefficients, read.response(motion)).mean().sign()
+
+
+def written(study: Hypotheses) -> dict:
+    """Whether each factor is written in the codes at all: R² of a ridge regression from codes, on faces that it did not see."""
+    codes, labels = study.labelled()
+    half = len(codes) // 2
+    x, y = codes.double() - codes[:half].mean(0), labels[:, : len(FACTORS)].double()
+    gram = x[:half].T @ x[:half] + RIDGE * half * torch.eye(x.shape[1], dtype=torch.float64)
+    weights = torch.linalg.solve(gram, x[:half].T @ (y[:half] - y[:half].mean(0)))
+    score = metrics.r2(x[half:] @ weights + y[:half].mean(0), y[half:])
+    rows = [row(LINEAR, "codes", m.name, float(score[factor_of(m)])) for m in study.motions]
+    return section("Are the factors in the codes?", [LINEAR], rows)
+
+
+def low_rank(study: Hypotheses) -> dict:
+    """M1, with one more null: clips in which one face turns into another, as smooth as any motion and no motion at all."""
+    found = lowrank.low_rank(study)
+    run = torch.linspace(0, 1, study.sizes.frames)[:, None]
+    faces = study.world.neutral(2 * study.sizes.pool, NULL_SEED).unflatten(0, (-1, 2))
+    clips = [study.world.invert(study.world.draw(torch.lerp(first[None], last[None], run))) for first, last in faces]
+    shares = torch.stack([metrics.shares(codes)[0] for codes in clips])
+    found["rows"] += [spread(lowrank.FIRST, MORPH, m.name, shares, judged=False).json() for m in study.motions]
+    return found
+
+
+SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
+    "gate": instrument.gate,
+    "generator": instrument.fidelity,
+    "written": written,
+    "lowrank": low_rank,
+    "alignment": lowrank.alignment,
+    "response": response.responses,
+    "time": steadiness.steadiness,
+}
+
+TABLES = (
+    ("Is a motion low-rank? (H1)", "lowrank", (lowrank.FIRST, lowrank.FORM)),
+    ("Is it the same direction for everybody? (H2)", "alignment", (lowrank.WITHIN, lowrank.BETWEEN, lowrank.ACROSS)),
+    ("Does a coefficient move the factor, and only it? (C3)", "response", (response.ORDER, response.LEAKAGE, response.IDENTITY)),
+    ("Does it move unseen faces? (H2)", "response", (response.SUCCESS,)),
+    ("Steady in time", "time", (steadiness.ZERO, steadiness.DRIFT, steadiness.JITTER)),
+    ("What the generators can draw at all", "generator", (instrument.PSNR, instrument.R2)),
+    ("Are the factors in the codes?", "written", (LINEAR,)),
+)  # fmt: skip
+NAMES = {LABEL_FREE: "label-free", DISTILLED: "distilled (by construction)"}
+
+
+def measure(study: Hypotheses, only: list[str]) -> dict[str, dict]:
+    """The sections by name, each made or read from the cache; none but the gate where the instrument does not pass it."""
+    done: dict[str, dict] = {}
+    for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate")]:
+        log.info("%s ...", name)
+        done[name] = study.cache.json(name, lambda n=name: SECTIONS[n](study))
+        study.styles = done["gate"]["styles"]
+        if not done["gate"]["passed"]:
+            break
+    return done
+
+
+def page(document: dict) -> str:
+    """One short page: what was found first, then a table for each question."""
+    worlds = document["worlds"]
+    if not all(sections["gate"]["passed"] for sections in worlds.values()):
+        return "# The hypotheses\n\nThe instrument does not pass its gate, so that nothing is published.\n"
+    parts = ["# The hypotheses, on a generator that saw no label", opening(document), "\n".join(f"- {s}" for s in findings(worlds))]
+    for title, name, shown in TABLES:
+        rows = [{**r, "group": f"{NAMES[w]}: {r['group']}"} for w, s in worlds.items() for r in s.get(name, {"rows": []})["rows"]]
+        rows = [r for r in rows if r["motion"] in {m.name for m in MOTIONS} | {*FACTORS, ""}]
+        parts += [f"## {title}", *(table({"rows": rows}, _plain(m)) for m in shown if any(r["metric"] == m.key for r in rows))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _plain(metric: Metric) -> dict:
+    return {"key": metric.key, "title": metric.title, "decimals": metric.decimals}
+
+
+def opening(document: dict) -> str:
+    sizes = document["sizes"]
+    return (
+        f"Written by `{document['command']}`; every figure is in [hypotheses.json](results/hypotheses.json). The **label-free** generator"
+        " is a StyleGAN2 that was trained, with its encoder, on pictures alone: no label, mask or parameter of the renderer reached it, so"
+        " that what is found in its codes was found by itself. The **distilled** generator's latents were given the factors: low rank,"
+        " alignment and transfer hold on it by construction, and its figures are upper bounds of what the estimators can do, no evidence."
+        " The factor regressor that measures was trained with labels and takes no part in making anything but the scale of a"
+        f" direction. Clips are renders of one face whose factor moves, {sizes['frames']} frames, read by each generator's own inverter;"
+        " *video* without *inverted* stands for exact latents. Text anchors come from a scorer that was trained with labels. Random"
+        f" directions have the covariance of faces' codes and the better sign. {sizes['identities']} unseen faces at rest, photo style."
+    )
+
+
+def findings(worlds: dict[str, dict]) -> list[str]:
+    """What the label-free figures say about each hypothesis, in words that follow from them."""
+    free = worlds[LABEL_FREE]
+    source, pooled = INVERTED, f"{INVERTED}, {POOLED}"
+    first, morph = values(free, "lowrank", lowrank.FIRST, source), values(free, "lowrank", lowrank.FIRST, MORPH)
+    walk = values(free, "lowrank", lowrank.FIRST, f"{source}, null: random walk")
+    two, across = values(free, "alignment", lowrank.WITHIN, source), values(free, "alignment", lowrank.ACROSS, source)
+    success, oracle = values(free, "response", response.SUCCESS, pooled), values(free, "response", response.SUCCESS, ORACLE)
+    chance = [values(free, "response", response.SUCCESS, null) for null in NULLS]
+    above = [m for m in first if first[m] > max(morph[m], walk[m])]
+    moved = [m for m in success if success[m] >= 0.95 * oracle[m] and success[m] > max(c[m] for c in chance)]
+    return [
+        f"**Low rank (H1).** The first component of a clip's codes holds {_list(first)}; a random walk shows {_span(walk)} and a face that"
+        f" turns into another {_span(morph)}. Above both nulls: {_names(above)}.",
+        f"**One direction for everybody (H2).** Cosine between two faces {_list(two)}; the largest with another motion {_list(across)}.",
+        f"**Transfer (H2).** Success on unseen faces {_list(success)}; the direction fitted on labels reaches {_list(oracle)}, the best"
+        f" null {max(max(c.values()) for c in chance):.2f}. At least 0.95 of the labels' direction: {_names(moved)}.",
+    ]
+
+
+def values(sections: dict, name: str, metric: Metric, group: str) -> dict[str, float]:
+    """One line of a table, by motion."""
+    return {r["motion"]: r["value"] for r in sections[name]["rows"] if (r["metric"], r["group"]) == (metric.key, group)}
+
+
+def _list(found: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+
+
+def _span(found: dict[str, float]) -> str:
+    low, high = min(found.values()), max(found.values())
+    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+
+
+def _names(found: list[str]) -> str:
+    return ", ".join(found) or "none"
+
+
+def studies(label_free: Path, distilled: Path, size: str, seed: int, out: Path, text: bool) -> dict[str, Hypotheses]:
+    """Both studies; the label-free folder holds a generator and its inverter, all else is read from the other."""
+    given = load_world(distilled, SIZES[size], seed)
+    generator, inverter = load(label_free / "generator.safetensors"), load_inverter(label_free / "inverter.safetensors")
+    scorer = given.scorer if text else None
+    worlds = {
+        LABEL_FREE: PictureWorld(generator.eval().requires_grad_(False), given.regressor, scorer, inverter, given.sizes, seed),
+        DISTILLED: World(given.generator, given.regressor, scorer, given.inverter, given.sizes, seed),
+    }
+    return {n: Hypotheses(w, Cache(out, setting(w)), Cache(out, anchor_setting(w))) for n, w in worlds.items()}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--label-free", type=Path, required=True, help="folder of the label-free generator and its inverter")
+    parser.add_argument("--distilled", type=Path, default=WEIGHTS, help="folder of the four networks beside it")
+    parser.add_argument("--out", type=Path, default=Path("runs/hypotheses"), help="folder of intermediate results; resumes from it")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder that hypotheses.md and results/hypotheses.json are written to")
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure (the gate always)")
+    parser.add_argument("--no-text", dest="text", action="store_false", help="leave text anchors out; they take most of the time")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    made = studies(args.label_free, args.distilled, args.size, args.seed, args.out, args.text)
+    worlds = {name: measure(study, args.only) for name, study in made.items()}
+    options = f"{'' if args.size == 'full' else ' --size ' + args.size}{'' if args.text else ' --no-text'}"
+    command = f"python -m micromotion.lab.hypotheses --label-free {args.label_free.name}{options}"
+    prints = {name: study.world.generator.fingerprint for name, study in made.items()}
+    sizes = {k: v for k, v in vars(SIZES[args.size]).items() if k in ("identities", "frames", "pool", "coefficients", "calibration")}
+    document = {"command": command, "generators": prints, "seed": args.seed, "sizes": sizes, "worlds": worlds}
+    (args.docs / "results").mkdir(parents=True, exist_ok=True)
+    (args.docs / "results/hypotheses.json").write_text(brief(document) + "\n", encoding="utf-8")
+    (args.docs / "hypotheses.md").write_text(page(document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
