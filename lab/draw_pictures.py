@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..avatars import render as rendering
+from ..avatars import renderer as rendering
 
 CHUNK = 16  # pictures per draw: what fits the cache; part of what picture k is
 TRAINING_SEED, HELD_OUT_SEED = 500_000_000, 900_000_000

@@ -17,16 +17,16 @@ from pathlib import Path
 import torch
 
 from ..avatars.captions import MOTIONS, Motion
-from ..avatars.evaluate import DOCS, anchor_setting, brief, setting
-from ..avatars.evaluation import instrument, lowrank, metrics, response, steadiness
-from ..avatars.evaluation.cache import Cache
-from ..avatars.evaluation.measure import sweep
-from ..avatars.evaluation.report import _table as table
-from ..avatars.evaluation.rows import Metric, row, section, spread
-from ..avatars.evaluation.study import INVERTED, ONE, ORACLE, POOLED, RIDGE, VIDEO, Study
-from ..avatars.evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of, load_world
 from ..stylegan2 import load, load_inverter
 from ..subspaces import fit
+from .evaluate import DOCS, anchor_setting, brief, setting
+from .evaluation import instrument, lowrank, metrics, response, steadiness
+from .evaluation.cache import Cache
+from .evaluation.measure import sweep
+from .evaluation.page import table
+from .evaluation.rows import Metric, row, section, spread
+from .evaluation.study import INVERTED, ONE, ORACLE, POOLED, RIDGE, VIDEO, Study
+from .evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of, load_world
 
 log = logging.getLogger(__name__)
 SIZES = {
@@ -36,7 +36,7 @@ SIZES = {
         pictures=2,
     ),
 }  # fmt: skip
-RANDOM, WALK, SHUFFLED = "null: random directions", "null: random walks", "null: clips, frames shuffled"
+RANDOM, WALK, SHUFFLED = "null: random directions", "null: random walks", "null: clips, motions shuffled"
 NULLS = (RANDOM, WALK, SHUFFLED)
 MORPH = "null: a face that turns into another"
 LABEL_FREE, DISTILLED = "label-free", "distilled"
@@ -84,7 +84,7 @@ class Hypotheses(Study):
         g = torch.Generator().manual_seed(NULL_SEED + 10 * self.motions.index(motion) + NULLS.index(group))
         count, layers = self.sizes.pool, self.world.generator.num_layers
         if group == SHUFFLED:
-            return torch.stack([self._shuffled(motion, k, g) for k in range(count)])
+            return torch.stack([self._shuffled(k, g) for k in range(count)])
         codes = self.labelled()[0]
         root = torch.linalg.cholesky(torch.cov(codes.T) + 1e-6 * torch.eye(codes.shape[1]))
         noise = torch.randn(count, self.sizes.frames, codes.shape[1], generator=g) @ root.T
@@ -93,9 +93,12 @@ class Hypotheses(Study):
         walks = noise.cumsum(1)[:, :, None].expand(-1, -1, layers, -1)
         return torch.stack([fit(w.contiguous()).direction for w in walks])
 
-    def _shuffled(self, motion: Motion, which: int, g: torch.Generator) -> torch.Tensor:
-        codes = self.anchors(INVERTED, motion, which).codes
-        return fit(codes[torch.randperm(len(codes), generator=g)], degrees=torch.linspace(0, 1, len(codes))).direction
+    def _shuffled(self, which: int, g: torch.Generator) -> torch.Tensor:
+        """What the clips of one face give when a frame's motion and degree are drawn by lot. (Frames of one clip alone, in any order,
+        still lie on its own line.)"""
+        codes = torch.cat([self.anchors(INVERTED, m, which).codes for m in self.motions])
+        chosen = torch.randperm(len(codes), generator=g)[: self.sizes.frames]
+        return fit(codes[chosen], degrees=torch.linspace(0, 1, len(chosen))).direction
 
     def _best_sign(self, direction: torch.Tensor, motion: Motion) -> torch.Tensor:
         """The sign under which the direction raises its factor on calibration faces: the best that a null can do."""

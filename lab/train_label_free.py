@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..avatars.training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 from ..stylegan2 import Architecture
 from ..stylegan2.generator import Synthesis
 from ..stylegan2.inversion.compact import CompactEncoder
 from .draw_pictures import PictureSet
 from .muon import Muon
+from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 WIDTH = 128
 STAGES = ((16, 16_000), (32, 32_000))  # then the full size

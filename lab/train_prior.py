@@ -16,13 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import trange
 
-from ..avatars.training import Average, learning_rate, save_sheet
 from ..stylegan2 import Generator, load, save
+from ..stylegan2.inversion import EncoderInverter, save_inverter
 from ..stylegan2.inversion.compact import CompactEncoder
-from ..stylegan2.inversion.feedforward import EncoderInverter
-from ..stylegan2.inversion.files import save_inverter
 from .draw_pictures import PictureSet
 from .train_label_free import architecture, encoder_config, settle
+from .training import Average, learning_rate, save_sheet
 
 BATCH = 512
 DOMAIN = "rendered avatars"

@@ -78,7 +78,7 @@ def _goal(rows: list[dict]) -> str:
 def render(name: str, section: dict) -> list[str]:
     """A section as Markdown blocks."""
     blocks = [f"## {section['title']}", section["text"]]
-    blocks += _wide(section) if section["title"] in WIDE else [_table(section, m) for m in section["metrics"] if _rows(section, m)]
+    blocks += _wide(section) if section["title"] in WIDE else [table(section, m) for m in section["metrics"] if _rows(section, m)]
     blocks += _matrices(section)
     blocks += [f"![{caption}]({path})" for caption, path in section.get("pictures", [])]
     reasons = why(section)
@@ -92,7 +92,7 @@ def _rows(section: dict, metric: dict) -> list[dict]:
     return [r for r in section["rows"] if r["metric"] == metric["key"]]
 
 
-def _table(section: dict, metric: dict) -> str:
+def table(section: dict, metric: dict) -> str:
     """Groups down, motions across."""
     rows = _rows(section, metric)
     motions, groups = _ordered(rows, "motion"), _ordered(rows, "group")
@@ -114,7 +114,7 @@ def _wide(section: dict) -> list[str]:
     for r in rows:
         questions.setdefault(r["group"].rpartition(" | ")[0], []).append(r)
     tables = [_across(question, answers, metrics, section.get("told", {})) for question, answers in questions.items()]
-    return [*tables, *(_table(section, m) for m in section["metrics"] if m["target"] is not None)]
+    return [*tables, *(table(section, m) for m in section["metrics"] if m["target"] is not None)]
 
 
 def _across(question: str, rows: list[dict], metrics: list[dict], told: dict[str, str]) -> str:

@@ -83,7 +83,7 @@ def test_nothing_but_pictures_is_on_disk_or_in_the_trainer(pictures):
     assert set(json.loads((pictures.folder / "pictures.json").read_text())) == {"size", "count", "drawn"}
     for module in (train_label_free, train_prior):
         names = {a.name for n in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(n, ast.ImportFrom) for a in n.names}
-        assert not names & {"render", "draw", "PARAMETERS", "FACTORS"}
+        assert not names & {"renderer", "draw", "PARAMETERS", "FACTORS"}
 
 
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8)])

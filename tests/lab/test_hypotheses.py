@@ -1,0 +1,111 @@
+"""The hypotheses' harness in a linear world: what it finds where there is something, and where there is nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from micromotion.avatars.captions import MOTIONS
+from micromotion.lab import hypotheses
+from micromotion.lab.evaluation import lowrank, metrics, response
+from micromotion.lab.evaluation.cache import Cache
+from micromotion.lab.evaluation.measure import grid, sweep
+from micromotion.lab.evaluation.study import INVERTED, ORACLE, POOLED, VIDEO
+from micromotion.lab.evaluation.world import STEP
+from toy import ExactInverter, ToyWorld, toy
+
+SMILE = MOTIONS[0]
+CLIPS = f"{INVERTED}, {POOLED}"
+
+
+class ToyPictures(hypotheses.PictureWorld):
+    draw = ToyWorld.draw
+
+
+def pictures(error: float = 0.0) -> ToyPictures:
+    world = toy()
+    return ToyPictures(world.generator, world.regressor, None, ExactInverter(error), world.sizes)
+
+
+@pytest.fixture
+def study(tmp_path) -> hypotheses.Hypotheses:
+    return hypotheses.Hypotheses(pictures(), Cache(tmp_path, "free"))
+
+
+@pytest.fixture
+def given(tmp_path) -> hypotheses.Hypotheses:
+    return hypotheses.Hypotheses(toy(inverter=ExactInverter()), Cache(tmp_path, "given"))
+
+
+def test_the_code_of_a_face_is_what_the_inverter_reads_off_its_picture():
+    parameters = torch.rand(3, pictures().generator.width, generator=torch.Generator().manual_seed(0))
+    exact, off = pictures().faces(parameters), pictures(0.25).faces(parameters)
+    assert torch.allclose(exact.codes, toy().faces(parameters).codes, atol=1e-5)
+    assert torch.allclose(off.codes, exact.codes + 0.25, atol=1e-5)
+
+
+def test_exact_latents_are_a_source_only_where_labels_made_the_codes(study, given):
+    assert study.sources == [INVERTED] and given.sources == [VIDEO, INVERTED]
+    assert set(hypotheses.NULLS) < set(study.groups) and not set(hypotheses.NULLS) & set(given.groups)
+
+
+@pytest.mark.parametrize("null", hypotheses.NULLS)
+def test_a_null_is_repeatable_and_moves_nothing_as_asked(study, null):
+    raw = study._null(null, SMILE)
+    assert torch.equal(raw, study._null(null, SMILE)) and len(raw) == study.sizes.pool
+    true = study.directions(CLIPS, SMILE)
+    assert metrics.cosine(true, true)[0] > 0.99
+    assert metrics.cosine(raw, true.expand_as(raw)).abs().max() < 0.8
+    read = sweep(study.world, study.tests(null), study.directions(null, SMILE), grid(study.world, SMILE))
+    assert read.success(SMILE, STEP["smile"]).mean() < 0.5
+
+
+def test_a_null_is_given_its_better_sign(study):
+    backwards = -study.directions(CLIPS, SMILE)[0]
+    assert metrics.cosine(study._best_sign(backwards, SMILE)[None], -backwards[None])[0] > 0.99
+
+
+def test_a_linear_world_has_its_factors_in_its_codes_and_a_blind_one_has_not(study, tmp_path):
+    found = hypotheses.written(study)
+    assert all(r["value"] > 0.99 for r in found["rows"])
+    blind = hypotheses.Hypotheses(pictures(), Cache(tmp_path, "blind"))
+    codes, labels = study.labelled()
+    blind.labelled = lambda: (torch.randn(codes.shape, generator=torch.Generator().manual_seed(0)), labels)
+    assert all(r["value"] < 0.2 for r in hypotheses.written(blind)["rows"])
+
+
+def test_low_rank_is_printed_beside_a_face_that_turns_into_another(study):
+    rows = hypotheses.low_rank(study)["rows"]
+    morph = [r["value"] for r in rows if r["group"] == hypotheses.MORPH]
+    assert len(morph) == len(MOTIONS) and all(v > 0.99 for v in morph)  # a straight path in a linear world
+
+
+def test_findings_follow_from_the_figures(study, given):
+    worlds = {
+        name: {n: hypotheses.SECTIONS[n](s) for n in ("lowrank", "alignment", "response")}
+        for name, s in ((hypotheses.LABEL_FREE, study), (hypotheses.DISTILLED, given))
+    }
+    first, alike, transfer = hypotheses.findings(worlds)
+    assert "Above both nulls: none" in first  # a morph is as straight as a motion here
+    assert "smile 1.00" in alike
+    assert "At least 0.95 of the labels' direction: smile" in transfer
+    for r in worlds[hypotheses.LABEL_FREE]["response"]["rows"]:
+        if (r["metric"], r["group"], r["motion"]) == (response.SUCCESS.key, CLIPS, "smile"):
+            r["value"] = 0.1
+    assert "of the labels' direction: smile" not in hypotheses.findings(worlds)[2]
+    assert hypotheses.values(worlds[hypotheses.LABEL_FREE], "response", response.SUCCESS, ORACLE)["smile"] > 0.9
+
+
+def test_the_page_names_upper_bounds_and_publishes_nothing_behind_a_closed_gate(study, given):
+    gate = {"passed": True, "rows": []}
+    worlds = {
+        name: {"gate": gate, **{n: hypotheses.SECTIONS[n](s) for n in ("lowrank", "alignment", "response")}}
+        for name, s in ((hypotheses.LABEL_FREE, study), (hypotheses.DISTILLED, given))
+    }
+    document = json.loads(json.dumps({"command": "x", "sizes": {"frames": 8, "identities": 10}, "worlds": worlds}))
+    text = hypotheses.page(document)
+    assert "distilled (by construction): video" in text and f"label-free: {hypotheses.RANDOM}" in text
+    assert lowrank.FIRST.title in text and "no evidence" in text
+    document["worlds"][hypotheses.LABEL_FREE]["gate"]["passed"] = False
+    assert "|" not in hypotheses.page(document)
