@@ -14,7 +14,7 @@ from typing import Any
 import safetensors
 import torch
 
-from . import archive
+from . import archive, arrays, strangers
 from .errors import SUPPORTED, CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
 from .machine import Machine
 from .names import storage_type
@@ -24,19 +24,6 @@ TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_DEPTH = 100
 MAX_NODES = 2_000_000
 MAX_HEADER = 100_000_000
-SIGNATURES = (
-    (b"<!DOCTYPE", "a web page: the download was answered with a page (a login, a confirmation, an error) instead of the model"),
-    (b"<html", "a web page: the download was answered with a page (a login, a confirmation, an error) instead of the model"),
-    (b"version https://git-lfs", "a Git LFS pointer: fetch the real file with `git lfs pull` or download it from the web page"),
-    (b"GGUF", "a GGUF language or diffusion model"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (b"BZh", "a bzip2 archive: unpack it first"),
-    (b"7z\xbc\xaf", "a 7-zip archive: unpack it first"),
-    (b"\x93NUMPY", "a numpy array"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-)
 
 
 @dataclass(frozen=True)
@@ -51,19 +38,30 @@ class Contents:
 def read_contents(path: str | Path) -> Contents:
     """Read ``path`` into plain values without executing anything; tensors stay in the file as :class:`TensorRef`."""
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"There is no file {path}.")
+    require(path)
     view = _map(path)
-    head = bytes(view[:64])
+    head = bytes(view[:512])
     if _looks_like_safetensors(head, len(view)):
         return _read_safetensors(path)
-    if head[:4] == b"PK\x03\x04":
+    if arrays.is_npz(head):
+        container, tree = "npz", arrays.read_npz(path)
+    elif head[:6] == arrays.MAGIC:
+        container, tree = "npy", arrays.read_npy(view)
+    elif head[:4] == b"PK\x03\x04":
         container, tree = _read_zip(view)
     elif head[:1] == b"\x80":
         container, tree = _read_pickles(view)
     else:
-        raise UnsupportedFileError(f"{path.name} is {_kind(head, view)}. {SUPPORTED}.")
+        raise UnsupportedFileError(f"{path.name} is {strangers.kind(head, bytes(view[257:262]))}. {SUPPORTED}.")
     return Contents(container, settle(tree), {})
+
+
+def require(path: Path) -> None:
+    """Raise MissingFileError where there is no file, or a folder in its place."""
+    if path.is_dir():
+        raise MissingFileError(f"{path} is a folder; name the file in it.")
+    if not path.is_file():
+        raise MissingFileError(f"There is no file {path}.")
 
 
 def _map(path: Path) -> memoryview:
@@ -75,15 +73,6 @@ def _map(path: Path) -> memoryview:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     except OSError as e:
         raise CheckpointError(f"{path} could not be opened ({e.strerror}).") from e
-
-
-def _kind(head: bytes, view: memoryview) -> str:
-    for signature, kind in SIGNATURES:
-        if head.lstrip()[: len(signature)].lower() == signature.lower():
-            return kind
-    if bytes(view[257:262]) == b"ustar":
-        return "a tar archive (or a PyTorch file older than version 0.2)"
-    return "not a checkpoint that can be recognised by its first bytes"
 
 
 def _looks_like_safetensors(head: bytes, size: int) -> bool:
@@ -114,8 +103,7 @@ def _first_line(error: Exception) -> str:
 def read_metadata(path: str | Path) -> dict[str, str]:
     """The text metadata of a safetensors file, read from its header alone; raises DamagedFileError or MissingFileError."""
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"There is no file {path}.")
+    require(path)
     with opened(path) as file:
         return dict(file.metadata() or {})
 
@@ -203,7 +191,7 @@ def _unwrapped(content: Blob) -> Storage:
 def _read_zip(view: memoryview) -> tuple[str, Any]:
     records = archive.records(view)
     if "data.pkl" not in records:
-        raise UnsupportedFileError(f"The file is a zip archive without PyTorch data ({_describe(records)}). {SUPPORTED}.")
+        raise UnsupportedFileError(f"The file is {strangers.kind_of_zip(list(records))}. {SUPPORTED}.")
     if "byteorder" in records and bytes(records["byteorder"].view()[:8]) != b"little":
         raise UnsupportedFileError("The file was written on a big-endian machine; save it again on an ordinary one.")
     storages: dict[str, Storage] = {}
@@ -216,10 +204,6 @@ def _read_zip(view: memoryview) -> tuple[str, Any]:
     return "TorchScript" if any(name.startswith("code/") for name in records) else "torch zip", tree
 
 
-def _describe(names: dict[str, Any]) -> str:
-    return ", ".join(list(names)[:3]) or "empty"
-
-
 def settle(tree: Any) -> Any:
     """Refuse cycles, bottomless nesting and trees that unfold without end; return ``tree``."""
     weights: dict[int, int] = {}
@@ -228,7 +212,7 @@ def settle(tree: Any) -> Any:
     while stack:
         node, children = stack.pop()
         if children is None:
-            if id(node) in weights or not isinstance(node, (dict, list, tuple, set, frozenset, Instance)):
+            if id(node) in weights or not isinstance(node, (dict, list, tuple, set, frozenset, Instance, Array)):
                 continue
             if id(node) in open_nodes or len(open_nodes) > MAX_DEPTH:
                 raise DamagedFileError("The file's data contain themselves or are nested without end; that is no checkpoint.")
@@ -250,6 +234,8 @@ def _children(node: Any) -> list:
         return list(node.values())
     if isinstance(node, Instance):
         return [*node.args, *node.state.values()]
+    if isinstance(node, Array):
+        return node.items or []
     return list(node)
 
 
@@ -274,7 +260,7 @@ def _plain(node: Any, seen: dict[int, Any]) -> Any:
     if isinstance(node, Instance):
         return plain(node.state, seen)
     if isinstance(node, Array):
-        return plain(node.ref, seen)
+        return plain(arrays.content(node), seen)
     if isinstance(node, TensorRef):
         return node.load()
     if isinstance(node, Blob):

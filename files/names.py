@@ -38,6 +38,7 @@ NUMPY_DTYPES = {
     "u1": torch.uint8,
     "b1": torch.bool,
 }
+OBJECTS = "O"  # an array of Python values
 # Classes of StyleGAN2 networks that torch.save writes as whole modules; only their attributes are kept.
 _NETWORK_MODULE = re.compile(
     r"(?:\w+\.)*(?:model|models|op|ops|fused_act|upfirdn2d|stylegan2(?:ada)?(?:_model|_generator|_discriminator)?|networks|generator)"
@@ -78,6 +79,8 @@ def build(target: Any, state: Any) -> None:
         target.state.update(state)
     elif type(target) is Instance and type(state) is tuple and len(state) == 2:
         target.state.update(state[0] or {})
+    elif type(target) is Array and type(state[2]) is Dtype and state[2].code.startswith(OBJECTS):
+        target.shape, target.items = _object_array(*state[1:])
     elif type(target) is Array:
         target.ref = _array(*state[1:])
     elif type(target) is Dtype:
@@ -213,7 +216,7 @@ def _size(machine: Any, sizes: Any = ()) -> tuple:
 def _dtype(machine: Any, code: str, *rest: Any) -> Dtype:
     order = code[0] if code[0] in "<>=|" else "<"
     code = code.lstrip("<>=|")
-    if code not in NUMPY_DTYPES:
+    if code not in NUMPY_DTYPES and code not in (OBJECTS, OBJECTS + "8"):
         raise UnsafeFileError(
             f"The file holds a numpy array of type {_printable(code)}; only plain numbers are read. Nothing of it was executed."
         )
@@ -222,6 +225,14 @@ def _dtype(machine: Any, code: str, *rest: Any) -> Dtype:
 
 def _empty_array(machine: Any, *args: Any) -> Array:
     return Array()
+
+
+def _object_array(shape: tuple, dtype: Dtype, fortran: bool, content: Any) -> tuple[tuple[int, ...], list[Any]]:
+    """An array of plain values, as ``numpy.save`` writes a dict or an uneven list; each value was built by these same rules."""
+    shape = tuple(shape)
+    if type(content) is not list or not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(content):
+        raise DamagedFileError("The file describes a numpy array but does not hold its values; it is damaged.")
+    return shape, content
 
 
 def _array(shape: tuple, dtype: Dtype, fortran: bool, content: Any) -> TensorRef:

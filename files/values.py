@@ -143,9 +143,11 @@ class Instance:
 
 @dataclass(eq=False)
 class Array:
-    """A numpy array under construction; it becomes a :class:`TensorRef` when its state arrives."""
+    """A numpy array under construction; it becomes a :class:`TensorRef`, or a list of plain values, when its state arrives."""
 
     ref: TensorRef | None = None
+    items: list[Any] | None = None
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)

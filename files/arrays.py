@@ -1,0 +1,90 @@
+"""numpy's own files, ``.npy`` and ``.npz``: numbers out of a header of fixed form, which is matched and never evaluated."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from .errors import DamagedFileError, UnsupportedFileError
+from .machine import Machine
+from .names import NUMPY_DTYPES
+from .values import Array, Blob, Storage, TensorRef
+
+MAGIC = b"\x93NUMPY"
+ENDING = ".npy"
+MAX_HEADER = 10_000  # bytes, numpy's own bound
+EXPANSION, ALLOWANCE = 16, 16 << 20  # packed arrays may unpack to this many times their size, and so many bytes more
+_HEADER = re.compile(
+    r"\{\s*'descr':\s*'([<>=|]?)([a-zA-Z]\d{0,3})',\s*'fortran_order':\s*(True|False),\s*'shape':\s*\(([\d\s,L]{0,200})\),?\s*\}\s*"
+)
+_DAMAGED = "The numpy array's header is not one that numpy writes; the file is damaged. Copy or download it again."
+
+
+def read_npy(view: memoryview) -> Any:
+    """The array in the bytes of a ``.npy`` file: a TensorRef, or the value of a pickled one, read by the machine that executes nothing."""
+    text, position = _header(view)
+    match = _HEADER.fullmatch(text)
+    if match is None:
+        raise UnsupportedFileError("The file is a numpy array of records or of an unknown kind; only arrays of plain numbers are read.")
+    order, code, fortran, sizes = match.groups()
+    shape = tuple(int(n.rstrip("L")[:18]) for n in re.split(r"[\s,]+", sizes.strip(" ,\n")) if n.rstrip("L"))
+    if code.startswith("O"):
+        return Machine(view, position).read()
+    return _numbers(view[position:], order, code, fortran == "True", shape)
+
+
+def _header(view: memoryview) -> tuple[str, int]:
+    """The header's text, and where the numbers begin (NEP 1)."""
+    if len(view) < 12 or view[6] not in (1, 2, 3):
+        raise DamagedFileError(_DAMAGED)
+    wide = 2 if view[6] == 1 else 4
+    length, start = int.from_bytes(view[8 : 8 + wide], "little"), 8 + wide
+    if length > MAX_HEADER or start + length > len(view):
+        raise DamagedFileError(_DAMAGED)
+    return str(view[start : start + length], "latin-1"), start + length
+
+
+def _numbers(content: memoryview, order: str, code: str, fortran: bool, shape: tuple[int, ...]) -> TensorRef:
+    dtype = NUMPY_DTYPES.get(code)
+    if dtype is None:
+        raise UnsupportedFileError(f"The file is a numpy array of type {code}; only arrays of plain real numbers are read.")
+    count = math.prod(shape)
+    if len(content) != count * dtype.itemsize:
+        raise DamagedFileError("The numpy array's header describes other numbers than the file holds; it is damaged. Copy it again.")
+    strides = [math.prod(shape[:i]) if fortran else math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return TensorRef(Storage(dtype, count, Blob(content), swap=order == ">"), dtype, shape, tuple(strides))
+
+
+def content(array: Array) -> Any:
+    """An array's TensorRef, or its plain values: a single one where it has no dimensions, else their list."""
+    if array.items is None:
+        return array.ref
+    return list(array.items) if array.shape else array.items[0]
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """The arrays of a ``.npz`` file by name, packed or not; what the zip reader raises becomes DamagedFileError here."""
+    budget = EXPANSION * path.stat().st_size + ALLOWANCE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [e for e in archive.infolist() if e.filename.endswith(ENDING)]
+            if sum(e.file_size for e in entries) > budget:
+                raise DamagedFileError("The file's arrays unpack to far more than arrays of codes do; it is refused.")
+            return {e.filename.removesuffix(ENDING): read_npy(memoryview(archive.read(e))) for e in entries}
+    except _FOREIGN as error:
+        raise DamagedFileError(f"{path.name} is damaged, or not a numpy archive. Copy or download it again.") from error
+
+
+_FOREIGN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError, UnicodeError, OverflowError)
+
+
+def is_npz(head: bytes) -> bool:
+    """Whether the first bytes are those of a zip archive whose first entry is an array."""
+    if len(head) < 30 or head[:4] != b"PK\x03\x04":
+        return False
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(ENDING.encode())
