@@ -201,7 +201,7 @@ def _fit(commands) -> None:
     parser.add_argument("--licence", default="", help="on what terms others may use it, kept in the file")
     text = parser.add_argument_group("from a text")
     text.add_argument("--seed", type=seed, default=0, help="first of the faces a text is decoded from (default 0)")
-    text.add_argument("--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
+    text.add_argument("--faces", "--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
     text.add_argument("--steps", type=whole, help="optimisation steps per anchor for a text")
     text.add_argument("--degrees", metavar="LIST", help='what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%)')
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")

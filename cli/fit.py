@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ..avatars.settings import ANCHOR_OPTIONS
 from ..stylegan2.inversion import load_identity
 from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
@@ -76,7 +75,7 @@ def _text(args: Namespace, models: Models, out: Path) -> Anchors:
     options |= {name: value for name, value in (("space", args.space), ("views", args.views)) if value is not None}
     if args.identity is not None:
         options["identity"] = load_identity(args.identity).to(models.torch_device)
-    faces = {"seeds": range(args.seed, args.seed + args.seeds)}
+    faces = {"seeds": range(args.seed, args.seed + args.faces)}
     return anchors_of_text(args.source, models, faces, args.steps, state=_state(out), **options)
 
 
@@ -92,8 +91,6 @@ def anchors_of_text(template: str, models: Models, faces: dict, steps: int | Non
     """Anchors of a template on ``faces``: ``{"seeds": [...]}``, or ``{"start": codes [G, L, D]}``."""
     if steps is not None:
         options["steps"] = steps
-    if models.is_embedded:
-        options = ANCHOR_OPTIONS | options
     with progress_bar("Text anchors") as progress:
         return text_anchors(models.generator, models.scorer, template, progress=progress, **faces, **options)
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 
 from ..avatars.captions import MOTIONS
-from ..avatars.settings import anchor_options
 from .evaluation import (
     ablations,
     baselines,
@@ -38,6 +37,7 @@ from .evaluation import page as report
 from .evaluation.cache import Cache
 from .evaluation.study import Study
 from .evaluation.world import SIZES, WEIGHTS, World, load_world
+from .make_motions import anchor_options
 
 log = logging.getLogger(__name__)
 DOCS = Path(__file__).parent.parent / "docs"
@@ -61,18 +61,18 @@ def setting(world: World) -> str:
     """Everything that the figures depend on, as text."""
     networks = [n for n in (world.generator, world.regressor, world.scorer, world.inverter) if n is not None]
     prints = [_fingerprint(n) for n in networks] + [hashlib.sha256(m.direction.numpy().tobytes()).hexdigest() for m in world.motions]
-    return json.dumps([asdict(world.sizes), world.seed, _options(), prints])
+    return json.dumps([asdict(world.sizes), world.seed, _options(world), prints])
 
 
 def anchor_setting(world: World) -> str:
     """Everything that text anchors depend on, as text."""
     prints = [_fingerprint(n) for n in (world.generator, world.scorer) if n is not None]
-    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, _options(), prints])
+    return json.dumps([world.sizes.pool, world.sizes.steps, world.seed, _options(world), prints])
 
 
-def _options() -> str:
-    """How the text anchors of every motion are optimised, as text."""
-    return repr([anchor_options(m) for m in MOTIONS])
+def _options(world: World) -> str:
+    """How the text anchors of every motion are optimized, as text."""
+    return repr([anchor_options(m) for m in MOTIONS] + ([] if world.scorer is None else [world.scorer.settings]))
 
 
 def _fingerprint(network: torch.nn.Module) -> str:

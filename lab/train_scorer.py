@@ -16,6 +16,7 @@ from torch import nn
 
 from ..avatars import captions
 from ..avatars import renderer as rendering
+from ..subspaces.anchors import Settings
 from ..subspaces.anchors.scorer_files import build_model, load_scorer, save_scorer, tokenizer
 from .train_regressor import augment
 from .training import Average, Checkpoint, autocast, learning_rate, steps
@@ -32,6 +33,8 @@ CONFIG = {
     "merges": 2000,
     "normalize": False,
 }
+
+SETTINGS = Settings(l2=0.001, prior=0.05, space="w")  # what suits text anchors of this small scorer and the embedded generator
 
 
 def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -172,7 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--save", type=Path, required=True)
     args = parser.parse_args(arguments)
     model = Training(args.out, torch.device(args.device), args.bfloat16).run(args.images)
-    save_scorer(model, CONFIG, args.save)
+    save_scorer(model, CONFIG, args.save, settings=SETTINGS)
     for name, value in quality(load_scorer(args.save)).items():
         print(f"{name:8s} Spearman {value:.3f}")
 

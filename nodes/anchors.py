@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
-from ..subspaces.anchors import QUALITIES, Weights, pool, text_anchors, video_anchors
+from ..subspaces.anchors import QUALITIES, SPACES, Weights, pool, text_anchors, video_anchors
 from . import host, sockets
 
 CATEGORY = "micromotion/motions"
+AUTO, RECOMMENDED = "auto", -1  # what the scorer's file recommends
 
 
 def layers_input() -> io.String.Input:
@@ -40,6 +41,7 @@ class TextAnchors(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "seeds",
+                    display_name="faces",
                     default=3,
                     min=1,
                     max=20,
@@ -63,7 +65,13 @@ class TextAnchors(io.ComfyNode):
                     tooltip="A sentence that fits every face, such as a person: only what the degree adds to it is asked for.",
                 ),
                 io.Int.Input(
-                    "first_seed", default=0, min=0, max=0xFFFFFFFF, advanced=True, tooltip="The first random face, 0..4294967295."
+                    "first_seed",
+                    display_name="seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFF,
+                    advanced=True,
+                    tooltip="The first random face, 0..4294967295; the others follow it.",
                 ),
                 io.Float.Input(
                     "truncation",
@@ -76,22 +84,24 @@ class TextAnchors(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "stay_near",
-                    default=0.008,
-                    min=0.0,
+                    default=RECOMMENDED,
+                    min=RECOMMENDED,
                     max=1.0,
                     step=0.001,
                     round=0.0001,
                     advanced=True,
-                    tooltip="How strongly a code is held at its start, 0..1 (weight of the squared distance); 0.008 as published.",
+                    tooltip="How strongly a code is held at its start, -1..1 (weight of the squared distance): 0.008 as published, -1 as"
+                    " the scorer's file recommends.",
                 ),
                 io.Float.Input(
                     "stay_natural",
-                    default=0.0,
-                    min=0.0,
+                    default=RECOMMENDED,
+                    min=RECOMMENDED,
                     max=10.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="How strongly a code is held among those the generator draws by itself, 0..10; 0 as published.",
+                    tooltip="How strongly a code is held among those the generator draws by itself, -1..10: 0 as published, -1 as the"
+                    " scorer's file recommends.",
                 ),
                 layers_input(),
                 io.String.Input(
@@ -99,7 +109,8 @@ class TextAnchors(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="What {degree} becomes, with commas: words, percentages or numbers; empty: no, 10% to 100% in steps of 10.",
+                    tooltip="What {degree} becomes, with commas: words, percentages or numbers; empty: as the scorer's file recommends,"
+                    " else no, 10% to 100% in steps of 10.",
                 ),
                 io.Float.Input(
                     "keep_identity",
@@ -125,20 +136,22 @@ class TextAnchors(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "space",
-                    options=["w+", "w"],
-                    default="w+",
+                    options=[AUTO, *SPACES],
+                    default=AUTO,
                     optional=True,
                     advanced=True,
-                    tooltip="w+: every row of a code moves by itself, as published. w: all rows move alike, which leaks less.",
+                    tooltip="w+: every row of a code moves by itself, as published. w: all rows move alike, which leaks less."
+                    " auto: as the scorer's file recommends.",
                 ),
                 io.Int.Input(
                     "views",
-                    default=0,
-                    min=0,
+                    default=RECOMMENDED,
+                    min=RECOMMENDED,
                     max=16,
                     optional=True,
                     advanced=True,
-                    tooltip="Altered looks at each picture, scored in its place, 0..16; 0 as published. 2 or more avoid false hits.",
+                    tooltip="Altered looks at each picture, scored in its place, -1..16: 0 as published, 2 or more avoid false hits, -1 as"
+                    " the scorer's file recommends.",
                 ),
                 io.Combo.Input(
                     "quality",
@@ -173,8 +186,8 @@ class TextAnchors(io.ComfyNode):
         degrees="",
         keep_identity=0.005,
         learning_rate=0.1,
-        space="w+",
-        views=0,
+        space=AUTO,
+        views=RECOMMENDED,
         quality="exact",
     ) -> io.NodeOutput:
         net, judge, likeness = host.ready_with(generator, scorer, identity, memory=host.gradient_memory(generator))
@@ -190,16 +203,21 @@ class TextAnchors(io.ComfyNode):
             steps=steps,
             lr=learning_rate,
             truncation=truncation,
-            weights=Weights(l2=stay_near, identity=keep_identity, prior=stay_natural),
+            weights=Weights(l2=_said(stay_near), identity=keep_identity, prior=_said(stay_natural)),
             identity=likeness,
             layers=layers,
-            space=space,
-            views=views,
+            space=None if space == AUTO else space,
+            views=_said(views),
             quality=quality,
             state=host.resume_path("text_anchors"),
             progress=host.progress(),
         )
         return io.NodeOutput(anchors)
+
+
+def _said(value: float) -> float | None:
+    """A number of the user's own, None where the scorer's file recommends one."""
+    return None if value < 0 else value
 
 
 class VideoAnchors(io.ComfyNode):

@@ -24,7 +24,7 @@ ARROWS = {
     "__main__": {"cli", "files"},
     "cli": LIBRARY | {"avatars"},
     "nodes": LIBRARY | {"avatars"},
-    "avatars": {"subspaces", "stylegan2", "files"},
+    "avatars": {"stylegan2", "files"},
     "subspaces": {"stylegan2", "files"},
     "stylegan2": {"files"},
     "media": {"files"},

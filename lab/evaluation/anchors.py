@@ -11,13 +11,14 @@ import torch
 
 from ...avatars import captions
 from ...avatars.captions import Motion
-from ...avatars.settings import anchor_options
 from ...subspaces import Anchors
-from ...subspaces.anchors import text_anchors
+from ...subspaces.anchors import Settings, Weights, text_anchors
+from ..make_motions import anchor_options
 from .cache import Cache
 from .world import World, factor_of
 
 ENDS = (0.05, 0.95)
+PUBLISHED_VALUES = {"weights": Weights(Settings.l2, prior=Settings.prior), "space": Settings.space, "views": Settings.views}
 WAYS = OURS, FREE, PUBLISHED = "ours", "rows free", "as published"
 
 
@@ -64,14 +65,14 @@ def words(count: int) -> list[str]:
 
 
 def options(motion: Motion, how: str) -> dict:
-    """What `text_anchors` is told: our own settings, those with every row free, or the published ones (its defaults)."""
-    return {OURS: anchor_options(motion), FREE: {**anchor_options(motion), "space": "w+"}, PUBLISHED: {}}[how]
+    """What `text_anchors` is told: our own settings, those with every row free, or the published ones."""
+    return {OURS: anchor_options(motion), FREE: {**anchor_options(motion), "space": "w+"}, PUBLISHED: PUBLISHED_VALUES}[how]
 
 
 def _optimise(world: World, motion: Motion, which: int, degrees: list[str], how: str = OURS) -> dict[str, torch.Tensor]:
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
     begun = time.perf_counter()
-    told = {**options(motion, how), **steps, "seeds": face_seed(world, which)}
+    told = {**options(motion, how), **steps, "seeds": [face_seed(world, which)]}
     anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, **told)
     seconds = torch.tensor(time.perf_counter() - begun)
     return {"codes": anchors.codes, "degrees": anchors.degrees, "start": anchors.start, "seconds": seconds}

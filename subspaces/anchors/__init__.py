@@ -2,9 +2,22 @@
 
 from .base import Anchors, pool
 from .degrees import DEGREES
-from .scorer import Scorer
+from .scorer import SPACES, Scorer, Settings
 from .scorer_files import load_scorer
 from .text import QUALITIES, Weights, draw_faces, text_anchors
 from .video import video_anchors
 
-__all__ = ["DEGREES", "QUALITIES", "Anchors", "Scorer", "Weights", "draw_faces", "load_scorer", "pool", "text_anchors", "video_anchors"]
+__all__ = [
+    "DEGREES",
+    "QUALITIES",
+    "SPACES",
+    "Anchors",
+    "Scorer",
+    "Settings",
+    "Weights",
+    "draw_faces",
+    "load_scorer",
+    "pool",
+    "text_anchors",
+    "video_anchors",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,6 +14,24 @@ from ..errors import SubspaceError
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 Tokenize = Callable[[list[str]], torch.Tensor]
+SPACES = ("w+", "w")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How text anchors are best optimized with a scorer, for whoever does not say otherwise; without a word the published values.
+
+    ``l2``, ``prior``: weights of the loss (see `Weights`). ``space``, ``views``, ``degrees``: as in `text_anchors`.
+    """
+
+    l2: float = 0.008
+    prior: float = 0.0
+    space: str = "w+"
+    views: int = 0
+    degrees: tuple[str, ...] | None = None
+
+
+PUBLISHED = Settings()
 
 
 class Scorer(nn.Module):
@@ -20,15 +39,26 @@ class Scorer(nn.Module):
 
     Pictures are float ``[N, 3, H, W]``, about -1..1, of any size: they are resampled by area to the model's own size. As
     in the published method they go in as they are, unless ``normalize`` asks for CLIP's mean and standard deviation.
+    ``settings`` is what its file recommends for text anchors.
     """
 
-    def __init__(self, model: nn.Module, tokenize: Tokenize, image_size: int, *, normalize: bool = False, name: str = ""):
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenize: Tokenize,
+        image_size: int,
+        *,
+        normalize: bool = False,
+        name: str = "",
+        settings: Settings = PUBLISHED,
+    ):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.tokenize = tokenize
         self.image_size = image_size
         self.normalize = normalize
         self.name = name
+        self.settings = settings
 
     @property
     def device(self) -> torch.device:
@@ -49,17 +79,6 @@ class Scorer(nn.Module):
     def score(self, images: torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
         """Cosine ``[N, T]`` of every picture with every sentence."""
         return self.encode_images(images) @ self.encode_texts(texts).T  # [N, T]
-
-
-def default_config() -> dict:
-    """The tiny scorer of the embedded avatars: 64 px, patches of 8, four image layers, three text layers, 128 wide."""
-    return {
-        "embed_dim": 128,
-        "vision_cfg": {"image_size": 64, "patch_size": 8, "width": 128, "layers": 4, "head_width": 32},
-        "text_cfg": {"context_length": 32, "width": 128, "heads": 4, "layers": 3},
-        "merges": 2000,
-        "normalize": False,
-    }
 
 
 def import_open_clip():

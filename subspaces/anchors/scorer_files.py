@@ -3,7 +3,8 @@
 A native scorer file is a ``.safetensors`` whose metadata key ``micromotion`` holds
 ``{"kind": "scorer", "version": 1, "config": {...}}``. The config is open_clip's own (``embed_dim``, ``vision_cfg``,
 ``text_cfg``, optional ``quick_gelu``) with two keys of ours: ``merges``, the number of byte-pair merges kept of open_clip's
-vocabulary, and ``normalize``, whether pictures get CLIP's mean and standard deviation.
+vocabulary, and ``normalize``, whether pictures get CLIP's mean and standard deviation. The optional ``"settings": {...}`` are
+how text anchors are best optimized with it: any of ``l2``, ``prior``, ``space``, ``views`` and ``degrees``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import copy
 import gzip
 import io
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,9 +22,10 @@ from torch import nn
 from ...files import native as files
 from ..errors import SubspaceError
 from . import open_clip_models
-from .scorer import Scorer, Tokenize, import_open_clip
+from .scorer import PUBLISHED, SPACES, Scorer, Settings, Tokenize, import_open_clip
 
 KIND = "scorer"
+MOST_VIEWS = 16
 
 
 def tokenizer(merges: int, context_length: int) -> Tokenize:
@@ -45,10 +48,12 @@ def build_model(config: dict) -> nn.Module:
         return import_open_clip().CLIP(**config)
 
 
-def save_scorer(model: nn.Module, config: dict, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
+def save_scorer(
+    model: nn.Module, config: dict, path: str | Path, *, settings: Settings = PUBLISHED, dtype: torch.dtype = torch.float16
+) -> None:
     """Write a native scorer file; tensors are stored as ``dtype`` and widened when loaded."""
     tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
-    files.write(path, KIND, {"config": config}, tensors)
+    files.write(path, KIND, {"config": config, "settings": asdict(settings)}, tensors)
 
 
 def load_scorer(path_or_name: str | Path, architecture: str | None = None, *, normalize: bool | None = None) -> Scorer:
@@ -81,7 +86,31 @@ def load_native(path: Path) -> Scorer:
     except (KeyError, TypeError, RuntimeError) as error:
         raise files.damaged(path, "its tensors do not fit its own configuration") from error
     size = config["vision_cfg"]["image_size"]
-    return Scorer(model, tokenize, size, normalize=bool(config.get("normalize")), name=path.stem)
+    settings = _settings(header.get("settings", {}), path)
+    return Scorer(model, tokenize, size, normalize=bool(config.get("normalize")), name=path.stem, settings=settings)
+
+
+def _settings(recorded: dict, path: Path) -> Settings:
+    checks = {"l2": _weight, "prior": _weight, "space": _space, "views": _views, "degrees": files.optional(files.texts)}
+    return Settings(**files.take(files.take({"settings": recorded}, {"settings": files.mapping}, path)["settings"], checks, path))
+
+
+def _weight(value) -> float:
+    if not 0 <= files.number(value) <= 1e6:
+        raise ValueError
+    return float(value)
+
+
+def _space(value) -> str:
+    if value not in SPACES:
+        raise ValueError
+    return value
+
+
+def _views(value) -> int:
+    if not 0 <= files.integer(value) <= MOST_VIEWS:
+        raise ValueError
+    return value
 
 
 @lru_cache(maxsize=1)

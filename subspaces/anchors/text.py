@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,7 @@ from ..errors import SubspaceError
 from ..layers import layer_mask, parse_layers
 from .base import Anchors
 from .degrees import fill, parse_degrees
-from .scorer import Scorer
+from .scorer import PUBLISHED, SPACES, Scorer, Settings
 from .views import view
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ Progress = Callable[[int, int, "torch.Tensor | None"], None]
 RAMP_UP, RAMP_DOWN = 0.05, 0.25
 PRIOR_SAMPLES = 4096
 STATE = "text-anchors"
-SPACES = ("w+", "w")
 QUALITIES = ("exact", "fast")
 FAST_SIDE = 256  # pixels
 EXACT_STEPS = 8  # of the ``fast`` quality, at the end
@@ -44,12 +44,17 @@ EXACT_STEPS = 8  # of the ``fast`` quality, at the end
 @dataclass(frozen=True)
 class Weights:
     """What each term of the loss counts beside 1 - cosine: ``l2`` the squared distance from the start, ``identity`` 1 - cosine of the
-    identity network, ``prior`` the mean squared distance from the start in units of the spread of W along its own axes (0 as
-    published; it keeps small generators away from codes they never draw)."""
+    identity network, ``prior`` the mean squared distance from the start in units of the spread of W along its own axes (it keeps small
+    generators away from codes they never draw). None: what the scorer's file recommends, else 0.008 and 0, as published."""
 
-    l2: float = 0.008
+    l2: float | None = None
     identity: float = 0.005
-    prior: float = 0.0
+    prior: float | None = None
+
+    def given(self, settings: Settings) -> Weights:
+        """With what ``settings`` recommend where nothing is said."""
+        l2, prior = (mine if mine is not None else its for mine, its in ((self.l2, settings.l2), (self.prior, settings.prior)))
+        return Weights(l2, self.identity, prior)
 
 
 def text_anchors(
@@ -58,7 +63,7 @@ def text_anchors(
     template: str,
     *,
     degrees: Sequence[str | float] | None = None,
-    seeds: int | Iterable[int] = (0,),
+    seeds: Iterable[int] = (0,),
     start: torch.Tensor | None = None,
     negative: str = "",
     neutral: str = "",
@@ -68,8 +73,8 @@ def text_anchors(
     weights: Weights = Weights(),
     identity: nn.Module | Callable | None = None,
     layers: str | Iterable[int] | None = None,
-    space: str = "w+",
-    views: int = 0,
+    space: str | None = None,
+    views: int | None = None,
     quality: str = "exact",
     batch: int | None = None,
     state: str | Path | None = None,
@@ -77,7 +82,9 @@ def text_anchors(
 ) -> Anchors:
     """Find anchors of the motion that ``template`` names ("a person with {degree} smile").
 
-    ``degrees``: words, percentages or numbers (None: "no", "10%" to "100%"). ``seeds``: one face each, drawn at ``truncation`` (psi); or
+    For ``degrees``, ``space``, ``views`` and the two of `Weights`, None takes what the scorer's own file recommends
+    (`Scorer.settings`), else the published values. ``degrees``: words, percentages or numbers (published: "no", "10%" to "100%").
+    ``seeds``: one face each, drawn at ``truncation`` (psi); or
     ``start``: codes ``[G, L, D]`` to begin from. ``negative``: a second template for the opposite motion ("a person with {degree}
     frown"), whose degrees count below 0. ``neutral``: a sentence that every picture fits ("a person"); only what a degree adds to it
     is asked for. ``identity``: a network with ``embed(images) -> unit vectors``, or such a function. ``layers``: rows to
@@ -92,15 +99,16 @@ def text_anchors(
     comes once per step and may raise to cancel. The same seeds give the same anchors; neither network is changed; works under
     ``torch.inference_mode``. Errors: a template without ``{degree}``, bad degrees, no seeds, an optimisation that diverges.
     """
+    settings = getattr(scorer, "settings", PUBLISHED)
+    space, views = settings.space if space is None else space, settings.views if views is None else views
+    weights, degrees = weights.given(settings), settings.degrees if degrees is None else degrees
     task = _Task(template, negative, neutral, degrees)
     _check_numbers(steps, lr, views, space)
     _check_quality(quality, generator)
-    seeds = (seeds,) if isinstance(seeds, int) else tuple(seeds)
-    start = draw_faces(generator, seeds, truncation) if start is None else _checked_start(generator, start)
+    start, faces = _faces(generator, seeds, start, truncation)
     rows = parse_layers(layers, generator.num_layers)
     parameters = {**_record(weights, identity), "steps": steps, "lr": lr, "neutral": neutral, "negative": negative, "scorer": scorer.name}
-    parameters |= {"space": space, "views": views, "quality": quality}
-    parameters |= {"layers": list(rows), **({"seeds": list(seeds), "truncation": truncation} if len(seeds) == len(start) else {})}
+    parameters |= {"space": space, "views": views, "quality": quality, "layers": list(rows), **faces}
     with gradients(generator.w_avg.device):
         schedule = _Schedule(steps, lr, space == "w", views, quality == "fast")
         optimiser = _Optimiser(generator, scorer, task, start, weights, identity, rows, schedule)
@@ -119,8 +127,28 @@ def text_anchors(
     )
 
 
-def draw_faces(generator: Generator, seeds: Sequence[int], truncation: float = 0.7) -> torch.Tensor:
+def _faces(generator: Generator, seeds: Iterable[int], start: torch.Tensor | None, truncation: float) -> tuple[torch.Tensor, dict]:
+    """Codes ``[G, L, D]`` to begin from, and what is recorded of them."""
+    if start is not None:
+        start = _checked_start(generator, start)
+        return start, {"start": f"{len(start)} given code{'s' if len(start) > 1 else ''}"}
+    seeds = as_seeds(seeds)
+    return draw_faces(generator, seeds, truncation), {"seeds": list(seeds), "truncation": truncation}
+
+
+def as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Seeds as whole numbers. Raises SubspaceError for a single number, which could be a seed or a count."""
+    if isinstance(seeds, int):
+        raise SubspaceError(f"seeds is {seeds}; give several in a row: [{seeds}] for that one face, range({seeds}) for {seeds} faces.")
+    try:
+        return tuple(operator.index(seed) for seed in seeds)
+    except TypeError:
+        raise SubspaceError("The seeds are not whole numbers; give for example range(3).") from None
+
+
+def draw_faces(generator: Generator, seeds: Iterable[int], truncation: float = 0.7) -> torch.Tensor:
     """Codes ``[G, L, D]`` of random faces, on the CPU; a seed names the same face on every machine."""
+    seeds = as_seeds(seeds)
     if not seeds:
         raise SubspaceError("There are no seeds; give at least one, each is a face the anchors are made from.")
     if not math.isfinite(truncation):

@@ -10,6 +10,7 @@ from micromotion.stylegan2.inversion import EncoderInverter, InverterCard, save_
 from micromotion.stylegan2.inversion.backbones import BodySpec
 from micromotion.stylegan2.inversion.encoders import EncoderConfig, StyleEncoder
 from micromotion.subspaces import Subspace
+from micromotion.subspaces.anchors import Settings
 from micromotion.subspaces.anchors.scorer_files import build_model, save_scorer
 
 RESOLUTION, WIDTH, LAYERS = 32, 32, 8
@@ -21,6 +22,7 @@ SCORER = {
     "merges": 300,
     "normalize": False,
 }
+SETTINGS = Settings(l2=0.001, prior=0.05, space="w", views=1)  # unlike the published ones
 
 
 def make_generator(resolution: int = RESOLUTION, seed: int = 0) -> Generator:
@@ -55,7 +57,7 @@ def write(folder: Path, typical_psnr: float | None = 60.0) -> Path:
         save(generator, folder / "generator.safetensors")
         save_inverter(make_inverter(generator, typical_psnr), folder / "inverter.safetensors")
         torch.manual_seed(2)
-        save_scorer(build_model(SCORER), SCORER, folder / "scorer.safetensors")
+        save_scorer(build_model(SCORER), SCORER, folder / "scorer.safetensors", settings=SETTINGS)
         for i, name in enumerate(MOTIONS):
             make_motion(generator, name, 10 + i).save(folder / "motions" / f"{name}.safetensors")
     return folder

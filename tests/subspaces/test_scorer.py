@@ -8,7 +8,7 @@ import pytest
 import torch
 from micromotion.files.errors import MicromotionError
 from micromotion.stylegan2.resample import area_matrix, resample
-from micromotion.subspaces.anchors import load_scorer
+from micromotion.subspaces.anchors import Settings, load_scorer
 from micromotion.subspaces.anchors import scorer_files as room
 from micromotion.subspaces.anchors.scorer import CLIP_MEAN, CLIP_STD
 from micromotion.subspaces.errors import SubspaceError
@@ -254,3 +254,27 @@ def test_foreign_weights_get_one_sentence(tmp_path, registered):
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(print))
     with pytest.raises(SubspaceError, match="without executing"):
         load_scorer(tmp_path / "evil.pt")
+
+
+def test_a_scorer_file_says_what_suits_it(file, tmp_path):
+    told = Settings(l2=0.5, prior=0.25, space="w", views=3, degrees=("no", "full"))
+    room.save_scorer(room.build_model(TINY), TINY, tmp_path / "told.safetensors", settings=told)
+    assert load_scorer(tmp_path / "told.safetensors").settings == told
+    assert load_scorer(file).settings == Settings() == Settings(0.008, 0.0, "w+", 0, None), "else the published values"
+
+
+@pytest.mark.parametrize(
+    "settings", [[], {"l2": "much"}, {"l2": -1}, {"prior": 1e9}, {"space": "z"}, {"views": 17}, {"views": 1.5}, {"degrees": "no"}]
+)
+def test_settings_that_are_not_what_they_should_be_are_damage(file, tmp_path, settings):
+    header = {"kind": "scorer", "version": 1, "config": TINY, "settings": settings}
+    save_file(load_file(file), tmp_path / "odd.safetensors", {"micromotion": json.dumps(header)})
+    with pytest.raises(MicromotionError, match="odd.safetensors is damaged: its"):
+        load_scorer(tmp_path / "odd.safetensors")
+
+
+def test_the_embedded_scorer_says_what_its_training_writes():
+    from micromotion.files.embedded import PACK
+    from micromotion.lab.train_scorer import SETTINGS
+
+    assert load_scorer(PACK / "avatars" / "weights" / "scorer.safetensors").settings == SETTINGS

@@ -8,7 +8,7 @@ import pytest
 import torch
 from micromotion.stylegan2 import Architecture, Generator
 from micromotion.subspaces import SubspaceError, fit
-from micromotion.subspaces.anchors import DEGREES, Weights, text_anchors
+from micromotion.subspaces.anchors import DEGREES, Settings, Weights, text_anchors
 from micromotion.subspaces.anchors import text as room
 from micromotion.subspaces.anchors.degrees import fill, parse_degrees
 from micromotion.subspaces.anchors.views import view
@@ -339,6 +339,25 @@ def test_degrees_are_words_percentages_or_numbers(given, labels, values):
     assert parse_degrees(given)[1] == pytest.approx(values)
 
 
+def test_given_codes_are_recorded_in_place_of_seeds(generator, scorer):
+    given = text_anchors(generator, scorer, TEMPLATE, degrees=["100%"], start=torch.zeros(1, 6, 32), steps=1).parameters
+    assert given["start"] == "1 given code" and not {"seeds", "truncation"} & set(given)
+    drawn = text_anchors(generator, scorer, TEMPLATE, degrees=["100%"], seeds=range(4, 6), truncation=0.5, steps=1).parameters
+    assert (drawn["seeds"], drawn["truncation"]) == ([4, 5], 0.5) and "start" not in drawn
+
+
+def test_what_the_scorer_recommends_holds_where_nothing_else_is_said(generator, scorer):
+    class Advised(type(scorer)):
+        settings = Settings(l2=0.5, prior=0.25, space="w", views=2, degrees=("no", "full"))
+
+    ask = {"seeds": [1], "steps": 3}
+    advised = text_anchors(generator, Advised(), TEMPLATE, **ask)
+    said = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "full"], weights=Weights(0.5, prior=0.25), space="w", views=2, **ask)
+    assert torch.equal(advised.codes, said.codes) and advised.parameters == said.parameters
+    own = text_anchors(generator, Advised(), TEMPLATE, degrees=["no"], weights=Weights(l2=0.125), space="w+", views=0, **ask).parameters
+    assert (own["l2"], own["prior"], own["space"], own["views"]) == (0.125, 0.25, "w+", 0)
+
+
 NAN = torch.full((1, 6, 32), float("nan"))
 
 
@@ -356,6 +375,8 @@ NAN = torch.full((1, 6, 32), float("nan"))
         ({"degrees": [None, 1]}, "no word, percentage or number"),
         ({"degrees": ["no", "10%", "slight"]}, "How far along 'slight'"),
         ({"seeds": ()}, "no seeds"),
+        ({"seeds": 3}, r"\[3\] for that one face, range\(3\) for 3 faces"),
+        ({"seeds": ["a"]}, "not whole numbers"),
         ({"truncation": float("nan")}, "truncation is nan"),
         ({"steps": 0}, "above 0"),
         ({"lr": 0.0}, "above 0"),
