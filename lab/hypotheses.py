@@ -21,6 +21,7 @@ from ..stylegan2 import load, load_inverter
 from ..subspaces import fit
 from .evaluate import DOCS, anchor_setting, brief, setting
 from .evaluation import instrument, lowrank, metrics, response, steadiness
+from .evaluation.anchors import clip
 from .evaluation.cache import Cache
 from .evaluation.measure import sweep
 from .evaluation.page import table
@@ -41,6 +42,7 @@ NULLS = (RANDOM, WALK, SHUFFLED)
 MORPH = "null: a face that turns into another"
 LABEL_FREE, DISTILLED = "label-free", "distilled"
 NULL_SEED = 77
+NEAR = Metric("near", "Cosine with the labels' direction, one face, median")
 LINEAR = Metric("linear", "R² of the factor, linear in unseen codes", "", None, 3)
 
 
@@ -130,6 +132,52 @@ def low_rank(study: Hypotheses) -> dict:
     return found
 
 
+def spoiled(study: Hypotheses) -> dict:
+    """Clips as they come: blinks, a cut to another face, frames behind a hand. How near each estimator stays to the labels' direction."""
+    rows, g = [], torch.Generator().manual_seed(NULL_SEED)
+    others = study.world.draw(study.world.neutral(study.sizes.pool, NULL_SEED + 1))
+    for motion in study.motions:
+        truth = study.oracle(motion)[None]
+        clips = [clip(face[None], motion, study.sizes.frames) for face in study.world.anchor_parameters()[: study.sizes.pool]]
+        for kind, spoil in SPOILS.items():
+            codes = [study.world.invert(spoil(study, c, other, g)) for c, other in zip(clips, others)]
+            for name in ESTIMATORS:
+                found = torch.stack([fit(c, estimator=name).direction for c in codes])
+                rows.append(spread(NEAR, f"{kind} | {name}", motion.name, metrics.cosine(found, truth.expand_as(found)).abs()))
+    return section("Clips as they come", [NEAR], rows)
+
+
+def _clean(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    return study.world.draw(parameters)
+
+
+def _blinking(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    """Two blinks, an eighth of the frames; where the eyes are the motion, two smiles."""
+    still = parameters.std(0) < 1e-6
+    column = FACTORS.index("eyes") if still[FACTORS.index("eyes")] else FACTORS.index("smile")
+    parameters, blink = parameters.clone(), max(1, len(parameters) // 16)
+    for start in torch.randperm(len(parameters) - blink, generator=g)[:2].tolist():
+        parameters[start : start + blink, column] = 1 - parameters[start : start + blink, column]
+    return study.world.draw(parameters)
+
+
+def _cut(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    """The last eighth of the frames shows somebody else."""
+    images = study.world.draw(parameters)
+    images[-max(1, len(images) // 8) :] = other
+    return images
+
+
+def _covered(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    """An eighth of the frames, here and there, has its lower half behind something flat."""
+    images = study.world.draw(parameters)
+    hidden = torch.randperm(len(images), generator=g)[: max(1, len(images) // 8)]
+    images[hidden, :, images.shape[2] // 2 :] = -0.2
+    return images
+
+
+ESTIMATORS = ("rpca", "pca", "secant", "published")
+SPOILS: dict[str, Callable[..., torch.Tensor]] = {"clean": _clean, "blinks": _blinking, "a cut": _cut, "covered": _covered}
 SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "gate": instrument.gate,
     "generator": instrument.fidelity,
@@ -138,6 +186,7 @@ SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "alignment": lowrank.alignment,
     "response": response.responses,
     "time": steadiness.steadiness,
+    "spoiled": spoiled,
 }
 
 TABLES = (
@@ -146,6 +195,7 @@ TABLES = (
     ("Does a coefficient move the factor, and only it? (C3)", "response", (response.ORDER, response.LEAKAGE, response.IDENTITY)),
     ("Does it move unseen faces? (H2)", "response", (response.SUCCESS,)),
     ("Steady in time", "time", (steadiness.ZERO, steadiness.DRIFT, steadiness.JITTER)),
+    ("Clips as they come: which estimator bears what", "spoiled", (NEAR,)),
     ("What the generators can draw at all", "generator", (instrument.PSNR, instrument.R2)),
     ("Are the factors in the codes?", "written", (LINEAR,)),
 )  # fmt: skip

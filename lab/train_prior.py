@@ -20,11 +20,12 @@ from ..stylegan2 import Generator, load, save
 from ..stylegan2.inversion import EncoderInverter, save_inverter
 from ..stylegan2.inversion.compact import CompactEncoder
 from .draw_pictures import PictureSet
-from .train_label_free import architecture, encoder_config, settle
+from .train_label_free import CODE_NOISE, architecture, encoder_config, settle
 from .training import Average, learning_rate, save_sheet
 
 BATCH = 512
 DOMAIN = "rendered avatars"
+FLOOR = 4 * CODE_NOISE**2
 GAUSSIAN_RATE, RATE, CRITIC_RATE, PENALTY = 1.0, 0.1, 0.002, 1.0  # of mapping layers whose rate is a hundredth
 
 
@@ -71,14 +72,14 @@ class Prior:
         mapping.w_avg.copy_(self.mean)
         values, vectors = torch.linalg.eigh(torch.cov(codes.T))
         self.root = vectors * values.clamp(min=0).sqrt()  # z @ root.T has the codes' covariance
-        self.scale = values.clamp(min=1e-4).rsqrt(), vectors
+        self.scale = (values + FLOOR).rsqrt(), vectors
 
     def gaussian(self, z: torch.Tensor) -> torch.Tensor:
         """The straight answer: codes ``[N, D]`` of z ``[N, Z]``, Z = D, with the mean and covariance of all codes."""
         return self.mean + z @ self.root.T
 
     def whitened(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes on axes of variance 1, as the critic sees them."""
+        """Codes on axes of variance up to 1, as the critic sees them: what is below the noise of training stays small."""
         return (codes - self.mean) @ self.scale[1] * self.scale[0]
 
     def latents(self, count: int = BATCH) -> torch.Tensor:

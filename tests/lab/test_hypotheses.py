@@ -109,3 +109,19 @@ def test_the_page_names_upper_bounds_and_publishes_nothing_behind_a_closed_gate(
     assert lowrank.FIRST.title in text and "no evidence" in text
     document["worlds"][hypotheses.LABEL_FREE]["gate"]["passed"] = False
     assert "|" not in hypotheses.page(document)
+
+
+def test_spoiled_clips_lead_the_plain_estimators_astray_and_clean_ones_none(study, monkeypatch):
+    monkeypatch.setattr(study, "motions", MOTIONS[:1])
+    rows = hypotheses.spoiled(study)["rows"]
+    near = {tuple(r["group"].split(" | ")): r["value"] for r in rows}
+    assert all(near["clean", name] > 0.99 for name in hypotheses.ESTIMATORS if name != "published")
+    assert near["a cut", "secant"] < 0.6 < near["a cut", "rpca"]
+
+
+@pytest.mark.parametrize(("spoil", "touched"), [("blinks", 2), ("a cut", 2), ("covered", 2)])
+def test_a_spoiled_clip_differs_in_an_eighth_of_its_frames(study, spoil, touched):
+    parameters = hypotheses.clip(study.world.anchor_parameters()[:1], SMILE, 16)
+    other = study.world.draw(study.world.neutral(1, 5))[0]
+    drawn = [hypotheses.SPOILS[k](study, parameters, other, torch.Generator().manual_seed(0)) for k in ("clean", spoil)]
+    assert (drawn[0] != drawn[1]).flatten(1).any(1).sum() == touched
