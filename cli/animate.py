@@ -16,9 +16,10 @@ from ..media.video import FILMS, open_writer
 from ..stylegan2 import Generator
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, read_coefficients, reading_gain, sweep
+from ..subspaces.opening import open_motion
 from .clips import codes_of_clip
 from .fit import anchors_of_text
-from .models import Models, check_files, embedded, embedded_motions, find_motion, load_motion
+from .models import Models, check_files, embedded, embedded_motions, find_motion
 from .outputs import check_output
 from .portrait import Framing, Portrait, avatar, portrait_of
 from .terminal import Clock, UsageError, note, progress_bar, say
@@ -59,7 +60,7 @@ def run(args: Namespace, clock: Clock) -> None:
     models = Models(args.generator, args.inverter, args.scorer, args.device)
     with clock.stage("load the models"):
         generator = models.generator
-        motions = [(file.stem, load_motion(file, generator)) for file in files]
+        motions = [(file.stem, open_motion(file, generator)) for file in files]
     with clock.stage("find the face"):
         portrait = _portrait(args, models)
     for text in args.text:

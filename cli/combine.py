@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import reduce
 
 from ..subspaces import Subspace, add, cosine_table, merge, negate, orthogonalise, restrict, scale, subtract
-from .inspect import describe_motion
-from .models import find_motion, load_motion
+from ..subspaces.describing import describe_motion
+from ..subspaces.opening import open_motion
+from .models import find_motion
 from .outputs import check_output
 from .terminal import Clock, UsageError, say
 
@@ -44,7 +45,7 @@ def run(args: Namespace, clock: Clock) -> None:
 
 
 def _named(name: str) -> Subspace:
-    motion = load_motion(find_motion(name))
+    motion = open_motion(find_motion(name))
     return motion if motion.name else replace(motion, name=name)
 
 

@@ -6,8 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from .. import stylegan2
-from ..subspaces import load_direction
-from .inspect import describe_motion
+from ..subspaces.describing import describe_motion
+from ..subspaces.directions import load_direction
 from .models import check_files
 from .outputs import check_output
 from .terminal import Clock, note, say

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..stylegan2.inversion import load_identity
 from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
+from ..subspaces.describing import describe_motion
 from .clips import codes_of_clip
-from .inspect import describe_motion
 from .models import Models, check_files
 from .outputs import check_output
 from .portrait import Framing

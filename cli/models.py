@@ -9,10 +9,8 @@ from pathlib import Path
 import torch
 
 from ..files.embedded import PACK, embedded_root
-from ..files.native import is_ours
 from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import Inverter
-from ..subspaces import Subspace, load_direction
 from ..subspaces.anchors import Scorer, load_scorer
 from .terminal import UsageError
 
@@ -50,16 +48,6 @@ def find_motion(name: str) -> Path:
         return ready
     known = ", ".join(embedded_motions()) or "(none is embedded in this copy)"
     raise UsageError(f"There is no motion {name!r}: give a file, or one of {known}.")
-
-
-def load_motion(file: Path, generator: Generator | None = None) -> Subspace:
-    """A motion file, or a plain direction such as the authors' ``.pt`` files; ``generator``: whose motion it must be."""
-    if not is_ours(file):
-        return load_direction(file, generator=generator)
-    motion = Subspace.load(file)
-    if generator is not None:
-        motion.check(generator)
-    return motion
 
 
 @dataclass(frozen=True)

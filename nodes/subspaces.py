@@ -8,7 +8,6 @@ from functools import reduce
 import torch
 from comfy_api.v0_0_2 import io
 
-from ..files import native as files
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import (
     ESTIMATORS,
@@ -19,7 +18,6 @@ from ..subspaces import (
     cosine_table,
     cosines,
     fit,
-    load_direction,
     merge,
     orthogonalise,
     pool,
@@ -28,7 +26,9 @@ from ..subspaces import (
     subtract,
 )
 from ..subspaces.anchors import draw_faces
+from ..subspaces.describing import describe_motion
 from ..subspaces.directions import STRENGTH
+from ..subspaces.opening import open_motion
 from ..subspaces.preview import default_coefficients
 from . import host, measure, sockets
 from . import plots as pictures
@@ -200,14 +200,8 @@ class LoadSubspace(io.ComfyNode):
     @classmethod
     def execute(cls, file, generator=None, strength=STRENGTH) -> io.NodeOutput:
         path, net = host.resolve("motion", file), None if generator is None else generator.value
-        with torch.inference_mode(False):
-            if not files.is_ours(path):
-                return io.NodeOutput(load_direction(path, strength=strength or None, generator=net))
-            motion = Subspace.load(path)
-        if net is not None:
-            motion.check(net)
-        low_high = "from {:.2f} to {:.2f}".format(*motion.safe_range) if motion.safe_range else "not measured"
-        host.log.info("One unit of %s: %s; holds: %s.", motion.name, motion.calibration.unit, low_high)
+        motion = open_motion(path, net, strength=strength or None)
+        host.log.info("%s:\n%s", file, describe_motion(motion))
         return io.NodeOutput(motion)
 
 
@@ -480,7 +474,7 @@ class InspectSubspace(io.ComfyNode):
         code = net.w_avg.expand(1, net.num_layers, -1) if codes is None else codes[:1]
         sheets = [sweep_sheet(net, motion, code.cpu()), spectrum_plot(motion), layer_plot(motion)]
         compared = [motion, *(m for m in (other, third, fourth, fifth) if m is not None)]
-        text = describe(motion)
+        text = describe_motion(motion)
         if len(compared) > 1:
             sheets.append(resemblance(compared))
             text += f"\n\n{cosine_table(compared)}"
@@ -512,24 +506,6 @@ def spectrum_plot(motion: Subspace):
 def layer_plot(motion: Subspace):
     """How far one unit moves each layer."""
     return pictures.bars(motion.direction.norm(dim=1).tolist(), "Length of one unit in each layer", "layer")
-
-
-def describe(motion: Subspace) -> str:
-    """What a motion is, a line for each fact that is known."""
-    safe = motion.safe_range
-    facts = {
-        "name": motion.name,
-        "from": motion.template or motion.source,
-        "estimator": motion.estimator,
-        "size": f"{motion.num_layers} layers of {motion.width}, rank {motion.rank}",
-        "variance in the first component": f"{float(motion.explained[0]):.3f}" if motion.explained.numel() else "",
-        "effective rank": f"{motion.effective_rank:.2f}" if motion.effective_rank else "",
-        "one unit": motion.calibration.unit,
-        "holds": f"{safe[0]:.2f} to {safe[1]:.2f}" if safe else "",
-        "licence": motion.licence,
-        "notes": " ".join(motion.notes),
-    }
-    return "\n".join(f"{name}: {value}" for name, value in facts.items() if value)
 
 
 NODES = [

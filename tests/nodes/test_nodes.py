@@ -285,7 +285,7 @@ def test_a_motion_is_drawn_and_described(run, loaded):
     alone, text = run("Inspect", generator=loaded.generator, motion=motion)
     both, _ = run("Inspect", generator=loaded.generator, motion=motion, other=other)
     assert both.shape[1] > alone.shape[1] and alone.std() > 0.05
-    assert "name: smile" in text and "8 layers of 32" in text
+    assert "  smile\n" in text and "8 layers of 32" in text
 
 
 def test_calibration_writes_the_range_and_draws_it(run, loaded):
