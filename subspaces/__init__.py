@@ -4,7 +4,7 @@ from .algebra import add, cosine_table, cosines, merge, negate, orthogonalise, r
 from .anchors import Anchors, pool
 from .calibration import calibrate, calibrate_track
 from .decomposition import robust_pca
-from .directions import load_direction
+from .directions import load_direction, read_directions
 from .errors import SubspaceError
 from .estimators import ESTIMATORS
 from .fitting import fit
@@ -40,6 +40,7 @@ __all__ = [
     "pool",
     "preview_strip",
     "read_coefficients",
+    "read_directions",
     "reading_gain",
     "restrict",
     "robust_pca",

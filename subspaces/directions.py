@@ -1,27 +1,68 @@
-"""Importing plain directions: the paper's ``d_latent`` files, InterFaceGAN's, and any other tensor of displacements."""
+"""Importing plain directions: the paper's ``d_latent`` files, boundaries, components, and dicts and lists of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ..files import native as files
 from ..files.errors import MicromotionError
 from ..files.reading import read_file
+from ..stylegan2.codes import ASK, describe, is_style_list, resembles_code
 from ..stylegan2.generator import Generator
 from .errors import SubspaceError
 from .subspace import MOST_LAYERS, Calibration, Subspace
 
 STRENGTH = 10.0
-SUFFIXES = (".pt", ".pth", ".npy", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".pkl", ".npy", ".npz", ".safetensors")
+DEPTH = 4  # of dicts in dicts
+SHOWN = 8  # names in a sentence
+SINGLE = ("direction", "boundary", "d_latent", "delta")  # names that say nothing of what moves
+STYLES = (
+    "StyleCLIP's global directions move styles (S space), one number for every channel of every layer, behind the layers that read codes,"
+    " so no direction of codes gives them. Use a direction in W or W+, or decode the same text with Text Anchors (`micromotion fit`)"
+)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """The directions of a file: ``kind`` in words, a name for each ("" for one alone), and the tensors as they were stored."""
+
+    kind: str
+    names: tuple[str, ...]
+    tensors: tuple[torch.Tensor, ...]
+
+    def pick(self, which: str | int | None, file: str) -> int:
+        """The index of the direction with this name or number (from 1), or of the only one. Raises SubspaceError with the choices."""
+        if which in (None, ""):
+            if len(self.names) == 1:
+                return 0
+            raise SubspaceError(f"{file} holds {len(self.names)} {self.kind}: {self.listed()}. Choose one by its name or number.")
+        text = str(which).strip()
+        if text in self.names:
+            return self.names.index(text)
+        if text.isdigit() and 1 <= int(text[:9]) <= len(self.names):
+            return int(text) - 1
+        close = [i for i, name in enumerate(self.names) if text.lower() in name.lower()]
+        if len(close) != 1:
+            found = "several" if close else "no"
+            raise SubspaceError(f"{file} has {found} {self.kind} named {text[:60]!r}. There are {self.listed()}; or give a number.")
+        return close[0]
+
+    def listed(self) -> str:
+        """The first names, and how many more there are."""
+        more = len(self.names) - SHOWN
+        shown = [name or "one without a name" for name in self.names[:SHOWN]]
+        return ", ".join(shown) + (f" and {more} more, to {self.names[-1]}" if more > 0 else "")
 
 
 def load_direction(
     path: str | Path,
+    which: str | int | None = None,
     *,
     strength: float | None = STRENGTH,
     generator: Generator | None = None,
@@ -31,15 +72,18 @@ def load_direction(
 ) -> Subspace:
     """Read a direction ``[L, D]``, ``[1, L, D]``, ``[D]`` or ``[1, D]`` (the last two: the same in every layer) as a Subspace.
 
-    With ``generator``, a row as long as a whole code, ``[L * D]`` or ``[1, L * D]``, is read as one.
+    The file may hold one or many, as `read_directions` finds them; ``which`` chooses by name, or by number from 1. With ``generator``,
+    a row as long as a whole code, ``[L * D]`` or ``[1, L * D]``, is read as one, and a face's code is refused; without one, the motion's
+    notes say that the two cannot be told apart.
 
-    ``.pt`` (nothing in it is executed), ``.npy`` (no objects) or ``.safetensors``. Published directions differ in length up to eighty-fold
-    under one slider; each is brought to the length ``strength`` for one unit (10 is about what the paper's own scale makes of its
-    smile), or keeps its own where that is None. ``generator`` (or ``num_layers``) says how many layers a one-row direction fills, and
-    is remembered. Errors: SubspaceError.
+    Published directions differ in length up to eighty-fold under one slider; each is brought to the length ``strength`` for one unit
+    (10 is about what the paper's own scale makes of its smile), or keeps its own where that is None. ``generator`` (or ``num_layers``)
+    says how many layers a one-row direction fills, and is remembered. Errors: SubspaceError.
     """
     path = Path(path)
-    raw = _read(path)
+    found = read_directions(path)
+    index = found.pick(which, path.name)
+    raw, chosen = found.tensors[index], found.names[index]
     direction = _shaped(raw, path, num_layers, generator)
     norm = float(direction.double().norm())
     if not norm > 0:
@@ -48,53 +92,158 @@ def load_direction(
         raise SubspaceError(f"A strength of {strength} was asked for; give a number above 0, or None to keep the file's own length.")
     subspace = Subspace(
         basis=direction if strength is None else direction * (strength / norm),
-        name=name or path.stem,
+        name=name or chosen or path.stem,
         fingerprint="" if generator is None else generator.fingerprint,
         layers=tuple(direction.abs().amax(1).nonzero()[:, 0].tolist()),
         source="direction",
         estimator="imported",
-        parameters={"file": path.name, "norm": round(norm, 6), "shape": list(raw.shape)},
+        parameters={"file": path.name, **({"direction": chosen} if chosen else {}), "norm": round(norm, 6), "shape": list(raw.shape)},
         calibration=Calibration(unit=f"length {norm if strength is None else strength:g} in code space"),
         licence=licence,
+        notes=_notes(direction, raw, path, generator),
     )
     if generator is not None:
         subspace.check(generator)
     return subspace
 
 
-def _read(path: Path) -> torch.Tensor:
+def _notes(direction: torch.Tensor, raw: torch.Tensor, path: Path, generator: Generator | None) -> tuple[str, ...]:
+    """Refuse a face's code where the generator tells it; else remark that nothing did."""
+    if generator is None:
+        return (f"{path.name} is taken for a motion. {ASK}.",) if raw.shape[-2:].numel() > raw.shape[-1] else ()
+    if direction.shape != (generator.num_layers, generator.width):
+        return ()
+    is_code, cosine = resembles_code(direction, generator)
+    if is_code:
+        raise SubspaceError(
+            f"{path.name} is a face's code, not a direction: its cosine to the generator's mean code is {cosine:.2f}, where that of a"
+            " motion is about 0. Load it with Load Face, or give it as --code."
+        )
+    return (f"Whether {path.name} is a motion or a face's code cannot be told with this generator; it is taken for a motion.",) * (
+        is_code is None
+    )
+
+
+def read_directions(path: str | Path) -> Directions:
+    """Every direction in a file of any tool; nothing in it is executed.
+
+    ``.pt``, ``.pth``, ``.pkl``, ``.npy``, ``.npz`` or ``.safetensors`` with one tensor, a list, or a dict by name (InterFaceGAN, e4e,
+    anycost-gan), GANSpace's components (Härkönen et al. 2020) or SeFa's eigenvectors (Shen and Zhou 2021). Raises SubspaceError.
+    """
+    path = Path(path)
+    tree = _read(path)
+    found = _components(tree) or _eigenvectors(tree) or _named(tree)
+    if found is None:
+        raise SubspaceError(_refusal(tree, path))
+    return found
+
+
+def _read(path: Path) -> Any:
+    if path.is_dir():
+        raise SubspaceError(f"{path} is a folder; name a file in it.")
     if not path.is_file():
         raise SubspaceError(f"There is no file {str(path)!r}; check the path.")
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise SubspaceError(f"{path.name} is no direction that can be read; give one of {', '.join(SUFFIXES)}.")
     if files.is_ours(path):
-        raise SubspaceError(f"{path.name} is a file of micromotion, not a plain direction; Subspace.load reads motions.")
+        raise SubspaceError(
+            f"{path.name} is a {files.kind_of(path)} file of micromotion, not a plain direction; Subspace.load reads motions."
+        )
     try:
-        with torch.inference_mode(False):
-            content = _READERS.get(suffix, read_file)(path)
-    except (MicromotionError, SafetensorError, OSError, ValueError, EOFError, MemoryError) as error:
+        return read_file(path)
+    except MicromotionError as error:
         raise SubspaceError(f"{path.name} cannot be read as a plain tensor: {_first_sentence(error)}.") from error
-    tensors = _tensors(content)
-    if len(tensors) != 1:
-        raise SubspaceError(f"{path.name} holds {len(tensors)} tensors; a direction file holds one.")
-    return tensors[0].detach().clone()
 
 
-def _read_npy(path: Path) -> torch.Tensor:
-    return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
+def _components(tree: Any) -> Directions | None:
+    """GANSpace: ``comp`` or ``lat_comp [K, 1, D]``, each as long as the standard deviation along it."""
+    if not isinstance(tree, Mapping):
+        return None
+    for comp, deviation in (("lat_comp", "lat_stdev"), ("comp", "std")):
+        components, lengths = tree.get(comp), tree.get(deviation)
+        if isinstance(components, torch.Tensor) and components.ndim >= 2 and components.is_floating_point():
+            rows = components.reshape(len(components), -1)
+            if isinstance(lengths, torch.Tensor) and lengths.numel() == len(rows):
+                rows = rows * lengths.reshape(-1, 1)
+            return _rows(rows, "GANSpace components", "component")
+    return None
 
 
-_READERS = {".npy": _read_npy, ".safetensors": load_file}
+def _eigenvectors(tree: Any) -> Directions | None:
+    """SeFa's closed-form factors: the columns of ``eigvec [D, D]``, the strongest first."""
+    vectors = tree.get("eigvec") if isinstance(tree, Mapping) else None
+    if not isinstance(vectors, torch.Tensor) or vectors.ndim != 2 or not vectors.is_floating_point():
+        return None
+    return _rows(vectors.T, "SeFa eigenvectors", "eigenvector")
 
 
-def _tensors(content) -> list[torch.Tensor]:
-    if isinstance(content, torch.Tensor):
-        return [content]
-    if isinstance(content, np.ndarray):
-        return [torch.from_numpy(content)]
-    values = content.values() if isinstance(content, dict) else content if isinstance(content, (list, tuple)) else ()
-    return [v for v in values if isinstance(v, torch.Tensor)]
+def _rows(rows: torch.Tensor, kind: str, word: str) -> Directions:
+    return Directions(kind, tuple(f"{word} {i + 1}" for i in range(len(rows))), tuple(rows))
+
+
+def _named(tree: Any) -> Directions | None:
+    if is_style_list(tree):
+        return None
+    found = list(_walk(tree, "", DEPTH))
+    if not found or _is_network(tree):
+        return None
+    names = [name for name, _ in found]
+    if len(found) == 1 and names[0].lower() in SINGLE:
+        names = [""]
+    if len(found) > 1:
+        names = [name or str(i + 1) for i, name in enumerate(names)]
+    return Directions("directions", tuple(names), tuple(x for _, x in found))
+
+
+def _walk(node: Any, name: str, depth: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """Name and tensor of everything that has the shape of a direction."""
+    if isinstance(node, torch.Tensor):
+        yield from _several(node, name)
+    elif isinstance(node, Mapping) and depth:
+        for key, value in node.items():
+            yield from _walk(value, f"{name}/{key}" if name else str(key), depth - 1)
+    elif isinstance(node, (list, tuple)) and depth:
+        for i, value in enumerate(node):
+            pair = isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str)
+            own = value[0] if pair else str(i + 1) if len(node) > 1 else ""
+            yield from _walk(value[1] if pair else value, "/".join(filter(None, (name, own))), depth - 1)
+
+
+def _several(x: torch.Tensor, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """The directions that are stacked in one tensor."""
+    if not x.is_floating_point() or not 1 <= x.ndim <= 4 or not x.numel() or x.shape[-1] < 8:
+        return
+    x = x.reshape(-1, *x.shape[2:]) if x.ndim == 4 and 1 in x.shape[:2] else x
+    stacked = x.ndim == 3 and len(x) > 1 or x.ndim == 2 and MOST_LAYERS < len(x) <= x.shape[1]
+    if not stacked:
+        yield name, x
+        return
+    for i, part in enumerate(x):
+        yield "/".join(filter(None, (name, str(i + 1)))), part
+
+
+def _is_network(tree: Any) -> bool:
+    return any(str(k).endswith((".weight", ".bias")) for k in _keys(tree, DEPTH))
+
+
+def _keys(tree: Any, depth: int) -> Iterator[Any]:
+    """The keys of a tree's dicts."""
+    if isinstance(tree, Mapping) and depth:
+        yield from tree
+        for value in tree.values():
+            yield from _keys(value, depth - 1)
+
+
+def _refusal(tree: Any, path: Path) -> str:
+    if is_style_list(tree):
+        return f"{path.name}: {STYLES}."
+    if any("mapper." in str(k) for k in _keys(tree, DEPTH)):
+        return f"{path.name} is a StyleCLIP mapper, a network that answers to each code by itself, not one direction. Give a direction."
+    if isinstance(tree, torch.Tensor):
+        return f"{path.name} has shape {tuple(tree.shape)}; a direction is [layers, width], [1, layers, width] or [width]."
+    if isinstance(tree, Mapping):
+        return f"{path.name} holds no directions: {describe(tree)}"
+    return f"{path.name} holds no directions; give [layers, width], [1, layers, width] or [width], alone, in a list or by name."
 
 
 def _shaped(raw: torch.Tensor, path: Path, num_layers: int | None, generator: Generator | None) -> torch.Tensor:
@@ -102,18 +251,20 @@ def _shaped(raw: torch.Tensor, path: Path, num_layers: int | None, generator: Ge
     num_layers = num_layers if generator is None else generator.num_layers
     if generator is not None and x.shape in ((num_layers * generator.width,), (1, num_layers * generator.width)):
         x = x.reshape(num_layers, generator.width)
-    if not x.is_floating_point() or x.ndim not in (1, 2) or not x.numel():
+    if x.ndim not in (1, 2):
         raise SubspaceError(f"{path.name} has shape {tuple(raw.shape)}; a direction is [layers, width], [1, layers, width] or [width].")
     if not torch.isfinite(x).all():
         raise SubspaceError(f"{path.name} holds numbers that are not finite (NaN or infinity); get another copy.")
     if x.ndim == 2 and len(x) > MOST_LAYERS:
-        raise SubspaceError(
-            f"{path.name} has shape {tuple(raw.shape)}: {len(x)} rows are more than a StyleGAN2 has layers; a direction is [layers, width]."
-        )
+        why = f" {STYLES}." if x.shape[1] == 512 else ""
+        raise SubspaceError(f"{path.name} has shape {tuple(raw.shape)}: {len(x)} rows are more than a StyleGAN2 has layers.{why}")
     if x.ndim == 2 and len(x) > 1:
-        return x.float()
+        return x.float().clone()
     if num_layers is None:
-        raise SubspaceError(f"{path.name} holds one row for all layers; give the generator, so that its number of layers is known.")
+        raise SubspaceError(
+            f"{path.name} holds one row for all layers (a boundary or component); give the generator, so that its number of layers is known"
+            " (--generator FILE on the command line)."
+        )
     return x.reshape(1, -1).float().repeat(num_layers, 1)
 
 

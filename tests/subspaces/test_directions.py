@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from micromotion import stylegan2
+from micromotion.files.embedded import embedded_root
 from micromotion.subspaces import Subspace, SubspaceError, cosines, load_direction
-from micromotion.subspaces.directions import STRENGTH
+from micromotion.subspaces.directions import STRENGTH, read_directions
 from safetensors.torch import save_file
 from synthetic import direction
 
@@ -83,21 +85,109 @@ def test_untouched_layers_are_recognised(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("a.npy", torch.zeros(2, 6, 32), "has shape"),
+        ("a.npy", torch.zeros(2, 6, 32), "holds 2 directions: 1, 2. Choose one"),
         ("a.npy", torch.ones(512, 18), "more than a StyleGAN2 has layers"),
         ("a.npy", np.zeros((0, 512), np.float32), "has shape"),
         ("a.pt", torch.zeros(6, 32), "length 0"),
         ("a.pt", torch.full((6, 32), float("nan")), "not finite"),
         ("a.pt", torch.ones(6, 32, dtype=torch.long), "has shape"),
-        ("a.pt", [D, D], "2 tensors"),
+        ("a.pt", [D, D], "holds 2 directions: 1, 2. Choose one"),
+        ("fs3.npy", torch.ones(6048, 512), "S space"),
+        ("S.pt", [torch.ones(1, n) for n in [512] * 6 + [256] * 3 + [128] * 3], "S space"),
+        ("mapper.pt", {"state_dict": {"mapper.course_mapping.mapping.1.weight": torch.ones(8, 8)}}, "StyleCLIP mapper"),
+        ("net.pt", {"conv.weight": torch.ones(8, 8, 3, 3), "conv.bias": torch.ones(8)}, "holds a network"),
         ("a.pt", D[0], "one row for all layers"),
-        ("a.npy", np.array([{"a": 1}], dtype=object), "cannot be read"),
+        ("a.npy", np.array([{"a": 1}], dtype=object), "holds no directions"),
         ("a.txt", D, "no direction"),
     ],
 )
 def test_bad_files_get_one_sentence(tmp_path, name, value, words):
     with pytest.raises(SubspaceError, match=words):
         load_direction(written(tmp_path, name, value))
+
+
+BOUNDARIES = {"00_Smiling": D[:1, None], "01_Young": 2 * D[1:2, None]}
+
+
+@pytest.mark.parametrize(("which", "row"), [("00_Smiling", 0), (1, 0), ("2", 1), ("young", 1), ("SMIL", 0)])
+def test_one_of_several_by_name_or_number(tmp_path, generator, which, row):
+    s = load_direction(written(tmp_path, "boundary_ffhq.pt", BOUNDARIES), which, generator=generator)
+    assert torch.allclose(s.direction[3], D[row] * STRENGTH / D[row].norm() / 6**0.5, atol=1e-5)
+    assert s.name == list(BOUNDARIES)[row] == s.parameters["direction"]
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [
+        (None, "holds 2 directions: 00_Smiling, 01_Young. Choose one"),
+        ("nose", "no directions named 'nose'"),
+        ("0", "several"),
+        (3, "no dir"),
+    ],
+)
+def test_the_choices_are_named(tmp_path, generator, which, words):
+    with pytest.raises(SubspaceError, match=words):
+        load_direction(written(tmp_path, "b.pt", BOUNDARIES), which, generator=generator)
+
+
+def pickled(path, value):
+    path.write_bytes(pickle.dumps(value))
+    return path
+
+
+def archive(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+MANY = {
+    "pickled dict": lambda p: pickled(p / "a.pkl", {"a": D.numpy(), "b": D.numpy() * 2}),
+    "list of pairs": lambda p: pickled(p / "a.pkl", [("a", D.numpy()), ("b", D.numpy() * 2)]),
+    "archive": lambda p: archive(p / "a.npz", a=D.numpy(), b=D.numpy() * 2),
+    "saved dict": lambda p: written(p, "a.npy", {"a": D.numpy(), "b": D.numpy() * 2}),
+    "stack": lambda p: written(p, "a.npy", torch.stack([D, 2 * D])),
+    "nested": lambda p: written(p, "a.pth", {"x": {"a": D}, "y": {"b": 2 * D}, "version": 3}),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_lists_and_dicts_of_directions(tmp_path, kind):
+    path = MANY[kind](tmp_path)
+    names = read_directions(path).names
+    assert len(names) == 2
+    assert names == {"stack": ("1", "2"), "nested": ("x/a", "y/b")}.get(kind, ("a", "b"))
+    assert torch.equal(load_direction(path, 2, strength=None).direction, 2 * D)
+
+
+def test_ganspace_components_have_their_deviations_length(tmp_path, generator):
+    comp, std = torch.linalg.qr(torch.randn(32, 32))[0][:9, None], torch.rand(9) + 1
+    torch_file = written(tmp_path, "ffhq_pca.pt", {"comp": comp, "mean": torch.zeros(1, 1, 32), "std": std})
+    np.savez(tmp_path / "ipca.npz", lat_comp=comp.numpy(), lat_stdev=std.numpy(), act_comp=comp.numpy(), lat_mean=np.zeros((1, 1, 32)))
+    for path in (torch_file, tmp_path / "ipca.npz"):
+        assert read_directions(path).kind == "GANSpace components"
+        s = load_direction(path, 3, generator=generator, strength=None)
+        assert torch.allclose(s.direction, (comp[2] * std[2]).repeat(6, 1))
+    with pytest.raises(SubspaceError, match=r"9 GANSpace components: component 1.*and 1 more, to component 9"):
+        load_direction(torch_file, generator=generator)
+
+
+def test_sefa_eigenvectors_are_columns(tmp_path, generator):
+    eigvec = torch.linalg.qr(torch.randn(32, 32))[0]
+    path = written(tmp_path, "factor.pt", {"ckpt": "a.pt", "eigvec": eigvec})
+    assert read_directions(path).kind == "SeFa eigenvectors"
+    assert torch.allclose(load_direction(path, 5, generator=generator, strength=None).direction[0], eigvec[:, 4])
+
+
+def test_a_face_where_a_motion_goes(tmp_path):
+    avatar = stylegan2.load(embedded_root() / "generator.safetensors")
+    code = avatar.map(torch.randn(1, avatar.architecture.z_dim, generator=torch.Generator().manual_seed(5)), 0.7)
+    path = written(tmp_path, "0.pt", code)
+    with pytest.raises(SubspaceError, match=r"0.pt is a face's code, not a direction.*--code"):
+        load_direction(path, generator=avatar)
+    (note,) = load_direction(path).notes
+    assert "Only its generator tells a face's code from a motion" in note
+    smile = Subspace.load(embedded_root() / "motions" / "smile.safetensors").direction
+    assert not load_direction(written(tmp_path, "smile.pt", smile), generator=avatar).notes
 
 
 def test_nothing_in_a_file_is_executed(tmp_path):
