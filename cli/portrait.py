@@ -13,7 +13,7 @@ from .. import faces
 from ..media import read_image
 from ..stylegan2 import Generator
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
-from ..subspaces.anchors.text import draw_faces
+from ..subspaces.anchors import draw_faces
 from .models import Models, models_folder
 from .terminal import UsageError, note, progress_bar
 
@@ -21,7 +21,6 @@ GHOST_LIMIT = 0.06  # of the value range, as in faces.paste
 # On the avatars head turns keep 0.15 to 0.3 of the outlines, closing eyes 0.67 and smiles 0.8 and more. In a photo much finer than the
 # generator, details that it never drew stay behind where outlines move at all.
 OUTLINES_KEPT, OUTLINES_KEPT_FINER = 0.5, 0.8
-FADE = 0.05  # root mean square change, in -1..1, at which an edit counts as begun
 SQUARE = 256  # px: what every published inverter looks at
 
 
@@ -48,8 +47,7 @@ class Portrait:
         if not self.replaces:
             mask = "square" if self.crop.is_whole else "face"
             return faces.paste(self.photo, images, self.crop, reconstruction=self.reconstruction, mask=mask)[0]
-        edit = (images - self.reconstruction).square().mean((1, 2, 3), keepdim=True).sqrt()
-        return self.photo.lerp(faces.paste(self.photo, images, self.crop, mask="square")[0], (edit / FADE).clamp(max=1))
+        return faces.fade(self.photo, images, self.crop, reconstruction=self.reconstruction, mask="square")[0]
 
     def facing(self, farthest: torch.Tensor) -> Portrait:
         """The portrait for a motion whose farthest square is ``farthest [1, 3, R, R]``: one that moves outlines is not added."""

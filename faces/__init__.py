@@ -8,7 +8,7 @@ from .drawing import draw
 from .errors import FaceError
 from .landmarks import Face, choose, faces_from_mediapipe, from_mediapipe, number_faces
 from .masks import square_mask
-from .pasting import paste, reconstruction_error
+from .pasting import fade, paste, reconstruction_error
 
 __all__ = [
     "ClipReport",
@@ -20,6 +20,7 @@ __all__ = [
     "choose",
     "detect",
     "draw",
+    "fade",
     "faces_from_mediapipe",
     "ffhq_square",
     "find_cuts",

@@ -24,6 +24,7 @@ STRIP = 64  # rows filtered at a time
 TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
 FINE = 0.9  # pixels of the square for one of the photo, from which on it counts as fine as the photo
 CORRECTIONS = 2  # of a square about as fine as the photo; each brings the round trip some decibels
+FADE = 0.025  # of the value range: root mean square change from which on an edit shows in full
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
 # changes something, and a colour is the mean over half a face.
@@ -91,6 +92,18 @@ def paste(
         warn(ghosts.warning())
     single = photos.single and count == 1
     return photos.give_back(out, single), _give_back_mask(coverage, photos, single)
+
+
+def fade(photo: torch.Tensor, square: torch.Tensor, crop, *, reconstruction: torch.Tensor, value_range=(-1, 1), **options):
+    """Like `paste` without a reconstruction, but the square takes the photo's place as the edit begins: ``photo, mask``.
+
+    ``photo [N, C, H, W]``, ``square`` and ``reconstruction [N, 3, S, S]``; one of anything stands for all frames. A square that equals
+    ``reconstruction`` gives the photo, bit for bit; from a root mean square change of 1/40 of the value range on it shows in full.
+    """
+    change = (square - reconstruction).float().square().mean((1, 2, 3), keepdim=True).sqrt() / (value_range[1] - value_range[0])
+    drawn, mask = paste(photo, square, crop, value_range=value_range, **options)
+    share, photo = (change / FADE).clamp(max=1).to(drawn), photo.to(drawn)
+    return torch.where(share > 0, photo.lerp(drawn, share), photo), mask
 
 
 def reconstruction_error(photo, reconstruction, crop: Crop | Sequence[Crop], *, value_range: tuple[float, float] = (-1, 1)) -> np.ndarray:

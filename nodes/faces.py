@@ -17,6 +17,7 @@ from ..faces import (
     detect,
     draw,
     faces_from_mediapipe,
+    fade,
     find_cuts,
     follow,
     key_frames,
@@ -35,7 +36,6 @@ ORDER_TIP = (
 )
 NEAREST, ALL = "nearest", "all"
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
-FADE = 0.025  # root mean square change, in 0..1, from which on an edit shows in full
 
 
 def size_input() -> io.Int.Input:
@@ -397,10 +397,8 @@ def paste_squares(photo, squares, crop, unedited, blend: str, together: bool, **
     squares, base = squares[..., :3], None if unedited is None or blend == "replace" else unedited[..., :3]
     if base is not None:
         check_pair(squares, base)
-    paste_with = fade_image if blend == "fade" and base is not None else paste_image
-    if together:
-        return paste_together(paste_with, photo, squares, crop, base, **options)
-    return paste_with(photo, squares, crop, base, **options)
+    put = paste_together if together else paste_image
+    return put(photo, squares, crop, base, how=fade if blend == "fade" and base is not None else paste, **options)
 
 
 def check_pair(squares: torch.Tensor, unedited: torch.Tensor) -> None:
@@ -410,32 +408,24 @@ def check_pair(squares: torch.Tensor, unedited: torch.Tensor) -> None:
     paired_count(len(squares), len(unedited), "faces", "unedited")
 
 
-def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
-    """``faces.paste`` for IMAGEs: the pictures and the MASK."""
+def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, how=paste, **options):
+    """``faces.paste``, or ``fade``, for IMAGEs: the pictures and the MASK."""
     edits = channels_first(squares if unedited is None else quiet(squares, unedited))
     base = None if unedited is None else channels_first(unedited)
-    images, mask = paste(channels_first(photo), edits, list(crop), reconstruction=base, value_range=UNIT, **options)
+    images, mask = how(channels_first(photo), edits, list(crop), reconstruction=base, value_range=UNIT, **options)
     return host.to_host(images.movedim(1, -1)), host.to_host(mask)
 
 
-def paste_together(paste_with, photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
+def paste_together(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
     """Several faces of one photo, one after another into the same picture; the MASK covers them all."""
     if len(crop) != len(squares):
         raise FaceError(f"together needs one square for each crop, and faces has {len(squares)} squares and crop {len(crop)}.")
     masks = []
     for i, one in enumerate(crop):
         base = None if unedited is None else unedited[i % len(unedited)][None]
-        photo, mask = paste_with(photo, squares[i : i + 1], (one,), base, **options)
+        photo, mask = paste_image(photo, squares[i : i + 1], (one,), base, **options)
         masks.append(mask)
     return photo, torch.stack(masks).amax(0)
-
-
-def fade_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor, **options):
-    """Like ``paste_image``, but the squares take the photo's place, the more the further they are from the unedited one."""
-    edit = (quiet(squares, unedited) - unedited).float().square().mean((1, 2, 3)).sqrt()
-    drawn, mask = paste_image(photo, squares, crop, None, **options)
-    share = (edit / FADE).clamp(max=1).to(drawn)[:, None, None, None]
-    return torch.where(share > 0, photo[..., : drawn.shape[-1]].to(drawn).lerp(drawn, share), photo.to(drawn)), mask
 
 
 def quiet(squares: torch.Tensor, unedited: torch.Tensor) -> torch.Tensor:

@@ -157,6 +157,12 @@ def resume_path(what: str) -> Path:
     return folder / f"micromotion_{what}.safetensors"
 
 
+def temporary_video() -> Path:
+    """A new file in ComfyUI's temp folder, which ComfyUI empties when it starts."""
+    folder, stem, counter, _, _ = folder_paths.get_save_image_path("micromotion", folder_paths.get_temp_directory())
+    return Path(folder) / f"{stem}_{counter:05}_.mp4"
+
+
 @dataclass(frozen=True, eq=False)
 class Managed:
     """A network whose weights ComfyUI may move: ``value`` for the library, ``patcher`` for ComfyUI."""

@@ -8,11 +8,13 @@ import torch
 from comfy_api.input import CurveInput
 from comfy_api.v0_0_2 import InputImpl, io
 
+from ..files.writing import whole_file
+from ..media import open_writer, to_bytes
 from ..stylegan2.frames import frame_bytes, synthesize_frames
 from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients, reading_gain
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
-from . import host, measure, sockets, video
+from . import host, measure, sockets
 from . import plots as pictures
 from .codes import half_input
 from .faces import paste_image
@@ -361,10 +363,11 @@ class SweepToVideo(io.ComfyNode):
         net = host.ready(generator, memory=frame_bytes(generator.value))
         motion.check(net)
         warn_beyond(motion, sweep * coefficient)
-        path = video.temporary_video()
-        with video.writer(path, fps) as out:
+        path = host.temporary_video()
+        with whole_file(path) as part, open_writer(part, fps) as out:
             for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress(), half):
-                out.write(images if photo is None else paste_image(photo, images, crop, unedited, mask=shape)[0])
+                shown = images if photo is None else paste_image(photo, images, crop, unedited, mask=shape)[0]
+                out.write(to_bytes(host.from_image(shown)))
         return host.output(InputImpl.VideoFromFile(str(path)))
 
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from micromotion.faces import Crop, FaceError, align, paste, reconstruction_error
+from micromotion.faces import Crop, FaceError, align, fade, paste, reconstruction_error
 from PIL import Image
 
 
@@ -324,3 +324,16 @@ def test_pil_images_come_back_as_pil(tilted):
     pasted, mask = paste(photo, Image.fromarray(np.full((48, 48, 3), 200, np.uint8)), tilted)
     assert pasted.mode == "RGBA" and pasted.size == (90, 70) and mask.shape == (70, 90)
     assert pasted.getpixel((44, 35)) == (200, 200, 200, 0)
+
+
+def test_fade_goes_over_to_the_square_as_the_edit_begins():
+    base, crop = torch.rand(1, 3, 32, 32) - 0.5, Crop.aligned((32, 32), 32)
+    photo = base + 0.1 * torch.rand(1, 3, 32, 32)
+    shown, mask = fade(photo, torch.cat([base, base + 0.025, base + 0.05, base + 0.2]), crop, reconstruction=base, mask="square")
+    assert torch.equal(shown[:1], photo) and mask.shape == (1, 32, 32)
+    drawn = paste(photo, torch.cat([base + 0.025, base + 0.05, base + 0.2]), crop, mask="square")[0]
+    assert torch.allclose(shown[1:2], photo.lerp(drawn[:1], 0.5), atol=1e-5)
+    assert torch.allclose(shown[2:], drawn[1:], atol=1e-5), "a root mean square change of 1/40 of the value range shows in full"
+    unit = {"mask": "square", "value_range": (0, 1)}
+    halved = fade(photo / 2, base + 0.0125, crop, reconstruction=base, **unit)[0]
+    assert torch.allclose(halved, (photo / 2).lerp(paste(photo / 2, base + 0.0125, crop, **unit)[0], 0.5), atol=1e-5)
