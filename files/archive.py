@@ -24,6 +24,14 @@ def records(view: memoryview) -> dict[str, Blob]:
         raise DamagedFileError(_DAMAGED) from e
 
 
+def count_records(view: memoryview) -> int:
+    """How many records the table of contents declares. Raises DamagedFileError where there is none."""
+    try:
+        return _directory(view)[0]
+    except (struct.error, IndexError, OverflowError) as e:
+        raise DamagedFileError(_DAMAGED) from e
+
+
 def _records(view: memoryview) -> dict[str, Blob]:
     count, position = _directory(view)
     if count > MAX_RECORDS:

@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from .archive import count_records
+from .budget import Budget
 from .errors import DamagedFileError, UnsupportedFileError
 from .machine import Machine
 from .names import NUMPY_DTYPES
@@ -17,6 +19,7 @@ from .values import Array, Blob, Storage, TensorRef
 
 MAGIC = b"\x93NUMPY"
 ENDING = ".npy"
+MAX_ARRAYS = 10_000
 MAX_HEADER = 10_000  # bytes, numpy's own bound
 EXPANSION, ALLOWANCE = 16, 16 << 20  # packed arrays may unpack to this many times their size, and so many bytes more
 _HEADER = re.compile(
@@ -25,7 +28,7 @@ _HEADER = re.compile(
 _DAMAGED = "The numpy array's header is not one that numpy writes; the file is damaged. Copy or download it again."
 
 
-def read_npy(view: memoryview) -> Any:
+def read_npy(view: memoryview, budget: Budget) -> Any:
     """The array in the bytes of a ``.npy`` file: a TensorRef, or the value of a pickled one, read by the machine that executes nothing."""
     text, position = _header(view)
     match = _HEADER.fullmatch(text)
@@ -34,7 +37,7 @@ def read_npy(view: memoryview) -> Any:
     order, code, fortran, sizes = match.groups()
     shape = tuple(int(n.rstrip("L")[:18]) for n in re.split(r"[\s,]+", sizes.strip(" ,\n")) if n.rstrip("L"))
     if code.startswith("O"):
-        return Machine(view, position).read()
+        return Machine(view, position, budget=budget).read()
     return _numbers(view[position:], order, code, fortran == "True", shape)
 
 
@@ -67,17 +70,28 @@ def content(array: Array) -> Any:
     return list(array.items) if array.shape else array.items[0]
 
 
-def read_npz(path: Path) -> dict[str, Any]:
-    """The arrays of a ``.npz`` file by name, packed or not; what the zip reader raises becomes DamagedFileError here."""
-    budget = EXPANSION * path.stat().st_size + ALLOWANCE
+def read_npz(path: Path, view: memoryview, budget: Budget) -> dict[str, Any]:
+    """The arrays of the ``.npz`` file ``path``, whose bytes are ``view``, by name, packed or not."""
+    room = EXPANSION * len(view) + ALLOWANCE
+    if count_records(view) > MAX_ARRAYS:
+        raise DamagedFileError(f"The file lists more than {MAX_ARRAYS:,} arrays, far more than codes need; it is refused.")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [e for e in archive.infolist() if e.filename.endswith(ENDING)]
-            if sum(e.file_size for e in entries) > budget:
+            if sum(e.file_size for e in entries) > room:
                 raise DamagedFileError("The file's arrays unpack to far more than arrays of codes do; it is refused.")
-            return {e.filename.removesuffix(ENDING): read_npy(memoryview(archive.read(e))) for e in entries}
+            budget.room += sum(e.file_size for e in entries)  # what the file holds, unpacked
+            return {e.filename.removesuffix(ENDING): read_npy(_unpacked(archive, e), budget) for e in entries}
     except _FOREIGN as error:
         raise DamagedFileError(f"{path.name} is damaged, or not a numpy archive. Copy or download it again.") from error
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> memoryview:
+    """An entry of the kinds that numpy writes, read no further than it declares: reading it whole would unpack all that follows first."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UnsupportedFileError("The file's arrays are packed in a way that numpy does not write; save them again with numpy.")
+    with archive.open(entry) as file:
+        return memoryview(file.read(entry.file_size))
 
 
 _FOREIGN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError, UnicodeError, OverflowError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,18 @@ import safetensors
 import torch
 
 from . import archive, arrays, strangers
+from .budget import Budget, border
 from .errors import SUPPORTED, CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
 from .machine import Machine
 from .names import storage_type
-from .values import Array, Blob, Instance, Storage, TensorRef
+from .values import Array, Blob, Global, Instance, Storage, TensorRef
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_DEPTH = 100
 MAX_NODES = 2_000_000
-MAX_HEADER = 100_000_000
+MAX_HEADER = 16_000_000  # bytes; the largest published checkpoints need one tenth of it
+MAX_TENSORS = 50_000
+MAX_METADATA = 1 << 20  # characters of our own JSON
 
 
 @dataclass(frozen=True)
@@ -39,21 +42,25 @@ def read_contents(path: str | Path) -> Contents:
     """Read ``path`` into plain values without executing anything; tensors stay in the file as :class:`TensorRef`."""
     path = Path(path)
     require(path)
-    view = _map(path)
-    head = bytes(view[:512])
+    with border(path.name):
+        return _read(path, _map(path))
+
+
+def _read(path: Path, view: memoryview) -> Contents:
+    head, budget = bytes(view[:512]), Budget(len(view))
     if _looks_like_safetensors(head, len(view)):
         return _read_safetensors(path)
     if arrays.is_npz(head):
-        container, tree = "npz", arrays.read_npz(path)
+        container, tree = "npz", arrays.read_npz(path, view, budget)
     elif head[:6] == arrays.MAGIC:
-        container, tree = "npy", arrays.read_npy(view)
+        container, tree = "npy", arrays.read_npy(view, budget)
     elif head[:4] == b"PK\x03\x04":
-        container, tree = _read_zip(view)
+        container, tree = _read_zip(view, budget)
     elif head[:1] == b"\x80":
-        container, tree = _read_pickles(view)
+        container, tree = _read_pickles(view, budget)
     else:
         raise UnsupportedFileError(f"{path.name} is {strangers.kind(head, bytes(view[257:262]))}. {SUPPORTED}.")
-    return Contents(container, settle(tree), {})
+    return Contents(container, settle(tree, budget), {})
 
 
 def require(path: Path) -> None:
@@ -86,18 +93,24 @@ def _read_safetensors(path: Path) -> Contents:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """The file as safetensors sees it; what that library raises becomes DamagedFileError."""
-    try:
+    """The file as safetensors sees it; what that library raises becomes DamagedFileError.
+
+    Its table of contents is measured first: the library would take any up to 100 MB apart into many times that.
+    """
+    with border(path.name):
+        _check_table(path)
         with safetensors.safe_open(path, framework="pt") as file:
+            if len(file.keys()) > MAX_TENSORS:
+                raise DamagedFileError(f"{path.name} lists more than {MAX_TENSORS:,} tensors, far more than any checkpoint; it is refused.")
             yield file
-    except CheckpointError:
-        raise
-    except (safetensors.SafetensorError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, OSError) as e:
-        raise DamagedFileError(f"{path.name} is damaged, or not a safetensors file ({_first_line(e)}). Download it again.") from e
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+def _check_table(path: Path) -> None:
+    with open(path, "rb") as file:
+        head = file.read(8)
+    length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+    if length > MAX_HEADER:
+        raise DamagedFileError(f"{path.name} declares a table of contents of {length:,} bytes; it is damaged, or not a safetensors file.")
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -108,42 +121,47 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def _read_pickles(view: memoryview) -> tuple[str, Any]:
-    first = Machine(view, unwrap=_unwrap)
+def _read_pickles(view: memoryview, budget: Budget) -> tuple[str, Any]:
+    first = Machine(view, budget=budget, unwrap=_unwrapper(budget))
     value = first.read()
     if type(value) is int and value == TORCH_MAGIC:
-        return "torch legacy", _read_legacy(view, first.position)
+        return "torch legacy", _read_legacy(view, first.position, budget)
     return "pickle", value
 
 
-def _read_legacy(view: memoryview, position: int, *, nested: bool = False) -> Any:
+def _read_legacy(view: memoryview, position: int, budget: Budget, *, nested: bool = False) -> Any:
     """torch.save before 1.6: five pickles, then the storages one after another."""
-    position = _check_legacy_header(view, position)
+    position = _check_legacy_header(view, position, budget)
     storages: dict[str, Storage] = {}
-    main = Machine(view, position, persistent=lambda key: _remember(key, storages), unwrap=None if nested else _unwrap)
+    unwrap = None if nested else _unwrapper(budget)
+    main = Machine(view, position, budget=budget, persistent=lambda key: _remember(key, storages), unwrap=unwrap)
     tree = main.read()
-    names = Machine(view, main.position)
+    names = Machine(view, main.position, budget=budget)
     keys = names.read()
     _fill(view, names.position, keys, storages)
     return tree
 
 
-def _check_legacy_header(view: memoryview, position: int) -> int:
-    protocol = Machine(view, position)
-    if protocol.read() != 1001:
+def _check_legacy_header(view: memoryview, position: int, budget: Budget) -> int:
+    protocol = Machine(view, position, budget=budget)
+    version = protocol.read()
+    if type(version) is not int or version != 1001:
         raise DamagedFileError("The file is of an unknown version of PyTorch's format.")
-    system = Machine(view, protocol.position)
-    if system.read().get("little_endian") is not True:
+    system = Machine(view, protocol.position, budget=budget)
+    machine = system.read()
+    if type(machine) is not dict or machine.get("little_endian") is not True:
         raise UnsupportedFileError("The file was written on a big-endian machine; save it again on an ordinary one.")
     return system.position
 
 
 def _remember(key: Any, storages: dict[str, Storage]) -> Any:
     """Resolve a persistent id: ``("storage", type, key, device, count[, view])``, or ``("module", class, source...)``."""
-    if type(key) is tuple and key[:1] == ("module",):
+    if type(key) is tuple and len(key) > 1 and type(key[0]) is str and key[0] == "module":
         return key[1]
     if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage" or type(key[4]) is not int or key[4] < 0:
         raise DamagedFileError("The file describes its numbers in an unknown way; it is damaged.")
+    if type(key[2]) not in (str, int):
+        raise DamagedFileError("The file gives a run of numbers no name; it is damaged.")
     name, dtype = str(key[2]), storage_type(key[1])
     base = storages.setdefault(name, Storage(dtype, key[4]))
     if base.dtype != dtype:
@@ -166,21 +184,27 @@ def _fill(view: memoryview, position: int, keys: Any, storages: dict[str, Storag
         position += 8 + size
 
 
-def _unwrap(content: Blob) -> Storage:
-    """The storage inside ``torch.storage._load_from_bytes(content)``: read by the same rules, one level deep."""
-    if type(content) is not Blob:
-        raise DamagedFileError("The file nests a file that is none; it is damaged.")
-    if content.unwrapped is None:
-        content.unwrapped = _unwrapped(content)
-    return content.unwrapped
+def _unwrapper(budget: Budget) -> Callable[[Any], Storage]:
+    """The storage inside ``torch.storage._load_from_bytes(content)``: read by the same rules and from the same budget, one level deep."""
+
+    def unwrap(content: Any) -> Storage:
+        if type(content) is not Blob:
+            raise DamagedFileError("The file nests a file that is none; it is damaged.")
+        if content.unwrapped is None:
+            content.unwrapped = _unwrapped(content, budget)
+        return content.unwrapped
+
+    return unwrap
 
 
-def _unwrapped(content: Blob) -> Storage:
+def _unwrapped(content: Blob, budget: Budget) -> Storage:
+    budget.spend(len(content) if content.text else 0)
     view = content.view()
-    first = Machine(view)
-    if first.read() != TORCH_MAGIC:
+    first = Machine(view, budget=budget)
+    magic = first.read()
+    if type(magic) is not int or magic != TORCH_MAGIC:
         raise DamagedFileError("The file nests a file of another kind in it; it is damaged.")
-    storage = _read_legacy(view, first.position, nested=True)
+    storage = _read_legacy(view, first.position, budget, nested=True)
     if type(storage) is not Storage or storage.blob is None:
         raise DamagedFileError("The file nests a file that holds no numbers; it is damaged.")
     if content.text:
@@ -188,14 +212,15 @@ def _unwrapped(content: Blob) -> Storage:
     return storage
 
 
-def _read_zip(view: memoryview) -> tuple[str, Any]:
+def _read_zip(view: memoryview, budget: Budget) -> tuple[str, Any]:
     records = archive.records(view)
     if "data.pkl" not in records:
         raise UnsupportedFileError(f"The file is {strangers.kind_of_zip(list(records))}. {SUPPORTED}.")
     if "byteorder" in records and bytes(records["byteorder"].view()[:8]) != b"little":
         raise UnsupportedFileError("The file was written on a big-endian machine; save it again on an ordinary one.")
     storages: dict[str, Storage] = {}
-    tree = Machine(records["data.pkl"].view(), persistent=lambda key: _remember(key, storages), unwrap=_unwrap).read()
+    pickle, unwrap = records["data.pkl"].view(), _unwrapper(budget)
+    tree = Machine(pickle, budget=budget, persistent=lambda key: _remember(key, storages), unwrap=unwrap).read()
     for key, storage in storages.items():
         record = records.get(f"data/{key}")
         if record is None or len(record) < storage.count * storage.itemsize:
@@ -204,15 +229,18 @@ def _read_zip(view: memoryview) -> tuple[str, Any]:
     return "TorchScript" if any(name.startswith("code/") for name in records) else "torch zip", tree
 
 
-def settle(tree: Any) -> Any:
-    """Refuse cycles, bottomless nesting and trees that unfold without end; return ``tree``."""
+def settle(tree: Any, budget: Budget) -> Any:
+    """Refuse cycles, bottomless nesting, trees that unfold without end, and tensors that overlap to more than the file; return ``tree``."""
     weights: dict[int, int] = {}
     open_nodes: set[int] = set()
     stack: list[tuple[Any, Iterator | None]] = [(tree, None)]
     while stack:
         node, children = stack.pop()
         if children is None:
-            if id(node) in weights or not isinstance(node, (dict, list, tuple, set, frozenset, Instance, Array)):
+            if id(node) in weights:
+                continue
+            if not isinstance(node, (dict, list, tuple, set, frozenset, Instance, Array)):
+                weights[id(node)] = _weigh(node, budget)
                 continue
             if id(node) in open_nodes or len(open_nodes) > MAX_DEPTH:
                 raise DamagedFileError("The file's data contain themselves or are nested without end; that is no checkpoint.")
@@ -229,13 +257,20 @@ def settle(tree: Any) -> Any:
     return tree
 
 
+def _weigh(leaf: Any, budget: Budget) -> int:
+    """Draw what a tensor takes once it is copied: tensors may share their numbers, but not without end."""
+    if isinstance(leaf, TensorRef):
+        budget.spend(leaf.size)
+    return 1
+
+
 def _children(node: Any) -> list:
     if isinstance(node, dict):
         return list(node.values())
     if isinstance(node, Instance):
         return [*node.args, *node.state.values()]
     if isinstance(node, Array):
-        return node.items or []
+        return [node.ref, *(node.items or ())]
     return list(node)
 
 
@@ -265,12 +300,16 @@ def _plain(node: Any, seen: dict[int, Any]) -> Any:
         return node.load()
     if isinstance(node, Blob):
         return node.string() if node.text else bytes(node.view())
-    return node if isinstance(node, (type(None), bool, int, float, str, torch.Tensor)) else str(node)
+    if isinstance(node, (type(None), bool, int, float, str, torch.Tensor)):
+        return node
+    return str(node) if isinstance(node, Global) else type(node).__name__
 
 
 def parse_json(text: str) -> Any:
-    """Parse metadata, or raise DamagedFileError."""
+    """Parse metadata, or raise DamagedFileError; no file of ours comes near the limit of a million characters."""
     try:
+        if len(text) > MAX_METADATA:
+            raise ValueError
         return json.loads(text)
-    except (ValueError, RecursionError) as e:
-        raise DamagedFileError("The file's metadata are not valid JSON; it is damaged.") from e
+    except (ValueError, RecursionError, MemoryError) as e:
+        raise DamagedFileError("The file's metadata are not valid JSON, or too long; it is damaged.") from e

@@ -2,8 +2,9 @@
 
 Python's own unpickler imports and calls what a file names. This one is a table of the data opcodes over a mapped file: names become
 inert :class:`~.values.Global` marks, calls are looked up in a fixed table of constructors for plain data (:mod:`.names`), and every
-declared length is compared with what the file holds before anything is allocated. Large byte runs are not copied.
-Opcodes: PEP 307, PEP 3154, PEP 574.
+declared length is compared with what the file holds before anything is allocated. Large byte runs are not copied. Every instruction
+and every call draws on one :class:`~.budget.Budget`; nothing recurses, and no value is hashed, compared or printed before its kind and
+length are known. Opcodes: PEP 307, PEP 3154, PEP 574.
 """
 
 from __future__ import annotations
@@ -12,30 +13,37 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .errors import DamagedFileError, UnsafeFileError
+from .budget import Budget
+from .errors import CheckpointError, DamagedFileError, UnsafeFileError
 from .names import apply, build, resolve
 from .values import Blob, Global
 
-MAX_OPERATIONS = 400_000
 LAZY_BYTES = 4096
+MAX_KEY_PARTS = 8
 MARK = object()
+FOREIGN = (IndexError, TypeError, KeyError, AttributeError, OverflowError, UnicodeError, ValueError, struct.error)
 _TRUNCATED = "The file ends in the middle of its data; it is truncated. Download it again."
 _DAMAGED = "The file's data do not fit together; it is damaged. Download it again."
 
 
 class Machine:
-    """Reads one pickle from ``view``, starting at ``position``; afterwards ``position`` is the first byte behind it."""
+    """Reads one pickle from ``view``, starting at ``position``; afterwards ``position`` is the first byte behind it.
+
+    ``budget``: the file's, shared by all the pickles in it.
+    """
 
     def __init__(
         self,
         view: memoryview,
         position: int = 0,
         *,
+        budget: Budget,
         persistent: Callable[[Any], Any] | None = None,
         unwrap: Callable[[Blob], Any] | None = None,
     ):
         self.view = view
         self.position = position
+        self.budget = budget
         self.persistent = persistent
         self.unwrap = unwrap
         self.stack: list[Any] = []
@@ -45,7 +53,8 @@ class Machine:
     def read(self) -> Any:
         """Return the value, or raise DamagedFileError or UnsafeFileError."""
         view, limit = self.view, len(self.view)
-        for _ in range(MAX_OPERATIONS):
+        while True:
+            self.budget.step()
             if self.position >= limit:
                 raise DamagedFileError(_TRUNCATED)
             operation = OPERATIONS.get(view[self.position])
@@ -57,11 +66,10 @@ class Machine:
             try:
                 if operation(self):
                     return self.value
-            except (IndexError, TypeError, KeyError, AttributeError, OverflowError, UnicodeError, ValueError, struct.error) as e:
-                if isinstance(e, (DamagedFileError, UnsafeFileError)):
-                    raise
+            except CheckpointError:
+                raise
+            except (*FOREIGN, MemoryError, RecursionError, StopIteration, RuntimeError) as e:
                 raise DamagedFileError(_DAMAGED) from e
-        raise DamagedFileError(f"The file takes more than {MAX_OPERATIONS:,} steps to read, far more than any checkpoint; it is refused.")
 
     def take(self, count: int) -> memoryview:
         """Step over ``count`` bytes and return them, uncopied."""
@@ -206,7 +214,7 @@ def _set_items(m: Machine) -> None:
 
 def _add_items(m: Machine) -> None:
     items = m.pop_to_mark()
-    _target(m, set).update(_key(k) for k in items)
+    _target(m, set).update(_member(k) for k in items)
 
 
 def _target(m: Machine, kind: type) -> Any:
@@ -216,12 +224,18 @@ def _target(m: Machine, kind: type) -> Any:
 
 
 def _key(key: Any) -> Any:
-    """Only plain keys: hashing a nested tuple recurses without a limit."""
-    if type(key) is tuple and all(type(k) in (str, int) for k in key):
+    """Only plain keys: hashing a nested tuple recurses without a limit, and a long one costs its length every time."""
+    if type(key) is tuple and len(key) <= MAX_KEY_PARTS and all(type(k) in (str, int) for k in key):
         return key
     if type(key) not in (str, int, float, bool, type(None)):
         raise TypeError
     return key
+
+
+def _member(value: Any) -> Any:
+    if type(value) is tuple:
+        raise TypeError
+    return _key(value)
 
 
 def _dict_from_mark(m: Machine) -> None:
@@ -231,7 +245,7 @@ def _dict_from_mark(m: Machine) -> None:
 
 def _set_from_mark(m: Machine) -> None:
     items = m.pop_to_mark()
-    m.push(frozenset(_key(k) for k in items))
+    m.push(frozenset(_member(k) for k in items))
 
 
 def _global(m: Machine) -> None:
@@ -254,14 +268,15 @@ def _reduce(m: Machine) -> None:
 
 
 def _new_object_with_keywords(m: Machine) -> None:
-    if m.pop() != {}:
+    keywords = m.pop()
+    if type(keywords) is not dict or keywords:
         raise ValueError
     _reduce(m)
 
 
 def _build(m: Machine) -> None:
     state = m.pop()
-    build(m.stack[-1], state)
+    build(m, m.stack[-1], state)
 
 
 def _persistent(m: Machine) -> None:

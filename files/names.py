@@ -11,7 +11,11 @@ from typing import Any
 import torch
 
 from .errors import SUPPORTED, DamagedFileError, UnsafeFileError
-from .values import Array, Blob, Dtype, Global, Instance, Storage, TensorRef
+from .values import MAX_DIMENSIONS, Array, Blob, Dtype, Global, Instance, Storage, TensorRef
+
+MAX_NAME = 300  # characters of a module and a name in it
+MAX_PARTS = 16
+MAX_JOINED = 4096
 
 STORAGES: dict[str, torch.dtype | None] = {
     "FloatStorage": torch.float32,
@@ -55,7 +59,7 @@ _TORCH_LAYER = re.compile(r"torch\.nn\.modules\.\w+|torch\.nn\.parallel\.data_pa
 
 def resolve(module: str, name: str) -> Global:
     """Return the mark for ``module.name``, or raise UnsafeFileError if it is not on the list."""
-    if (module, name) not in CONSTRUCTORS and not _is_storage(module, name) and not _is_dtype(module, name) and not _is_layer(module, name):
+    if len(module) + len(name) > MAX_NAME or not _is_known(module, name):
         raise UnsafeFileError(
             f"The file asks Python for {_printable(f'{module}.{name}')}, which is not part of any supported checkpoint."
             f" Nothing of it was executed. {SUPPORTED}."
@@ -63,8 +67,13 @@ def resolve(module: str, name: str) -> Global:
     return Global(module, name)
 
 
+def _is_known(module: str, name: str) -> bool:
+    return (module, name) in CONSTRUCTORS or _is_storage(module, name) or _is_dtype(module, name) or _is_layer(module, name)
+
+
 def apply(machine: Any, function: Global, args: tuple) -> Any:
-    """Return the plain value that the call ``function(*args)`` stands for."""
+    """Return the plain value that the call ``function(*args)`` stands for; its arguments are drawn from the machine's budget."""
+    machine.budget.copy(args)
     constructor = CONSTRUCTORS.get((function.module, function.name))
     if constructor is None and _is_layer(function.module, function.name):
         return Instance(function.module, function.name, args)
@@ -73,20 +82,48 @@ def apply(machine: Any, function: Global, args: tuple) -> Any:
     return constructor(machine, *args)
 
 
-def build(target: Any, state: Any) -> None:
+def build(machine: Any, target: Any, state: Any) -> None:
     """Give ``target`` the attributes that the file keeps for it."""
-    if type(target) is Instance and type(state) is dict:
-        target.state.update(state)
-    elif type(target) is Instance and type(state) is tuple and len(state) == 2:
-        target.state.update(state[0] or {})
-    elif type(target) is Array and type(state[2]) is Dtype and state[2].code.startswith(OBJECTS):
+    if type(target) is Instance:
+        _give(machine, target, state)
+    elif type(target) is Array and type(_parts(state)[2]) is Dtype and state[2].code.startswith(OBJECTS):
         target.shape, target.items = _object_array(*state[1:])
     elif type(target) is Array:
-        target.ref = _array(*state[1:])
+        target.ref = _array(machine, *_parts(state)[1:])
     elif type(target) is Dtype:
-        target.order = state[1]
+        target.order = _short_text(_parts(state)[1])
     elif type(target) is not dict:
         raise TypeError
+
+
+def _give(machine: Any, target: Instance, state: Any) -> None:
+    """Attributes as a dict, whose keys the machine has checked, or such a dict and a second one of slots, which is left."""
+    if type(state) is tuple and len(state) == 2:
+        state = state[0] or {}
+    if type(state) is not dict:
+        raise TypeError
+    machine.budget.copy(state)
+    target.state.update(state)
+
+
+def _parts(value: Any) -> tuple:
+    """A short tuple: what a call takes apart."""
+    if type(value) not in (tuple, list) or len(value) > MAX_PARTS:
+        raise TypeError
+    return tuple(value)
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    """A shape, a stride, an order of axes."""
+    if type(value) not in (tuple, list) or len(value) > MAX_DIMENSIONS or not all(type(n) is int for n in value):
+        raise DamagedFileError("The file describes a tensor whose shape makes no sense; it is damaged.")
+    return tuple(value)
+
+
+def _short_text(value: Any) -> str:
+    if type(value) is not str or len(value) > MAX_PARTS:
+        raise TypeError
+    return value
 
 
 def storage_type(mark: Any) -> torch.dtype | None:
@@ -115,6 +152,9 @@ def _is_layer(module: str, name: str) -> bool:
 
 
 def _dictionary(machine: Any, items: Any = ()) -> dict:
+    if type(items) not in (dict, list, tuple):
+        raise TypeError
+    machine.budget.copy(items)
     if type(items) is dict:
         return dict(items)
     if not all(type(item) in (list, tuple) and len(item) == 2 and type(item[0]) in (str, int) for item in items):
@@ -127,6 +167,9 @@ def _default_dictionary(machine: Any, factory: Any = None) -> dict:
 
 
 def _set(machine: Any, items: Any = ()) -> set:
+    if type(items) not in (list, tuple, set, frozenset):
+        raise TypeError
+    machine.budget.copy(items)
     if not all(type(item) in (str, int, float, bool) for item in items):
         raise TypeError
     return set(items)
@@ -136,28 +179,47 @@ def _namespace(machine: Any, *args: Any) -> Instance:
     return Instance("argparse", "Namespace")
 
 
-def _path(machine: Any, *parts: str) -> str:
-    return "/".join(parts)
+def _path(machine: Any, *parts: Any) -> str:
+    return _joined(machine, "/", parts)
 
 
-def _encode(machine: Any, text: Any, encoding: str = "latin1") -> Blob:
+def _joined(machine: Any, between: str, parts: tuple) -> str:
+    """Text of a few words, none of which may be text of the same kind that grew: the sum is bounded, so nothing doubles."""
+    if len(parts) > MAX_PARTS or not all(type(p) in (str, int) for p in parts):
+        raise TypeError
+    words = [str(p) for p in parts]
+    if sum(map(len, words)) > MAX_JOINED:
+        raise ValueError
+    return between.join(words)
+
+
+def _encode(machine: Any, text: Any, encoding: Any = "latin1") -> Blob:
     if encoding not in ("latin1", "latin-1"):
-        raise UnsafeFileError(f"The file asks for the codec {_printable(str(encoding))}, which no checkpoint needs. It was not run.")
+        named = _printable(encoding) if type(encoding) is str else "that it names"
+        raise UnsafeFileError(f"The file asks for the codec {named}, which no checkpoint needs. It was not run.")
     if type(text) is Blob:
         return text
-    return Blob(memoryview(text.encode("latin-1")))
+    return Blob(memoryview(_latin(machine, text)))
 
 
-def _byte_run(machine: Any, content: Any = b"", encoding: str = "latin1") -> Blob:
+def _latin(machine: Any, text: Any) -> bytes:
+    """The bytes that protocol 2 wrote as text."""
+    if type(text) is not str:
+        raise TypeError
+    machine.budget.spend(len(text))
+    return text.encode("latin-1")
+
+
+def _byte_run(machine: Any, content: Any = b"", encoding: Any = "latin1") -> Blob:
     if type(content) is Blob:
         return content
-    if content in (b"", ()):
+    if type(content) in (bytes, tuple) and not content:
         return Blob(memoryview(b""))
     return _encode(machine, content, encoding)
 
 
-def _persistent_object(machine: Any, meta: dict) -> Instance:
-    if meta.get("type") != "class" or type(meta["class_name"]) is not str or type(meta["state"]) is not dict:
+def _persistent_object(machine: Any, meta: Any) -> Instance:
+    if type(meta) is not dict or meta.get("type") != "class" or type(meta["class_name"]) is not str or type(meta["state"]) is not dict:
         raise TypeError
     return Instance("torch_utils.persistence", meta["class_name"], (), meta["state"])
 
@@ -166,29 +228,31 @@ def _legacy_network(machine: Any, *args: Any) -> Instance:
     return Instance("dnnlib.tflib.network", "Network")
 
 
-def _nested_storage(machine: Any, content: Blob) -> Storage:
+def _nested_storage(machine: Any, content: Any) -> Storage:
     if machine.unwrap is None:
         raise UnsafeFileError("The file nests one file in another more than once, which no checkpoint does. Nothing of it was executed.")
     return machine.unwrap(content)
 
 
 def _typed_storage(machine: Any, *args: Any) -> Storage:
-    storage = next(a for a in args if type(a) is Storage)
+    storage = next((a for a in args if type(a) is Storage), None)
+    if storage is None:
+        raise TypeError
     return storage
 
 
-def _tensor(machine: Any, storage: Storage, offset: int, shape: tuple, stride: tuple, *rest: Any) -> TensorRef:
+def _tensor(machine: Any, storage: Any, offset: int, shape: Any, stride: Any, *rest: Any) -> TensorRef:
     if type(storage) is not Storage or storage.dtype is None:
         raise TypeError
-    return TensorRef(storage, storage.dtype, tuple(shape), tuple(stride), offset)
+    return TensorRef(storage, storage.dtype, _numbers(shape), _numbers(stride), offset)
 
 
 def _tensor_with_type(
-    machine: Any, storage: Storage, offset: int, shape: tuple, stride: tuple, grad: Any, hooks: Any, kind: Any, *_: Any
+    machine: Any, storage: Any, offset: int, shape: Any, stride: Any, grad: Any, hooks: Any, kind: Any, *_: Any
 ) -> TensorRef:
-    if type(storage) is not Storage:
+    if type(storage) is not Storage or type(kind) is not Global or not _is_dtype(kind.module, kind.name):
         raise TypeError
-    return TensorRef(storage, TORCH_DTYPES[str(kind).removeprefix("torch.")], tuple(shape), tuple(stride), offset)
+    return TensorRef(storage, TORCH_DTYPES[kind.name], _numbers(shape), _numbers(stride), offset)
 
 
 def _parameter(machine: Any, data: Any, *rest: Any) -> TensorRef:
@@ -197,23 +261,28 @@ def _parameter(machine: Any, data: Any, *rest: Any) -> TensorRef:
     return data
 
 
-def _tensor_with_attributes(machine: Any, function: Global, kind: Any, args: tuple, state: Any) -> Any:
-    return apply(machine, function, args)
+def _tensor_with_attributes(machine: Any, function: Any, kind: Any, args: Any, state: Any) -> Any:
+    """A tensor whose attributes are left; ``function`` must be a plain maker of tensors, so that calls do not nest."""
+    maker = CONSTRUCTORS.get((function.module, function.name)) if type(function) is Global else None
+    if maker not in (_tensor, _tensor_with_type, _parameter):
+        raise TypeError
+    return maker(machine, *_parts(args))
 
 
 def _value(machine: Any, value: Any, *rest: Any) -> Any:
     return value
 
 
-def _text(machine: Any, value: str, *rest: Any) -> str:
-    return ":".join(str(v) for v in (value, *rest))
+def _text(machine: Any, *parts: Any) -> str:
+    return _joined(machine, ":", parts)
 
 
 def _size(machine: Any, sizes: Any = ()) -> tuple:
-    return tuple(sizes)
+    return _numbers(sizes)
 
 
-def _dtype(machine: Any, code: str, *rest: Any) -> Dtype:
+def _dtype(machine: Any, code: Any, *rest: Any) -> Dtype:
+    code = _short_text(code)
     order = code[0] if code[0] in "<>=|" else "<"
     code = code.lstrip("<>=|")
     if code not in NUMPY_DTYPES and code not in (OBJECTS, OBJECTS + "8"):
@@ -227,44 +296,46 @@ def _empty_array(machine: Any, *args: Any) -> Array:
     return Array()
 
 
-def _object_array(shape: tuple, dtype: Dtype, fortran: bool, content: Any) -> tuple[tuple[int, ...], list[Any]]:
+def _object_array(shape: Any, dtype: Dtype, fortran: Any, content: Any) -> tuple[tuple[int, ...], list[Any]]:
     """An array of plain values, as ``numpy.save`` writes a dict or an uneven list; each value was built by these same rules."""
-    shape = tuple(shape)
-    if type(content) is not list or not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(content):
+    shape = _numbers(shape)
+    if type(content) is not list or min(shape, default=0) < 0 or math.prod(shape) != len(content):
         raise DamagedFileError("The file describes a numpy array but does not hold its values; it is damaged.")
     return shape, content
 
 
-def _array(shape: tuple, dtype: Dtype, fortran: bool, content: Any) -> TensorRef:
+def _array(machine: Any, shape: Any, dtype: Any, fortran: Any, content: Any) -> TensorRef:
     if type(dtype) is not Dtype:
         raise TypeError
-    blob = content if type(content) is Blob else Blob(memoryview(content.encode("latin-1")))
+    shape = _numbers(shape)
+    blob = content if type(content) is Blob else Blob(memoryview(_latin(machine, content)))
     kind = NUMPY_DTYPES[dtype.code]
-    shape = tuple(shape)
-    storage = Storage(kind, math.prod(shape), blob, swap=dtype.order == ">")
-    if not blob.text and len(blob) != storage.count * kind.itemsize:
+    size = math.prod(shape) * kind.itemsize
+    fewest = (len(blob) + 1) // 2 if blob.text else len(blob)  # as text, a byte takes one or two
+    if min(shape, default=0) < 0 or not fewest <= size <= len(blob):
         raise DamagedFileError("The file describes a numpy array but does not hold its numbers; it is damaged.")
+    storage = Storage(kind, math.prod(shape), blob, swap=dtype.order == ">")
     return TensorRef(storage, kind, shape, _strides(shape, fortran))
 
 
-def _strides(shape: tuple[int, ...], fortran: bool) -> tuple[int, ...]:
-    if fortran:
+def _strides(shape: tuple[int, ...], fortran: Any) -> tuple[int, ...]:
+    if fortran is True or fortran == 1:
         return tuple(math.prod(shape[:i]) for i in range(len(shape)))
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def _buffer_array(machine: Any, content: Blob, dtype: Dtype, shape: tuple, order: str = "C", axes: tuple | None = None) -> Array:
-    ref = _array(shape, dtype, order == "F", content)
+def _buffer_array(machine: Any, content: Any, dtype: Any, shape: Any, order: Any = "C", axes: Any = None) -> Array:
+    ref = _array(machine, shape, dtype, order == "F", content)
     if order == "K" and axes is not None:
-        if sorted(axes) != list(range(len(shape))):
+        axes = _numbers(axes)
+        if sorted(axes) != list(range(len(ref.shape))):
             raise ValueError
-        ref = replace(ref, shape=tuple(shape[a] for a in axes), stride=tuple(ref.stride[a] for a in axes))
+        ref = replace(ref, shape=tuple(ref.shape[a] for a in axes), stride=tuple(ref.stride[a] for a in axes))
     return Array(ref)
 
 
-def _scalar(machine: Any, dtype: Dtype, content: Any) -> Any:
-    value = _array((1,), dtype, False, content).load()[0].item()
-    return value
+def _scalar(machine: Any, dtype: Any, content: Any) -> Any:
+    return _array(machine, (1,), dtype, False, content).load()[0].item()
 
 
 CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {

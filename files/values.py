@@ -14,6 +14,7 @@ from .errors import DamagedFileError
 
 MAX_DIMENSIONS = 8
 EXPANDED = 1 << 16  # numbers that a tensor may repeat without storing them
+MAX_EMPTY = 1 << 40  # product of the other sides of a tensor without numbers
 
 
 class Blob:
@@ -23,11 +24,12 @@ class Blob:
     A zip archive aligns its records (``aligned``), so that they can be used in place, and keeps a checksum of each (``crc``; 0: none).
     """
 
-    __slots__ = ("_crc", "_run", "aligned", "text", "unwrapped")
+    __slots__ = ("_arrays", "_crc", "_run", "aligned", "text", "unwrapped")
 
     def __init__(self, run: memoryview, text: bool = False, *, aligned: bool = False, crc: int = 0):
         self._run, self.text, self.aligned, self._crc = run, text, aligned, crc
         self.unwrapped: Any = None
+        self._arrays: dict[int, np.ndarray] = {}
 
     def view(self) -> memoryview:
         """The bytes; raises DamagedFileError where they do not fit their checksum."""
@@ -40,6 +42,13 @@ class Blob:
             return memoryview(str(self._run, "utf-8", "surrogatepass").encode("latin-1"))
         except UnicodeError as e:
             raise DamagedFileError("The file holds bytes that are not in the encoding it declares; it is damaged.") from e
+
+    def numbers(self, start: int = 0) -> np.ndarray:
+        """The bytes from ``start`` on, aligned: the mapped file itself in an archive, else one copy, however many tensors share it."""
+        if start not in self._arrays:
+            run = np.frombuffer(self.view(), np.uint8)[start:]
+            self._arrays[start] = run if self.aligned and run.ctypes.data % 8 == 0 else run.copy()
+        return self._arrays[start]
 
     def string(self) -> str:
         """The text, where it is text."""
@@ -73,12 +82,10 @@ class Storage:
 
     def _read(self) -> np.ndarray:
         size = self.count * self.itemsize
-        run = np.frombuffer(self.blob.view(), np.uint8)[self.start : self.start + size] if self.blob else ()
+        run = self.blob.numbers(self.start)[:size] if self.blob else ()
         if len(run) < size:
             raise DamagedFileError("The file ends before the numbers of one of its tensors; it is truncated. Download it again.")
-        if self.swap:
-            return run.reshape(-1, self.itemsize)[:, ::-1].reshape(-1)
-        return run if self.blob.aligned and run.ctypes.data % 8 == 0 else run.copy()
+        return run.reshape(-1, self.itemsize)[:, ::-1].reshape(-1) if self.swap else run
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +99,11 @@ class TensorRef:
     offset: int = 0
 
     def __post_init__(self):
-        sizes = (*self.shape, *self.stride, self.offset)
+        sizes = (*self.shape[: MAX_DIMENSIONS + 1], *self.stride[: MAX_DIMENSIONS + 1], self.offset)
         if len(self.shape) != len(self.stride) or len(self.shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in sizes):
             raise DamagedFileError("The file describes a tensor whose shape makes no sense; it is damaged.")
-        if self.numel > max(self.capacity, EXPANDED) or self.offset + self._extent() > self.capacity:
+        room = max(self.capacity, EXPANDED)
+        if math.prod(n for n in self.shape if n) > (room if self.numel else MAX_EMPTY) or self.offset + self._extent() > self.capacity:
             raise DamagedFileError(
                 f"The file describes a tensor of shape {list(self.shape)[:8]} but does not hold its numbers; it is damaged."
             )
@@ -103,6 +111,11 @@ class TensorRef:
     @property
     def numel(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes that the tensor takes once it is copied."""
+        return self.numel * self.dtype.itemsize
 
     @property
     def capacity(self) -> int:
