@@ -11,6 +11,7 @@ from ..generator import Architecture
 
 MAX_RESOLUTION = 4096
 MAX_MAPPING = 64
+MAX_WIDTH = 16_384  # of codes and labels; published networks have 512, and up to 1000 classes
 MAX_IMAGE_CHANNELS = 4
 ACTIVATIONS = ("lrelu", "linear")
 
@@ -61,6 +62,8 @@ def _mapping_sizes(state: Mapping[str, Any]) -> dict[str, Any]:
     hidden, n_in = _shape(state, "mapping.fc0.weight", 2)
     w_dim = _shape(state, "synthesis.b4.conv1.affine.weight", 2)[1]
     embed, classes = _shape(state, "mapping.embed.weight", 2) if "mapping.embed.weight" in state else (0, 0)
+    if max(hidden, n_in, w_dim, embed, classes) > MAX_WIDTH:
+        raise DamagedFileError(f"The generator's mapping is wider than {MAX_WIDTH:,}, far more than any StyleGAN2; the file is refused.")
     return {
         "mapping_layers": layers,
         "z_dim": n_in - embed,

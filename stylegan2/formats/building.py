@@ -39,16 +39,23 @@ def build(found: Found, path: str, size: int, *, shared: bool) -> Generator:
     return generator
 
 
-class _Untouched(TorchFunctionMode):
-    """Random initial values become memory that is never touched. (On the meta device PyTorch would import its compiler.)"""
+class _Shapes(TorchFunctionMode):
+    """Initial values become shapes without memory behind them: sizes are the file's word until its tensors are compared with them.
+
+    (On the meta device PyTorch would import its compiler.)
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+        if func in (torch.randn, torch.zeros, torch.full):
+            return torch.empty(()).expand(args if isinstance(args[0], int) else tuple(args[0]))
+        if func in (torch.Tensor.__truediv__, torch.Tensor.div):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _empty(architecture: Architecture) -> Generator:
     try:
-        with _Untouched():
+        with _Shapes():
             return Generator(architecture)
     except (RuntimeError, MemoryError) as e:
         raise DamagedFileError("The file describes a generator that is too large for this machine; it is damaged.") from e
@@ -100,6 +107,11 @@ def _mean_code(generator: Generator) -> torch.Tensor:
     for start in range(0, MEAN_CODE_SAMPLES, 1000):
         n = min(1000, MEAN_CODE_SAMPLES - start)
         z = torch.randn(n, arch.z_dim, generator=rng)
-        labels = torch.eye(arch.c_dim)[torch.randint(arch.c_dim, (n,), generator=rng)] if arch.c_dim else None
+        labels = _one_hot(torch.randint(arch.c_dim, (n,), generator=rng), arch.c_dim) if arch.c_dim else None
         total += generator.mapping(z, labels).double().sum(0)
     return (total / MEAN_CODE_SAMPLES).float()
+
+
+def _one_hot(classes: torch.Tensor, count: int) -> torch.Tensor:
+    """``classes [N]`` -> labels ``[N, count]``, without a square table of all classes."""
+    return torch.zeros(len(classes), count).scatter_(1, classes[:, None], 1.0)

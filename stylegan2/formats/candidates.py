@@ -13,6 +13,7 @@ from ...files.values import Array, Instance, TensorRef
 
 SEARCH_DEPTH = 3
 MAX_MODULES = 20_000
+MAX_PREFIX = 1000  # characters
 # Averaged weights first: they are the ones every repository draws its pictures with.
 PREFERENCE = ("g_ema", "generator_smooth", "gs", "generator_ema", "params_ema", "ema", "netg_ema", "decoder", "generator", "g", "netg")
 
@@ -73,7 +74,7 @@ def flatten(module: Instance) -> tuple[dict[str, Any], dict[str, dict[str, Any]]
     queue = [("", module)]
     while queue:
         prefix, node = queue.pop()
-        if len(attributes) > MAX_MODULES:
+        if len(attributes) > MAX_MODULES or len(prefix) > MAX_PREFIX:
             raise DamagedFileError("The file's network has more parts than any StyleGAN2; it is refused.")
         state = node.state
         attributes[prefix.rstrip(".")] = {k: v for k, v in state.items() if not k.startswith("_") or k == "_init_kwargs"}

@@ -33,7 +33,7 @@ def canonical(gs: Instance) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def _variables(node: Instance) -> dict[str, Any]:
     """Own variables, then each component's under its name."""
-    found = {str(k): t for k, v in _pairs(node.state.get("variables")) if (t := tensor_in(_scalar(v))) is not None}
+    found = {k: t for k, v in _pairs(node.state.get("variables")) if (t := tensor_in(_scalar(v))) is not None}
     components = node.state.get("components") or {}
     for name, part in components.items() if isinstance(components, dict) else ():
         if _is_network(part):
@@ -42,7 +42,8 @@ def _variables(node: Instance) -> dict[str, Any]:
 
 
 def _pairs(variables: Any) -> list[tuple]:
-    if not isinstance(variables, (list, tuple)) or not all(isinstance(v, (list, tuple)) and len(v) == 2 for v in variables):
+    pairs = isinstance(variables, (list, tuple)) and all(isinstance(v, (list, tuple)) and len(v) == 2 for v in variables)
+    if not pairs or not all(isinstance(name, str) for name, _ in variables):
         raise DamagedFileError("The TensorFlow network lists no variables; the file is damaged.")
     return [tuple(v) for v in variables]
 

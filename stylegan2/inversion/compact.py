@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+MAX_STAGES = 12
+
 
 class CompactEncoder(nn.Module):
     """Images ``[N, channels_in, S, S]`` -> code offsets ``[N, L, D]``, to be added to the mean code.
@@ -17,7 +19,7 @@ class CompactEncoder(nn.Module):
     def __init__(self, config: dict):
         super().__init__()
         self.config = dict(config)
-        widths = [int(w) for w in config["widths"]]
+        widths = [int(w) for w in config["widths"][:MAX_STAGES]]
         last = int(config["input_size"]) // 2 ** len(widths)
         self.stem = nn.Conv2d(int(config["channels_in"]), widths[0], 5, stride=2, padding=2)
         self.blocks = nn.ModuleList(Residual(a, b) for a, b in zip((widths[0], *widths), widths))

@@ -46,7 +46,7 @@ def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path
         config = read_config(state, encoder_type, num_layers)
         with torch.device("meta"):
             network = StyleEncoder(config)
-        return _filled(network, state)
+        return filled(network, state)
     except (KeyError, IndexError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         if isinstance(error, InversionError):
             raise
@@ -72,7 +72,7 @@ def described(path: Path) -> Iterator[None]:
         raise InversionError(f"The inverter file {path} is damaged: {_short(error)}. Load or download it again.") from None
 
 
-def _filled(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+def filled(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> torch.nn.Module:
     """``network`` holding the tensors of ``state`` as float32; only counters of batches may be missing."""
     counters = {k: torch.zeros([], dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
     network.load_state_dict({**counters, **{k: v.float() if v.is_floating_point() else v for k, v in state.items()}}, assign=True)
@@ -84,7 +84,7 @@ def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> 
     if header["encoder"] == "compact":
         with torch.device("meta"):
             network = CompactEncoder(config)
-        return _filled(network, state)
+        return filled(network, state)
     return build_encoder(state, known_type(config["encoder_type"]), path, checked_count(config["num_layers"]))
 
 

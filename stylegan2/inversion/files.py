@@ -169,4 +169,4 @@ def _found(state: dict) -> str:
         return "a generator"
     if any(k.startswith("output_layer.3") for k in state):
         return "an identity network (ArcFace)"
-    return f"tensors named {next(iter(state))!r} and so on"
+    return f"tensors named {ascii(next(iter(state)))[:60]} and so on"

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..resample import area_resize
 from .backbones import Body, BodySpec, read_spec
-from .encoder_files import read_tensors
+from .encoder_files import filled, read_tensors
 from .errors import InversionError
 
 POOLED, FACE = 256, 112
@@ -65,15 +65,16 @@ def identity_from_state(state: dict[str, torch.Tensor], name: str = "This file")
     try:
         spec = read_spec({k: tuple(v.shape) for k, v in state.items()})
         width, cells = state["output_layer.3.weight"].shape
-    except (KeyError, ValueError) as error:
+        face = 16 * round((cells / spec.widths[-1]) ** 0.5)
+    except (KeyError, ValueError, ArithmeticError) as error:
         raise InversionError(
             f"{name} is not an ArcFace IR-SE50 identity network (tensor {error} is missing). Give model_ir_se50.pth."
         ) from None
-    face = 16 * round((cells / spec.widths[-1]) ** 0.5)
-    network = Identity(spec, face, width)
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
+        with torch.device("meta"):  # sizes are the file's word until its tensors fit them
+            network = Identity(spec, face, width)
+        network = filled(network, state)
+    except (RuntimeError, ValueError, ArithmeticError) as error:
         raise InversionError(f"{name} is not a complete ArcFace IR-SE50 identity network: {_first_line(error)}") from None
     return network.eval().requires_grad_(False)
 

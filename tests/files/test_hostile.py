@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import importlib.util
 import io
 import json
 import operator
@@ -22,6 +23,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from micromotion.files import budget, containers, names
+from micromotion.files.errors import DamagedFileError, UnsafeFileError
+from micromotion.files.machine import Machine
 
 HERE = Path(__file__).parent
 REFUSALS = {"DamagedFileError", "UnsafeFileError", "UnsupportedFileError", "CheckpointError", "InversionError"}
@@ -71,7 +75,6 @@ def calls(marker):
         "inner_twice": Call(load, nested(Call(load, nested(Call(os.system, command))))),
         "inner_getattr": Call(load, nested(Call(builtins.getattr, Call(builtins.__import__, "os"), "system"))),
         "object_array": np.array([Call(os.system, command)], dtype=object),
-        "object_dtype": np.dtype("O"),
         "structured": np.zeros(2, dtype=[("a", "f4"), ("b", "O")]),
         "codec": Call(__import__("_codecs").encode, "x", "rot13"),
         "default_factory": __import__("collections").defaultdict(functools.partial(os.system, command)),
@@ -173,6 +176,25 @@ def tensors(folder):
         (folder / f"tensor_{name}.pkl").write_bytes(pickle.dumps(content))
 
 
+def load_sibling(name):
+    spec = importlib.util.spec_from_file_location(f"files_{name}", HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def arrays(folder):
+    """numpy files that declare more than they hold, and archives that unpack to far more."""
+    np.savez_compressed(folder / "array_bomb.npz", w=np.zeros(60_000_000, np.float32))
+    np.save(folder / "array_bytes.npy", np.zeros(3, dtype="V4"))
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }\n"
+    (folder / "array_huge.npy").write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + b"\0" * 64)
+    data = bytearray((folder / "array_bomb.npz").read_bytes())
+    for entry in (data.find(b"PK\x01\x02") + 24, data.find(b"PK\x03\x04") + 22):  # what it unpacks to, told small
+        data[entry : entry + 4] = struct.pack("<I", 1000)
+    (folder / "array_liar.npz").write_bytes(data)
+
+
 def zips(folder, marker):
     def archive(name, records, **options):
         with zipfile.ZipFile(folder / f"zip_{name}.pt", "w", **options) as file:
@@ -233,6 +255,12 @@ def safetensors_files(folder, small, tmp):
         "metadata_value": safe({"__metadata__": {"micromotion": 5}}),
         "metadata_list": safe({"__metadata__": [1, 2]}),
         "deep": safe(b'{"a":' * 50_000),
+        "many": safe({f"t{i}": tensor(0, 0, [0]) for i in range(60_000)}),
+        "no_sides": safe({"a": tensor(0, 0, [0, 1 << 40, 1 << 20])}),
+        "long_metadata": safe({"__metadata__": {"micromotion": "[" * 3_000_000}}),
+        "long_header": safe(b"{" + b" " * 17_000_000 + b"}"),
+        "float8": safe({"synthesis.b4.const": tensor(0, 16, [1, 4, 4], "F8_E4M3")}, b"\1" * 16),
+        "complex": safe({"synthesis.b4.const": tensor(0, 128, [1, 4, 4], "C64")}, b"\1" * 128),
     }
     for name, data in made.items():
         (folder / f"safe_{name}.safetensors").write_bytes(data)
@@ -299,9 +327,24 @@ def weights(folder, write, small):
         "genforce_shape": {**write.genforce_state(small), "synthesis.layer1.weight": torch.zeros(3)},
         "rosinality_shape": {**write.rosinality_state(small), "conv1.noise.weight": torch.zeros(7)},
         "shared": shared(state),
+        **without_numbers(state),
     }
     for name, content in made.items():
         torch.save(content, folder / f"weights_{name}.pt")
+
+
+def without_numbers(state):
+    """Sizes that no bytes back: of labels, of z, of codes, of channels and of noise that is to be made up."""
+    bare = {k: v for k, v in state.items() if k != "mapping.w_avg" and not k.startswith("mapping.")}
+    wide = torch.zeros(1).expand(1, 60_000)
+    many = {f"x{i}": torch.zeros(1).expand(60_000) for i in range(2_000)}
+    return {
+        "labels": {**bare, "mapping.embed.weight": wide, "mapping.embed.bias": torch.zeros(1), "mapping.fc0.weight": torch.zeros(24, 21)},
+        "z": {**bare, "mapping.fc0.weight": torch.zeros(1, 1_000_000), "mapping.fc0.bias": torch.zeros(1)},
+        "codes": {**state, "synthesis.b4.conv1.affine.weight": wide},
+        "channels": {**state, **{f"synthesis.b{r}.conv1.weight": torch.zeros(60_000, 1, 1, 1) for r in (4, 8, 16)}},
+        "expanded": {**many, **{k: v for k, v in state.items() if k != "synthesis.b4.const"}},
+    }
 
 
 def shared(state):
@@ -392,7 +435,9 @@ def corpus(tmp_path_factory, write, make, data):
     marker, small = tmp / "executed", make()
     pickles(folder, marker, write, small)
     streams(folder)
+    load_sibling("unbounded").write(folder)
     tensors(folder)
+    arrays(folder)
     zips(folder, marker)
     safetensors_files(folder, small, tmp)
     weights(folder, write, small)
@@ -454,6 +499,49 @@ def test_every_refusal_is_a_sentence(verdicts):
     for verdict in verdicts:
         if verdict["kind"] != "loaded":
             assert verdict["text"].endswith(".") and 20 < len(verdict["text"]) < 700, verdict
+
+
+GLOBALS = """
+__builtin__.bytearray __builtin__.bytes __builtin__.dict __builtin__.set _codecs.encode argparse.Namespace builtins.bytearray
+builtins.bytes builtins.dict builtins.frozenset builtins.set collections.Counter collections.OrderedDict collections.defaultdict
+dnnlib.tflib.network.Network dnnlib.util.EasyDict easydict.EasyDict numpy._core.multiarray._reconstruct numpy._core.multiarray.scalar
+numpy._core.numeric._frombuffer numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar numpy.core.numeric._frombuffer
+numpy.dtype numpy.ndarray pathlib.PosixPath pathlib.PurePosixPath pathlib.WindowsPath torch.Size torch.Tensor
+torch._tensor._rebuild_from_type_v2 torch._utils._rebuild_parameter torch._utils._rebuild_parameter_with_state
+torch._utils._rebuild_tensor torch._utils._rebuild_tensor_v2 torch._utils._rebuild_tensor_v3 torch.device
+torch.jit._pickle.build_boollist torch.jit._pickle.build_doublelist torch.jit._pickle.build_intlist torch.jit._pickle.build_tensorlist
+torch.jit._pickle.restore_type_tag torch.nn.parameter.Parameter torch.storage.TypedStorage torch.storage._load_from_bytes
+torch_utils.persistence._reconstruct_persistent_obj
+"""
+
+
+def test_the_names_that_a_file_may_call_are_these():
+    """A new name is a new way in: whoever adds one looks at it here, too."""
+    assert sorted(f"{module}.{name}" for module, name in names.CONSTRUCTORS) == GLOBALS.split()
+    assert all(constructor.__module__ == names.__name__ for constructor in names.CONSTRUCTORS.values())
+
+
+@pytest.mark.parametrize(
+    "module, name",
+    [
+        *(("builtins", name) for name in ("getattr", "eval", "exec", "open", "__import__", "compile", "map", "type", "object", "print")),
+        *(("os", "system"), ("posix", "system"), ("nt", "system"), ("subprocess", "Popen"), ("operator", "attrgetter")),
+        *(("torch", name) for name in ("load", "save", "compile", "ops", "FloatStorage.from_file", "hub")),
+        *(("torch.nn.modules.linear", "os"), ("torch.nn.modules.linear", "Linear.__class__"), ("torch.nn.modules.a.b", "Linear")),
+        *(("torch.serialization", "load"), ("numpy", "load"), ("numpy.lib.npyio", "load"), ("pickle", "loads"), ("runpy", "run_path")),
+    ],
+)
+def test_every_other_name_is_refused(module, name):
+    with pytest.raises(UnsafeFileError, match="Nothing of it was executed"):
+        names.resolve(module, name)
+
+
+def test_the_limits_are_these():
+    """Limits that grow a thousandfold are none."""
+    assert budget.MAX_STEPS == 400_000 and budget.MULTIPLE <= 4 and budget.SLACK <= 1 << 26
+    assert containers.MAX_DEPTH == 100 and containers.MAX_NODES == 2_000_000 and containers.MAX_HEADER <= 16_000_000
+    with pytest.raises(DamagedFileError, match="more than 400,000 steps"):
+        Machine(memoryview(b"N0" * 200_001), budget=budget.Budget(400_002)).read()
 
 
 def test_the_watch_sees_what_it_watches_for(tmp_path, data):

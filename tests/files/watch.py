@@ -5,6 +5,7 @@ usage: watch.py PACK FOLDER WARM_UP_FILE...
 
 from __future__ import annotations
 
+import encodings.cp437  # noqa: F401  zipfile's own, else imported by the first archive
 import importlib.util
 import json
 import resource
