@@ -5,7 +5,9 @@ usage: watch.py PACK FOLDER WARM_UP_FILE...
 
 from __future__ import annotations
 
-import encodings.cp437  # noqa: F401  zipfile's own, else imported by the first archive
+import encodings.cp437
+import encodings.utf_8_sig
+import encodings.utf_16  # noqa: F401
 import importlib.util
 import json
 import resource
