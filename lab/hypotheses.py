@@ -16,18 +16,20 @@ from pathlib import Path
 
 import torch
 
+from ..avatars import renderer as rendering
 from ..avatars.captions import MOTIONS, Motion
 from ..stylegan2 import load, load_inverter
-from ..subspaces import fit
+from ..subspaces import Anchors, fit, pool
 from .evaluate import DOCS, anchor_setting, brief, setting
 from .evaluation import instrument, lowrank, metrics, response, steadiness
-from .evaluation.anchors import clip
+from .evaluation.anchors import ENDS, clip
 from .evaluation.cache import Cache
 from .evaluation.measure import sweep
 from .evaluation.page import table
 from .evaluation.rows import Metric, row, section, spread
 from .evaluation.study import INVERTED, ONE, ORACLE, POOLED, RIDGE, VIDEO, Study
 from .evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of, load_world
+from .training import save_sheet
 
 log = logging.getLogger(__name__)
 SIZES = {
@@ -176,6 +178,41 @@ def _covered(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g
     return images
 
 
+def move_clips(study: Hypotheses, move: str) -> list[torch.Tensor]:
+    """Codes ``[F, L, D]`` of each anchor identity's clip of a further move, from rest or from one side to the other."""
+    values = rendering.rest_moves(study.sizes.frames)
+    values[:, list(rendering.MOVES).index(move)] = torch.linspace(*ENDS, study.sizes.frames)
+    faces = study.world.anchor_parameters()[: study.sizes.pool]
+    size = study.world.generator.resolution
+    return [study.world.invert(rendering.render(p.repeat(len(values), 1), size, "photo", values).images) for p in faces]
+
+
+def moves(study: Hypotheses) -> dict:
+    """M1 and M2 for the moves that the shipped models do not know; they need no instrument, which does not know them either."""
+    clips = {name: move_clips(study, name) for name in rendering.MOVES}
+    pooled = {name: fit(pool([Anchors(c) for c in codes])).direction[None] for name, codes in clips.items()}
+    rows = []
+    for name, codes in clips.items():
+        singles = metrics.pair_cosines(torch.stack([fit(c).direction for c in codes]))
+        across = max(float(metrics.cosine(pooled[name], d).abs()) for other, d in pooled.items() if other != name)
+        rows += [
+            spread(lowrank.FIRST, INVERTED, name, torch.stack([metrics.shares(c)[0] for c in codes]), judged=False),
+            spread(lowrank.WITHIN, INVERTED, name, singles, judged=False),
+            row(lowrank.ACROSS, INVERTED, name, across, judged=False),
+        ]
+    return section("Further moves", [lowrank.FIRST, lowrank.WITHIN, lowrank.ACROSS], rows)
+
+
+def illustrate(study: Hypotheses, path: Path) -> None:
+    """Every motion and move, pooled over clips of other faces, on three unseen faces: at rest, then at half and whole range."""
+    size, faces = study.world.generator.resolution, study.world.tests().codes[:3]
+    found = [study.fit(INVERTED, m, range(study.sizes.pool)).direction for m in study.motions]
+    found += [fit(pool([Anchors(c) for c in move_clips(study, name)])).direction for name in rendering.MOVES]
+    shown = torch.stack([study.world.show(torch.cat([faces + t * d for t in (0.0, 0.5, 1.0)])) for d in found])  # [M, 9, 3, S, S]
+    order = shown.unflatten(1, (3, 3)).transpose(1, 2).flatten(0, 2)
+    save_sheet(torch.nn.functional.interpolate(order, size=max(96, size), mode="bicubic"), 9, path)
+
+
 ESTIMATORS = ("rpca", "pca", "secant", "published")
 SPOILS: dict[str, Callable[..., torch.Tensor]] = {"clean": _clean, "blinks": _blinking, "a cut": _cut, "covered": _covered}
 SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
@@ -187,6 +224,7 @@ SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "response": response.responses,
     "time": steadiness.steadiness,
     "spoiled": spoiled,
+    "moves": moves,
 }
 
 TABLES = (
@@ -196,16 +234,18 @@ TABLES = (
     ("Does it move unseen faces? (H2)", "response", (response.SUCCESS,)),
     ("Steady in time", "time", (steadiness.ZERO, steadiness.DRIFT, steadiness.JITTER)),
     ("Clips as they come: which estimator bears what", "spoiled", (NEAR,)),
+    ("Further moves, which no motion of the pack knows", "moves", (lowrank.FIRST, lowrank.WITHIN, lowrank.ACROSS)),
     ("What the generators can draw at all", "generator", (instrument.PSNR, instrument.R2)),
     ("Are the factors in the codes?", "written", (LINEAR,)),
 )  # fmt: skip
+PICTURE = "every motion and move from clips of other faces, on three unseen faces of the label-free generator"
 NAMES = {LABEL_FREE: "label-free", DISTILLED: "distilled (by construction)"}
 
 
 def measure(study: Hypotheses, only: list[str]) -> dict[str, dict]:
     """The sections by name, each made or read from the cache; none but the gate where the instrument does not pass it."""
     done: dict[str, dict] = {}
-    for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate")]:
+    for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate" and not (study.given and n == "moves"))]:
         log.info("%s ...", name)
         done[name] = study.cache.json(name, lambda n=name: SECTIONS[n](study))
         study.styles = done["gate"]["styles"]
@@ -222,9 +262,9 @@ def page(document: dict) -> str:
     parts = ["# The hypotheses, on a generator that saw no label", opening(document), "\n".join(f"- {s}" for s in findings(worlds))]
     for title, name, shown in TABLES:
         rows = [{**r, "group": f"{NAMES[w]}: {r['group']}"} for w, s in worlds.items() for r in s.get(name, {"rows": []})["rows"]]
-        rows = [r for r in rows if r["motion"] in {m.name for m in MOTIONS} | {*FACTORS, ""}]
+        rows = [r for r in rows if r["motion"] in {m.name for m in MOTIONS} | {*FACTORS, *rendering.MOVES, ""}]
         parts += [f"## {title}", *(table({"rows": rows}, _plain(m)) for m in shown if any(r["metric"] == m.key for r in rows))]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, f"![{PICTURE}](results/hypotheses.png)"]) + "\n"
 
 
 def _plain(metric: Metric) -> dict:
@@ -315,6 +355,7 @@ def main(arguments: list[str] | None = None) -> None:
     sizes = {k: v for k, v in vars(SIZES[args.size]).items() if k in ("identities", "frames", "pool", "coefficients", "calibration")}
     document = {"command": command, "generators": prints, "seed": args.seed, "sizes": sizes, "worlds": worlds}
     (args.docs / "results").mkdir(parents=True, exist_ok=True)
+    illustrate(made[LABEL_FREE], args.docs / "results/hypotheses.png")
     (args.docs / "results/hypotheses.json").write_text(brief(document) + "\n", encoding="utf-8")
     (args.docs / "hypotheses.md").write_text(page(document), encoding="utf-8")
 

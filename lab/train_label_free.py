@@ -25,7 +25,7 @@ from .muon import Muon
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 WIDTH = 128
-STAGES = ((16, 16_000), (32, 32_000))  # then the full size
+STAGES = ((16, 16_000), (32, 24_000))  # then the full size
 CODE_NOISE, MOMENTS = 0.05, 0.02
 RATES = {"muon": 0.004, "adam": 0.004, "encoder_muon": 0.0004, "encoder_adam": 0.001}
 DETAIL, EDGES, SQUARE = 4.0, 0.7, 1.0

@@ -13,6 +13,7 @@ from micromotion.lab.evaluation.cache import Cache
 from micromotion.lab.evaluation.measure import grid, sweep
 from micromotion.lab.evaluation.study import INVERTED, ORACLE, POOLED, VIDEO
 from micromotion.lab.evaluation.world import STEP
+from PIL import Image
 from toy import ExactInverter, ToyWorld, toy
 
 SMILE = MOTIONS[0]
@@ -125,3 +126,34 @@ def test_a_spoiled_clip_differs_in_an_eighth_of_its_frames(study, spoil, touched
     other = study.world.draw(study.world.neutral(1, 5))[0]
     drawn = [hypotheses.SPOILS[k](study, parameters, other, torch.Generator().manual_seed(0)) for k in ("clean", spoil)]
     assert (drawn[0] != drawn[1]).flatten(1).any(1).sum() == touched
+
+
+def test_a_clip_of_a_move_runs_from_end_to_end_and_changes_nothing_else(study, monkeypatch):
+    seen = []
+    render = hypotheses.rendering.render
+    monkeypatch.setattr(hypotheses.rendering, "render", lambda p, size, style, m: seen.append((p, m)) or render(p, size, style, m))
+    assert len(hypotheses.move_clips(study, "nod")) == study.sizes.pool
+    parameters, values = seen[0]
+    column = list(hypotheses.rendering.MOVES).index("nod")
+    assert (parameters == parameters[0]).all()
+    assert values[0, column] == pytest.approx(0.05) and values[-1, column] == pytest.approx(0.95)
+    values[:, column] = 0.5
+    assert torch.equal(values, hypotheses.rendering.rest_moves(len(values)))
+
+
+def test_moves_are_measured_where_no_label_made_the_codes_and_drawn_on_a_sheet(study, given, tmp_path, monkeypatch):
+    def line(study, move):
+        direction = torch.zeros(study.world.generator.num_layers, study.world.generator.width)
+        direction[:, list(hypotheses.rendering.MOVES).index(move)] = 1.0
+        return [torch.linspace(0, 1, 8)[:, None, None] * direction for _ in range(study.sizes.pool)]
+
+    monkeypatch.setattr(hypotheses, "move_clips", line)
+    rows = hypotheses.moves(study)["rows"]
+    assert {r["motion"] for r in rows} == set(hypotheses.rendering.MOVES) and all(r["met"] is None for r in rows)
+    assert {round(r["value"], 6) for r in rows} == {0.0, 1.0}
+    study.cache.json("gate", lambda: {"passed": True, "styles": []})
+    given.cache.json("gate", lambda: {"passed": True, "styles": []})
+    assert set(hypotheses.measure(study, ["moves"])) == {"gate", "moves"} and set(hypotheses.measure(given, ["moves"])) == {"gate"}
+    hypotheses.illustrate(study, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (9 * 96, (len(MOTIONS) + len(hypotheses.rendering.MOVES)) * 96)
