@@ -32,6 +32,7 @@ from .evaluation import (
     published,
     response,
     steadiness,
+    tables,
 )
 from .evaluation import page as report
 from .evaluation.cache import Cache
@@ -123,7 +124,22 @@ def write(study: Study, sections: dict[str, dict], docs: Path, command: str) -> 
     folder.mkdir(parents=True, exist_ok=True)
     made = document(study, sections, command)
     (folder / "results.json").write_text(brief(made) + "\n", encoding="utf-8")
-    (docs / "results.md").write_text(report.page(made), encoding="utf-8")
+    write_pages(made, docs)
+
+
+def write_pages(made: dict, docs: Path) -> None:
+    """``results.md``, the page that is read, and ``results/rows.md`` with every figure where the instrument may publish them."""
+    evidence = "hypotheses.md" if (docs / "hypotheses.md").is_file() else ""
+    (docs / "results.md").write_text(report.page(made, evidence), encoding="utf-8")
+    if made["sections"]["gate"]["passed"]:
+        (docs / "results" / "rows.md").write_text(tables.appendix(made), encoding="utf-8")
+
+
+def render(docs: Path) -> None:
+    """Write the pages and plots again from ``results/results.json``; nothing is measured, and the JSON stays as it is."""
+    made = json.loads((docs / "results" / "results.json").read_text(encoding="utf-8"))
+    write_pages(made, docs)
+    plots.redraw(made["sections"], docs / "results")
 
 
 def brief(made: dict) -> str:
@@ -136,6 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder of intermediate results; resumes from it")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder that results.md and results/ are written to")
+    parser.add_argument("--from-json", action="store_true", help="write the pages and plots from results/results.json, measuring nothing")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the four networks")
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--quick", action="store_const", dest="size", const="quick", help="the same as --size quick")
@@ -145,6 +162,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.from_json:
+        return render(args.docs)
     world = load_world(args.weights, SIZES[args.size], args.seed, args.device)
     study = Study(world, Cache(args.out, setting(world)), made=Cache(args.out, anchor_setting(world)))
     for name in args.again:

@@ -63,7 +63,7 @@ def variants(study: Study) -> Iterator[Variant]:
 def _estimators(study: Study, source: str) -> Iterator[Variant]:
     for how in ("none", "mean", "median"):
         for bad in (0.0, 0.1):
-            yield Variant(f"centring, {source}, {bad:.0%} bad", how, _each(study, source, lambda a, h=how: centred_rpca(a, h), bad))
+            yield Variant(f"centering, {source}, {bad:.0%} bad", how, _each(study, source, lambda a, h=how: centered_rpca(a, h), bad))
     for c in SPARSITIES:
         yield Variant(f"lambda, {source}", f"c = {c:g}", _each(study, source, lambda a, c=c: _sparse(a, c)))
     for answer, joint in (("each layer for itself", False), ("all layers as one matrix", True)):
@@ -128,8 +128,8 @@ def spoil(study: Study, part: Anchors, share: float, seed: int) -> Anchors:
     return replace(part, codes=codes)
 
 
-def centred_rpca(part: Anchors, how: str) -> torch.Tensor:
-    """Robust PCA per layer after another centring (``none``, ``mean``, ``median``), then the Theil-Sen slope: ``[L, D]``."""
+def centered_rpca(part: Anchors, how: str) -> torch.Tensor:
+    """Robust PCA per layer after another centering (``none``, ``mean``, ``median``), then the Theil-Sen slope: ``[L, D]``."""
     group = torch.zeros(len(part), dtype=torch.long)
     codes = part.codes.double()
     middle = {"none": lambda x, _: torch.zeros_like(x[0]), "mean": torch.mean, "median": lambda x, _: median(x)}[how]

@@ -37,7 +37,7 @@ def video(world: World, motion: Motion, which: int, frames: int | None = None, i
 
 
 def text(world: World, cache: Cache, motion: Motion, which: int, count: int | None = None, how: str = OURS) -> Anchors:
-    """Anchors optimised against the scorer from random face ``which``; ``how`` is one of ``WAYS``."""
+    """Anchors optimized against the scorer from random face ``which``; ``how`` is one of ``WAYS``."""
     made = _made(world, cache, motion, which, count or world.sizes.degrees, how)
     return Anchors(
         made["codes"],
@@ -56,7 +56,7 @@ def text_seconds(world: World, cache: Cache, motion: Motion, which: int, how: st
 
 def _made(world: World, cache: Cache, motion: Motion, which: int, count: int, how: str) -> dict[str, torch.Tensor]:
     name = f"text-{motion.name}-face-{which}-{count}" + ("" if how == OURS else f"-{how.replace(' ', '-')}")
-    return cache.tensors(name, lambda: _optimise(world, motion, which, words(count), how))
+    return cache.tensors(name, lambda: _optimize(world, motion, which, words(count), how))
 
 
 def words(count: int) -> list[str]:
@@ -69,7 +69,7 @@ def options(motion: Motion, how: str) -> dict:
     return {OURS: anchor_options(motion), FREE: {**anchor_options(motion), "space": "w+"}, PUBLISHED: PUBLISHED_VALUES}[how]
 
 
-def _optimise(world: World, motion: Motion, which: int, degrees: list[str], how: str = OURS) -> dict[str, torch.Tensor]:
+def _optimize(world: World, motion: Motion, which: int, degrees: list[str], how: str = OURS) -> dict[str, torch.Tensor]:
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
     begun = time.perf_counter()
     told = {**options(motion, how), **steps, "seeds": [face_seed(world, which)]}
@@ -84,7 +84,7 @@ def face_seed(world: World, which: int) -> int:
 
 
 def prompt_only(world: World, cache: Cache, motion: Motion, which: int) -> tuple[torch.Tensor, float]:
-    """The displacement ``[L, D]`` of a single optimisation toward the template at 100 % (as StyleCLIP's optimiser), and its seconds."""
+    """The displacement ``[L, D]`` of a single optimization toward the template at 100 % (as StyleCLIP's optimizer), and its seconds."""
     full = captions.DEGREES[-1]
-    made = cache.tensors(f"prompt-{motion.name}-face-{which}", lambda: _optimise(world, motion, which, [full]))
+    made = cache.tensors(f"prompt-{motion.name}-face-{which}", lambda: _optimize(world, motion, which, [full]))
     return made["codes"][-1] - made["start"][0], float(made["seconds"])

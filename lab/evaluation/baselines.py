@@ -88,7 +88,7 @@ def methods(study: Study) -> list[Method]:
 
 
 def _told(source: str) -> str:
-    return "a sentence" if source == TEXT else "an unlabelled clip"
+    return {TEXT: "a sentence", INVERTED: "an unlabeled clip"}.get(source, "latents of a clip's true factors")
 
 
 def _estimated(study: Study, source: str, estimator: str) -> Method:
@@ -123,7 +123,7 @@ def _pooled(study: Study, source: str, motion: Motion) -> tuple[torch.Tensor, fl
 
 
 def _cleaned(study: Study, source: str, motion: Motion) -> tuple[torch.Tensor, float]:
-    """The orthogonalised direction; its seconds count the anchors of every motion, which it needs."""
+    """The orthogonalized direction; its seconds count the anchors of every motion, which it needs."""
     direction, seconds = timed(lambda: study.cleaned(source, motion)[None])
     return direction, seconds + sum(study.anchor_seconds(source, m, range(study.sizes.pool)) for m in study.motions)
 

@@ -25,12 +25,13 @@ def inversion(study: Study) -> dict:
     rows += inversion_rows(world, "the inverter's own passes", images, parameters, default, judged=False)
     for steps in study.sizes.inversion_steps:
         last = steps == max(study.sizes.inversion_steps)
-        found = inversion_rows(world, f"{steps} steps", images, parameters, world.invert(images, steps), judged=last)
+        group = f"{steps} step" if steps == 1 else f"{steps} steps"
+        found = inversion_rows(world, group, images, parameters, world.invert(images, steps), judged=last)
         rows += found
         curve.append({"steps": steps, "psnr": found[0].value, "factor_error": found[1].value})
     rows += _editability(study, Faces(parameters, default))
     text = (
-        "Renders of faces at rest, inverted. Steps beyond the inverter's own passes are spent on optimising the code; the most steps are"
+        "Renders of faces at rest, inverted. Steps beyond the inverter's own passes are spent on optimizing the code; the most steps are"
         " judged. Editability is M6 after inversion, with the oracle's and the pooled directions."
     )
     return section("Inversion", [PSNR, FACTOR_ERROR, EDITED], rows, text, curve=curve)

@@ -32,7 +32,7 @@ def low_rank(study: Study) -> dict:
             spectra[f"{source}, {motion.name}"] = shares
         rows += _nulls(study, source)
     text = (
-        "Anchors of one face, centred per face. The nulls are as many points in as many dimensions that hold no motion: independent"
+        "Anchors of one face, centered per face. The nulls are as many points in as many dimensions that hold no motion: independent"
         " noise, and a random walk, which any smooth path resembles. Intervals are over anchor identities."
     )
     return section("M1. Low rank", [FIRST, SECOND, RANK, FORM], rows, text, spectra=spectra)

@@ -51,7 +51,7 @@ def bootstrap(values: torch.Tensor, statistic: Callable = median, draws: int = D
 
 
 def shares(anchors: torch.Tensor) -> torch.Tensor:
-    """Variance shares of the principal components of ``anchors [A, ...]``, mean-centred, falling."""
+    """Variance shares of the principal components of ``anchors [A, ...]``, mean-centered, falling."""
     flat = anchors.flatten(1).double()
     energy = torch.linalg.svdvals(flat - flat.mean(0)).square()
     return energy / energy.sum().clamp(min=1e-30)

@@ -11,6 +11,7 @@ import torch
 from ..training import save_sheet
 from .baselines import ALL, LEAKAGE, SUCCESS
 from .measure import edited
+from .naming import said
 from .study import CLEANED, ORACLE, POOLED, SHIPPED, Study
 from .world import REACH, STEP, UNSEEN_STYLE
 
@@ -23,20 +24,31 @@ WIDTH = 3.0
 def illustrate(study: Study, sections: dict[str, dict], folder: Path) -> None:
     """Draw every plot and picture that has figures, and note them in their sections as (caption, path)."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, caption, file, draw in _drawings(study, sections):
+    for name, caption, file, draw in [*_plots(sections), *_pictures(study)]:
         if sections.get(name, {}).get("rows"):
             draw(folder / file)
             sections[name].setdefault("pictures", []).append((caption, f"{folder.name}/{file}"))
 
 
-def _drawings(study: Study, s: dict[str, dict]) -> Iterator[tuple[str, str, str, Callable[[Path], None]]]:
-    """Section, caption, file, and what draws it."""
+def redraw(sections: dict[str, dict], folder: Path) -> None:
+    """Draw the plots again from figures alone; the pictures of faces stay as they are."""
+    for name, _, file, draw in _plots(sections):
+        if sections.get(name, {}).get("rows"):
+            draw(folder / file)
+
+
+def _plots(s: dict[str, dict]) -> Iterator[tuple[str, str, str, Callable[[Path], None]]]:
+    """Section, caption, file, and what draws it from the section's figures."""
     yield "lowrank", "Variance by component", "spectra.png", lambda p: spectra(s["lowrank"], p)
     yield "response", "Response over the coefficient", "response.png", lambda p: curves(s["response"], p, "response", "change")
     yield "response", "Identity over the coefficient", "identity.png", lambda p: curves(s["response"], p, "identity", "cosine")
     yield "response", "Leakage in sigmas", "leakage.png", lambda p: matrices(s["response"], p)
     yield "inversion", "Inversion over steps", "inversion.png", lambda p: inversion(s["inversion"], p)
     yield "baselines", "Leakage and success of every method", "methods.png", lambda p: methods(s["baselines"], p)
+
+
+def _pictures(study: Study) -> Iterator[tuple[str, str, str, Callable[[Path], None]]]:
+    """Section, caption, file, and what draws it with the networks."""
     for group in [*study.ours, ORACLE]:
         file = f"sweeps-{re.sub('[^a-z]+', '-', group.lower()).strip('-')}.png"
         yield "response", f"Two unseen faces swept by each motion, {group}", file, lambda p, g=group: sweeps(study, g, p)
@@ -72,7 +84,7 @@ def spectra(section: dict, path: Path) -> None:
         nulls = {r["group"]: r["value"] for r in section["rows"] if r["group"].startswith(f"{source}, null")}
         for (name, value), style in zip(nulls.items(), (":", "--")):
             axis.axhline(value, color="grey", linestyle=style, linewidth=1, label=name.rpartition(": ")[2])
-        axis.set(title=source, xlabel="component", ylim=(0, 1))
+        axis.set(title=said(source), xlabel="component", ylim=(0, 1))
     axes[0][0].set_ylabel("share of variance")
     axes[0][0].legend(fontsize=7)
     _save(figure, path)
@@ -86,7 +98,7 @@ def curves(section: dict, path: Path, key: str, label: str) -> None:
         for name, c in section["curves"].items():
             group, own = name.split("|")
             if own == motion and group.endswith(KEPT):
-                axis.plot(c["coefficients"], c[f"{key}50"], label=group)
+                axis.plot(c["coefficients"], c[f"{key}50"], label=said(group))
                 axis.fill_between(c["coefficients"], c[f"{key}25"], c[f"{key}75"], alpha=0.15)
         axis.set(title=motion, xlabel="coefficient")
     axes[0][0].set_ylabel(label)
@@ -107,7 +119,7 @@ def matrices(section: dict, path: Path) -> None:
         for i, values in enumerate(section["matrices"][group]):
             for j, value in enumerate(values):
                 axis.text(j, i, f"{value:+.2f}", ha="center", va="center", fontsize=7, color="white" if abs(value) > 0.6 else "black")
-        axis.set_title(group, fontsize=8)
+        axis.set_title(said(group), fontsize=6)
     for axis in list(axes.flat)[len(groups) :]:
         axis.set_axis_off()
     _save(figure, path)
@@ -121,7 +133,7 @@ def methods(section: dict, path: Path) -> None:
     figure.set_size_inches(9, 5)
     for i, name in enumerate(names, 1):
         x, y = found[name, LEAKAGE.key], found[name, SUCCESS.key]
-        axes[0][0].scatter(x, y, marker="*" if name.startswith("ours") else "o", label=f"{i} {name}")
+        axes[0][0].scatter(x, y, marker="*" if name.startswith("ours") else "o", label=f"{i} {said(name)}")
         axes[0][0].annotate(str(i), (x, y), fontsize=8, xytext=(4, 3), textcoords="offset points")
     axes[0][0].set(xlabel="leakage at one sigma, mean over motions", ylabel="transfer success", xscale="log")
     figure.legend(loc="outside right upper", fontsize=7)

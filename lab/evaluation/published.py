@@ -41,7 +41,7 @@ def published(study: Study) -> dict:
             rows += _rows(study, f"published throughout, {TEXT}", PUBLISHED_TEXT, motion, "published")
     text = (
         "The same anchors of single faces, one estimator against the other; each test face takes one of the directions in turn. Published"
-        " throughout: the text anchors too are optimised with the published settings (every row free, no prior, one look), in our"
+        " throughout: the text anchors too are optimized with the published settings (every row free, no prior, one look), in our"
         " implementation and without the identity network, which avatars do not have. As fitted:"
         " what one unit does before calibration, and how much that differs between anchor faces."
     )

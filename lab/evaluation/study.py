@@ -18,7 +18,7 @@ from .world import LABELS, Faces, World, factor_of, sign_of
 
 VIDEO, INVERTED, TEXT = "video", "video, inverted", "text"
 TEXTS = {TEXT: anchors.OURS, **{f"{TEXT} {how}": how for how in (anchors.FREE, anchors.PUBLISHED)}}
-ONE, POOLED, CLEANED = "one face", "pooled", "pooled and orthogonalised"
+ONE, POOLED, CLEANED = "one face", "pooled", "pooled and orthogonalized"
 ORACLE, SHIPPED = "labels (oracle)", "shipped motion"
 FLOOR = "the generator's own latent"
 RIDGE = 1e-3

@@ -87,7 +87,7 @@ class Faces:
 class World:
     """The generator under test, the instrument that measures (``regressor``), and the makers of anchors.
 
-    The scorer is what text anchors are optimised against and the inverter what reads pictures: neither ever measures. ``motions``
+    The scorer is what text anchors are optimized against and the inverter what reads pictures: neither ever measures. ``motions``
     are the ready ones.
     """
 
@@ -119,7 +119,7 @@ class World:
 
     @torch.no_grad()
     def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the instrument reads: factors ``[N, 5]`` and centred identity ``[N, Q]``."""
+        """What the instrument reads: factors ``[N, 5]`` and centered identity ``[N, Q]``."""
         values = torch.cat([self.regressor(chunk.to(self.device)).cpu() for chunk in images.split(BATCH)])
         return values[:, : len(FACTORS)], values[:, len(FACTORS) :] - 0.5
 

@@ -18,9 +18,12 @@ from micromotion.lab.evaluation import (
     lowrank,
     measure,
     metrics,
+    misses,
+    naming,
     published,
     response,
     steadiness,
+    tables,
 )
 from micromotion.lab.evaluation import page as report
 from micromotion.lab.evaluation.cache import Cache
@@ -270,7 +273,7 @@ def test_the_page_tells_each_miss_and_its_reason(study):
     for r in sections["lowrank"]["rows"]:
         if r["group"] == "video, inverted" and r["metric"] == "evr1":
             r.update(value=0.4, met=False)
-    page = report.page(json.loads(json.dumps(_document(sections))))
+    page = tables.appendix(json.loads(json.dumps(_document(sections))))
     assert "✗" in page and "so the inverter loses it" in page and "smile 0.40 against at least 0.85 or 0.9" not in page
     assert "smile 0.40, eyes 0.40 against at least 0.9" in page
 
@@ -280,14 +283,14 @@ def test_reasons_compare_directions_in_the_same_style_only(study):
     for r in made["rows"]:
         if r["metric"] == "domain_success" and r["group"] == f"stone, own code | {OURS}":
             r.update(value=0.5, met=False)
-    saying = next(line for line in report.why(made) if "stone" in line)
+    saying = next(line for line in misses.why(made) if "stone" in line)
     assert "taking the other motions out of it mends it (1.00 for smile, 1.00 for eyes)" in saying
     for r in made["rows"]:
         if r["metric"] == "domain_success" and r["group"].startswith("stone, own code | ") and r["group"].endswith(ORACLE):
             r.update(value=0.6)
         elif r["metric"] == "domain_success" and r["group"].startswith("stone, own code"):
             r.update(value=0.5, met=False)
-    assert all("every label gets 0.60 for smile" in line for line in report.why(made) if "stone" in line)
+    assert all("every label gets 0.60 for smile" in line for line in misses.why(made) if "stone" in line)
 
 
 def test_the_json_keeps_six_digits_and_every_key():
@@ -304,8 +307,52 @@ def test_the_page_shows_what_each_remedy_does(study):
     sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}, "ablations": {**ablations.ablations(study), "seconds": 1.0}}
     page = report.page(json.loads(json.dumps(_document(sections))))
     tried = page.split("## What was tried")[1].split("## ")[0]
-    assert [f"| pooling faces, video | {n} |" in tried for n in (1, 3, 5, 10)] == [True, True, True, False]
-    assert "| layer masks, video | coarse |" in tried and "| orthogonalising, video | video, pooled and orthogonalised |" in tried
+    assert "| pooling faces, clips (exact latents) | 1; 3; 5 |" in tried
+    assert "| layer masks, clips (exact latents) | all; coarse; middle; fine |" in tried
+    assert "clips (exact latents), pooled; clips (exact latents), pooled and orthogonalized |" in tried
+
+
+def test_a_reader_learns_which_anchors_are_exact_latents():
+    assert naming.said("stone, inverted | video, pooled") == "stone, inverted: clips (exact latents), pooled"
+    assert naming.said("ours, video, inverted, pooled") == "ours, clips (inverted), pooled"
+    groups = ("photo, inverted | video, inverted, pooled", "ours, video, pooled", "ours, shipped motion", "renders, photo")
+    assert [naming.source_of(g) for g in groups] == ["video, inverted", "video", "shipped motion", ""]
+
+
+def test_a_verdict_counts_each_source_for_itself(study):
+    sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}, "response": {**response.responses(study), "seconds": 1.0}}
+    for r in sections["response"]["rows"]:
+        if r["metric"] == "spearman":
+            r.update(met=r["group"] != OURS or r["motion"] != "eyes")
+    line = next(x for x in report.page(_document(sections)).splitlines() if "Spearman" in x)
+    assert "| 3 of 4 | 4 of 4 | 2 of 2 |" in line and line.endswith("| eyes 1 |")
+
+
+def test_the_pages_are_written_again_from_the_figures_alone(tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    kept = evaluate.DOCS / "results" / "results.json"
+    copy = tmp_path / "results" / "results.json"
+    copy.write_bytes(kept.read_bytes())
+    if (evaluate.DOCS / "hypotheses.md").is_file():
+        (tmp_path / "hypotheses.md").write_text("evidence", encoding="utf-8")
+    monkeypatch.setattr(evaluate, "load_world", None)
+    monkeypatch.setattr(evaluate.plots, "redraw", lambda *_: None)
+    evaluate.main(["--from-json", "--docs", str(tmp_path)])
+    for name in ("results.md", "results/rows.md"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (evaluate.DOCS / name).read_text(encoding="utf-8")
+    assert copy.read_bytes() == kept.read_bytes()
+
+
+def test_the_page_is_short_and_says_first_what_is_built_in():
+    page = (evaluate.DOCS / "results.md").read_text(encoding="utf-8")
+    assert len(page.splitlines()) <= 250
+    first = page.split("\n\n")[1]
+    assert all(word in first for word in ("by construction", "upper bounds", "not evidence", naming.EXACT))
+
+
+def test_plots_are_drawn_from_figures_alone(study, tmp_path):
+    evaluate.plots.redraw({"response": response.responses(study)}, tmp_path)
+    assert sorted(p.name for p in tmp_path.glob("*.png")) == ["identity.png", "leakage.png", "response.png"]
 
 
 def _document(sections: dict) -> dict:
