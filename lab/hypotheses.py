@@ -9,6 +9,7 @@ inverter, and text where there is a scorer. Beside the figures stand nulls: what
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ import torch
 
 from ..avatars import renderer as rendering
 from ..avatars.captions import MOTIONS, Motion
+from ..avatars.regressor import load_regressor
 from ..stylegan2 import load, load_inverter
 from ..subspaces import Anchors, fit, pool
+from ..subspaces.anchors import load_scorer
 from .evaluate import DOCS, anchor_setting, brief, setting
 from .evaluation import instrument, lowrank, metrics, response, steadiness
 from .evaluation.anchors import ENDS, clip
@@ -27,13 +30,14 @@ from .evaluation.cache import Cache
 from .evaluation.measure import sweep
 from .evaluation.page import table
 from .evaluation.rows import Metric, row, section, spread
-from .evaluation.study import INVERTED, ONE, ORACLE, POOLED, RIDGE, VIDEO, Study
-from .evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of, load_world
+from .evaluation.study import CLEANED, INVERTED, ONE, ORACLE, POOLED, RIDGE, SHIPPED, VIDEO, Study
+from .evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of
 from .training import save_sheet
 
 log = logging.getLogger(__name__)
 SIZES = {
     "full": Sizes(identities=100, compared=100, coefficients=11, calibration=24, probes=12, gate=2048, labels=4000),
+    "brief": Sizes(identities=50, compared=50, coefficients=9, calibration=16, probes=8, gate=2048, labels=3000),
     "quick": Sizes(
         identities=8, compared=8, coefficients=4, calibration=6, probes=4, pool=2, frames=6, degrees=4, steps=4, gate=1024, labels=300,
         pictures=2,
@@ -41,6 +45,7 @@ SIZES = {
 }  # fmt: skip
 RANDOM, WALK, SHUFFLED = "null: random directions", "null: random walks", "null: clips, motions shuffled"
 NULLS = (RANDOM, WALK, SHUFFLED)
+SHARED = ("generator", "lowrank", "alignment", "response", "time")
 MORPH = "null: a face that turns into another"
 LABEL_FREE, DISTILLED = "label-free", "distilled"
 NULL_SEED = 77
@@ -59,17 +64,13 @@ class PictureWorld(World):
 class Hypotheses(Study):
     """A study of clips through the inverter and of text, with directions that hold no motion beside them."""
 
-    def __init__(self, world: World, cache: Cache, made: Cache | None = None):
-        super().__init__(world, cache, MOTIONS, made)
-        self.given = not isinstance(world, PictureWorld)
-
     @property
     def sources(self) -> list[str]:
-        return [s for s in super().sources if s != VIDEO or self.given]
+        return [s for s in super().sources if s != VIDEO]  # exact latents are there only where labels made the codes
 
     @property
     def groups(self) -> list[str]:
-        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED)] + [ORACLE, *([] if self.given else NULLS)]
+        return [f"{source}, {how}" for source in self.sources for how in (ONE, POOLED)] + [ORACLE, *NULLS]
 
     @property
     def ours(self) -> list[str]:
@@ -245,7 +246,7 @@ NAMES = {LABEL_FREE: "label-free", DISTILLED: "distilled (by construction)"}
 def measure(study: Hypotheses, only: list[str]) -> dict[str, dict]:
     """The sections by name, each made or read from the cache; none but the gate where the instrument does not pass it."""
     done: dict[str, dict] = {}
-    for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate" and not (study.given and n == "moves"))]:
+    for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate")]:
         log.info("%s ...", name)
         done[name] = study.cache.json(name, lambda n=name: SECTIONS[n](study))
         study.styles = done["gate"]["styles"]
@@ -281,7 +282,8 @@ def opening(document: dict) -> str:
         " The factor regressor that measures was trained with labels and takes no part in making anything but the scale of a"
         f" direction. Clips are renders of one face whose factor moves, {sizes['frames']} frames, read by each generator's own inverter;"
         " *video* without *inverted* stands for exact latents. Text anchors come from a scorer that was trained with labels. Random"
-        f" directions have the covariance of faces' codes and the better sign. {sizes['identities']} unseen faces at rest, photo style."
+        f" directions have the covariance of faces' codes and the better sign. {sizes['identities']} unseen faces at rest, photo style; the"
+        " distilled figures are those of [results.md](results.md), on the faces named there."
     )
 
 
@@ -323,22 +325,30 @@ def _names(found: list[str]) -> str:
     return ", ".join(found) or "none"
 
 
-def studies(label_free: Path, distilled: Path, size: str, seed: int, out: Path, text: bool) -> dict[str, Hypotheses]:
-    """Both studies; the label-free folder holds a generator and its inverter, all else is read from the other."""
-    given = load_world(distilled, SIZES[size], seed)
-    generator, inverter = load(label_free / "generator.safetensors"), load_inverter(label_free / "inverter.safetensors")
-    scorer = given.scorer if text else None
-    worlds = {
-        LABEL_FREE: PictureWorld(generator.eval().requires_grad_(False), given.regressor, scorer, inverter, given.sizes, seed),
-        DISTILLED: World(given.generator, given.regressor, scorer, given.inverter, given.sizes, seed),
-    }
-    return {n: Hypotheses(w, Cache(out, setting(w)), Cache(out, anchor_setting(w))) for n, w in worlds.items()}
+def label_free_study(folder: Path, sizes: Sizes, seed: int, out: Path, text: bool) -> Hypotheses:
+    """The study of the generator and inverter in ``folder``; instrument and scorer are the shipped ones."""
+    generator, inverter = load(folder / "generator.safetensors"), load_inverter(folder / "inverter.safetensors")
+    scorer = load_scorer(WEIGHTS / "scorer.safetensors") if text else None
+    regressor = load_regressor(WEIGHTS / "regressor.safetensors")
+    world = PictureWorld(generator.eval().requires_grad_(False), regressor, scorer, inverter, sizes, seed)
+    return Hypotheses(world, Cache(out, setting(world)), Cache(out, anchor_setting(world)))
+
+
+def distilled_sections(results: Path) -> dict[str, dict]:
+    """What `lab.evaluate` measured on the shipped generator with the same metrics, of the directions that are measured here."""
+    document = json.loads(results.read_text(encoding="utf-8"))
+    shipped = load(WEIGHTS / "generator.safetensors").fingerprint
+    if document["generator"] != shipped:
+        raise SystemExit(f"{results} was measured on generator {document['generator']}, shipped is {shipped}; run lab.evaluate first.")
+    kept = {name: document["sections"][name] for name in ("gate", *SHARED)}
+    rows = {name: [r for r in s["rows"] if not r["group"].endswith((CLEANED, SHIPPED))] for name, s in kept.items()}
+    return {name: {**{k: s[k] for k in s if k in ("passed", "title")}, "rows": rows[name]} for name, s in kept.items()}
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--label-free", type=Path, required=True, help="folder of the label-free generator and its inverter")
-    parser.add_argument("--distilled", type=Path, default=WEIGHTS, help="folder of the four networks beside it")
+    parser.add_argument("--distilled", type=Path, default=DOCS / "results/results.json", help="the figures of lab.evaluate")
     parser.add_argument("--out", type=Path, default=Path("runs/hypotheses"), help="folder of intermediate results; resumes from it")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder that hypotheses.md and results/hypotheses.json are written to")
     parser.add_argument("--size", choices=SIZES, default="full")
@@ -347,15 +357,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    made = studies(args.label_free, args.distilled, args.size, args.seed, args.out, args.text)
-    worlds = {name: measure(study, args.only) for name, study in made.items()}
+    sizes, given = SIZES[args.size], distilled_sections(args.distilled)
+    study = label_free_study(args.label_free, sizes, args.seed, args.out, args.text)
+    worlds = {LABEL_FREE: measure(study, args.only), DISTILLED: given}
     options = f"{'' if args.size == 'full' else ' --size ' + args.size}{'' if args.text else ' --no-text'}"
-    command = f"python -m micromotion.lab.hypotheses --label-free {args.label_free.name}{options}"
-    prints = {name: study.world.generator.fingerprint for name, study in made.items()}
-    sizes = {k: v for k, v in vars(SIZES[args.size]).items() if k in ("identities", "frames", "pool", "coefficients", "calibration")}
-    document = {"command": command, "generators": prints, "seed": args.seed, "sizes": sizes, "worlds": worlds}
+    document = {
+        "command": f"python -m micromotion.lab.hypotheses --label-free {args.label_free.name}{options}",
+        "generator": study.world.generator.fingerprint,
+        "seed": args.seed,
+        "sizes": {k: getattr(sizes, k) for k in ("identities", "frames", "pool", "coefficients", "calibration", "labels")},
+        "worlds": worlds,
+    }
     (args.docs / "results").mkdir(parents=True, exist_ok=True)
-    illustrate(made[LABEL_FREE], args.docs / "results/hypotheses.png")
+    illustrate(study, args.docs / "results/hypotheses.png")
     (args.docs / "results/hypotheses.json").write_text(brief(document) + "\n", encoding="utf-8")
     (args.docs / "hypotheses.md").write_text(page(document), encoding="utf-8")
 

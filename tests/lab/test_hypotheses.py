@@ -11,7 +11,7 @@ from micromotion.lab import hypotheses
 from micromotion.lab.evaluation import lowrank, metrics, response
 from micromotion.lab.evaluation.cache import Cache
 from micromotion.lab.evaluation.measure import grid, sweep
-from micromotion.lab.evaluation.study import INVERTED, ORACLE, POOLED, VIDEO
+from micromotion.lab.evaluation.study import INVERTED, ORACLE, POOLED, VIDEO, Study
 from micromotion.lab.evaluation.world import STEP
 from PIL import Image
 from toy import ExactInverter, ToyWorld, toy
@@ -34,11 +34,6 @@ def study(tmp_path) -> hypotheses.Hypotheses:
     return hypotheses.Hypotheses(pictures(), Cache(tmp_path, "free"))
 
 
-@pytest.fixture
-def given(tmp_path) -> hypotheses.Hypotheses:
-    return hypotheses.Hypotheses(toy(inverter=ExactInverter()), Cache(tmp_path, "given"))
-
-
 def test_the_code_of_a_face_is_what_the_inverter_reads_off_its_picture():
     parameters = torch.rand(3, pictures().generator.width, generator=torch.Generator().manual_seed(0))
     exact, off = pictures().faces(parameters), pictures(0.25).faces(parameters)
@@ -46,9 +41,9 @@ def test_the_code_of_a_face_is_what_the_inverter_reads_off_its_picture():
     assert torch.allclose(off.codes, exact.codes + 0.25, atol=1e-5)
 
 
-def test_exact_latents_are_a_source_only_where_labels_made_the_codes(study, given):
-    assert study.sources == [INVERTED] and given.sources == [VIDEO, INVERTED]
-    assert set(hypotheses.NULLS) < set(study.groups) and not set(hypotheses.NULLS) & set(given.groups)
+def test_exact_latents_are_no_source_and_nulls_stand_beside_ours(study):
+    assert study.sources == [INVERTED] and set(hypotheses.NULLS) < set(study.groups)
+    assert set(Study(study.world, study.cache).sources) == {VIDEO, INVERTED}
 
 
 @pytest.mark.parametrize("null", hypotheses.NULLS)
@@ -82,11 +77,13 @@ def test_low_rank_is_printed_beside_a_face_that_turns_into_another(study):
     assert len(morph) == len(MOTIONS) and all(v > 0.99 for v in morph)  # a straight path in a linear world
 
 
-def test_findings_follow_from_the_figures(study, given):
-    worlds = {
-        name: {n: hypotheses.SECTIONS[n](s) for n in ("lowrank", "alignment", "response")}
-        for name, s in ((hypotheses.LABEL_FREE, study), (hypotheses.DISTILLED, given))
-    }
+@pytest.fixture
+def worlds(study) -> dict:
+    found = {"gate": {"passed": True, "rows": []}, **{n: hypotheses.SECTIONS[n](study) for n in ("lowrank", "alignment", "response")}}
+    return json.loads(json.dumps({hypotheses.LABEL_FREE: found, hypotheses.DISTILLED: found}))
+
+
+def test_findings_follow_from_the_figures(worlds):
     first, alike, transfer = hypotheses.findings(worlds)
     assert "Above both nulls: none" in first  # a morph is as straight as a motion here
     assert "smile 1.00" in alike
@@ -98,18 +95,24 @@ def test_findings_follow_from_the_figures(study, given):
     assert hypotheses.values(worlds[hypotheses.LABEL_FREE], "response", response.SUCCESS, ORACLE)["smile"] > 0.9
 
 
-def test_the_page_names_upper_bounds_and_publishes_nothing_behind_a_closed_gate(study, given):
-    gate = {"passed": True, "rows": []}
-    worlds = {
-        name: {"gate": gate, **{n: hypotheses.SECTIONS[n](s) for n in ("lowrank", "alignment", "response")}}
-        for name, s in ((hypotheses.LABEL_FREE, study), (hypotheses.DISTILLED, given))
-    }
-    document = json.loads(json.dumps({"command": "x", "sizes": {"frames": 8, "identities": 10}, "worlds": worlds}))
+def test_the_page_names_upper_bounds_and_publishes_nothing_behind_a_closed_gate(worlds):
+    document = {"command": "x", "sizes": {"frames": 8, "identities": 10}, "worlds": worlds}
     text = hypotheses.page(document)
-    assert "distilled (by construction): video" in text and f"label-free: {hypotheses.RANDOM}" in text
+    assert f"distilled (by construction): {CLIPS}" in text and f"label-free: {hypotheses.RANDOM}" in text
     assert lowrank.FIRST.title in text and "no evidence" in text
-    document["worlds"][hypotheses.LABEL_FREE]["gate"]["passed"] = False
+    worlds[hypotheses.LABEL_FREE]["gate"]["passed"] = False
     assert "|" not in hypotheses.page(document)
+
+
+def test_figures_of_another_generator_are_refused_and_those_of_the_shipped_one_are_read(tmp_path):
+    results = json.loads(hypotheses.DOCS.joinpath("results/results.json").read_text())
+    found = hypotheses.distilled_sections(hypotheses.DOCS / "results/results.json")
+    assert set(found) == {"gate", *hypotheses.SHARED}
+    assert hypotheses.values(found, "response", response.SUCCESS, ORACLE)
+    assert not any(r["group"].endswith(hypotheses.SHIPPED) for s in found.values() for r in s["rows"])
+    (tmp_path / "results.json").write_text(json.dumps({**results, "generator": "0" * 16}))
+    with pytest.raises(SystemExit, match="run lab.evaluate first"):
+        hypotheses.distilled_sections(tmp_path / "results.json")
 
 
 def test_spoiled_clips_lead_the_plain_estimators_astray_and_clean_ones_none(study, monkeypatch):
@@ -141,7 +144,7 @@ def test_a_clip_of_a_move_runs_from_end_to_end_and_changes_nothing_else(study, m
     assert torch.equal(values, hypotheses.rendering.rest_moves(len(values)))
 
 
-def test_moves_are_measured_where_no_label_made_the_codes_and_drawn_on_a_sheet(study, given, tmp_path, monkeypatch):
+def test_moves_are_measured_where_no_label_made_the_codes_and_drawn_on_a_sheet(study, tmp_path, monkeypatch):
     def line(study, move):
         direction = torch.zeros(study.world.generator.num_layers, study.world.generator.width)
         direction[:, list(hypotheses.rendering.MOVES).index(move)] = 1.0
@@ -152,8 +155,7 @@ def test_moves_are_measured_where_no_label_made_the_codes_and_drawn_on_a_sheet(s
     assert {r["motion"] for r in rows} == set(hypotheses.rendering.MOVES) and all(r["met"] is None for r in rows)
     assert {round(r["value"], 6) for r in rows} == {0.0, 1.0}
     study.cache.json("gate", lambda: {"passed": True, "styles": []})
-    given.cache.json("gate", lambda: {"passed": True, "styles": []})
-    assert set(hypotheses.measure(study, ["moves"])) == {"gate", "moves"} and set(hypotheses.measure(given, ["moves"])) == {"gate"}
+    assert set(hypotheses.measure(study, ["moves"])) == {"gate", "moves"}
     hypotheses.illustrate(study, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (9 * 96, (len(MOTIONS) + len(hypotheses.rendering.MOVES)) * 96)
