@@ -7,16 +7,24 @@ from typing import Any
 
 import torch
 
+from .budget import border
 from .containers import plain, read_contents
 from .errors import naming
 
 
 def read_file(path: str | Path) -> Any:
-    """Read a torch, pickle or safetensors file into plain dicts, lists, numbers, text and CPU tensors, executing nothing.
+    """Read a torch, pickle, numpy or safetensors file into plain dicts, lists, numbers, text and CPU tensors, executing nothing.
 
     Objects (``argparse.Namespace``, modules, TorchScript programs) become dicts of their attributes. Tensors may share the file's
     memory: do not write to them.
     Raises CheckpointError.
     """
-    with naming(Path(path).name), torch.inference_mode(False), torch.no_grad():
-        return plain(read_contents(path).tree)
+    return read_any(path)[1]
+
+
+def read_any(path: str | Path) -> tuple[str, Any]:
+    """What ``read_file`` returns, behind the kind of its container: "safetensors", "torch zip", "TorchScript", "pickle", ..."""
+    path = Path(path)
+    with naming(path.name), border(path.name), torch.inference_mode(False), torch.no_grad():
+        contents = read_contents(path)
+        return contents.container, plain(contents.tree)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ...files.reading import read_file
+from ...files.budget import border
+from ...files.errors import MicromotionError
+from ...files.reading import read_any
 from ..errors import SubspaceError
 from .scorer import Scorer, import_open_clip
 
@@ -48,20 +47,32 @@ def load_named(name: str, *, normalize: bool = False) -> Scorer:
 
 
 def load_file(path: Path, architecture: str | None = None, *, normalize: bool = False) -> Scorer:
-    """Load an open_clip model's weights from a file; ``architecture`` None: recognised by its tensors."""
+    """Load an open_clip model's weights from a file; ``architecture`` None: recognised by its tensors. Errors: SubspaceError."""
     open_clip = import_open_clip()
-    script = dict(_tensors(read_file(path))) if is_script(path) else None
-    known = openai_model(path) if script else None
-    architecture = known or architecture or recognise(path, script)
-    config = open_clip.get_model_config(architecture)
-    if config is None:
-        raise SubspaceError(f"open_clip has no model {architecture!r}; choose one of its names, for example {EXAMPLE}.")
-    _refuse_network(config, architecture)
-    with torch.inference_mode(False):
-        model = _filled(open_clip.CLIP(**config), script, path, architecture) if script else _read_weights(path, architecture)
-    size = model.visual.image_size
-    tokenize = open_clip.get_tokenizer(architecture)
+    with border(path.name, SubspaceError):
+        state, script = read_state(path)
+        known = openai_model(path) if script else None
+        architecture = known or architecture or recognise(path, state, script)
+        config = open_clip.get_model_config(architecture)
+        if config is None:
+            raise SubspaceError(f"open_clip has no model {architecture!r}; choose one of its names, for example {EXAMPLE}.")
+        _refuse_network(config, architecture)
+        with torch.inference_mode(False):
+            model = open_clip.CLIP(**config) if script else open_clip.create_model(architecture)
+            model = filled(model, _converted(model, state), path, f"the weights of {architecture}")
+        size = model.visual.image_size
+        tokenize = open_clip.get_tokenizer(architecture)
     return Scorer(model, tokenize, size if isinstance(size, int) else size[0], normalize=normalize, name=architecture)
+
+
+def read_state(path: Path) -> tuple[dict[str, torch.Tensor], bool]:
+    """The weights in a file by name, and whether it is a TorchScript archive, as OpenAI published CLIP; nothing of it is executed."""
+    try:
+        container, tree = read_any(path)
+    except MicromotionError as error:
+        raise SubspaceError(f"{error} A scorer is a .safetensors file, or one that can be read without executing it.") from error
+    tree = tree.get("state_dict", tree) if isinstance(tree, dict) else {}
+    return {k.removeprefix("module."): v for k, v in _tensors(tree)}, container == "TorchScript"
 
 
 def _with_activation(model: str, weights: dict) -> str:
@@ -87,18 +98,18 @@ def cached_file(weights: dict) -> Path | None:
     return next((Path(f) for f in found if isinstance(f, str)), None)
 
 
-def recognise(path: Path, script: dict[str, torch.Tensor] | None = None) -> str:
-    """The open_clip model whose tensors a file holds; ``script``: those of a TorchScript archive.
+def recognise(path: Path, state: dict[str, torch.Tensor], script: bool = False) -> str:
+    """The open_clip model whose tensors a file holds; ``script``: whether it is a TorchScript archive.
 
     Models that differ only in their activation cannot be told apart by tensors: a name with "openai" or "quickgelu" in it decides for
     the quick one, "laion" or "datacomp" for the other. Scripts are OpenAI's form, and theirs are quick.
     """
     open_clip = import_open_clip()
-    shapes = _read_shapes(path) if script is None else {k: tuple(v.shape) for k, v in script.items()}
+    shapes = {k: tuple(v.shape) for k, v in state.items()}
     own = _signature(shapes)
     names = [n for n in open_clip.list_models() if own is not None and _config_signature(open_clip.get_model_config(n)) == own]
     stem = path.stem.lower()
-    quick = script is not None or any(hint in stem for hint in QUICK_GELU_HINTS)
+    quick = script or any(hint in stem for hint in QUICK_GELU_HINTS)
     if len(names) > 1 and (quick or "laion" in stem or "datacomp" in stem):
         names = [n for n in names if bool(open_clip.get_model_config(n).get("quick_gelu")) == quick] or names
     named = [n for n in names if stem.startswith(n.lower())]
@@ -108,14 +119,6 @@ def recognise(path: Path, script: dict[str, torch.Tensor] | None = None) -> str:
         return names[0]
     choices = f"it may be {' or '.join(names)}" if names else "its tensors fit no open_clip model that can be recognised"
     raise SubspaceError(f"{path.name} does not say which model it is: {choices}; put the model's name first in the file's name.")
-
-
-def is_script(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, as OpenAI published CLIP."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def openai_model(path: Path) -> str | None:
@@ -138,31 +141,24 @@ def _tensors(tree: object, prefix: str = "") -> Iterator[tuple[str, torch.Tensor
         yield from _tensors(value, f"{prefix}{key}.")
 
 
-def _filled(model: nn.Module, state: dict[str, torch.Tensor], path: Path, architecture: str) -> nn.Module:
+def filled(model: nn.Module, state: dict[str, torch.Tensor], path: Path, what: str) -> nn.Module:
+    """``model`` with the tensors of ``state``, widened to float32; ``what`` they should be, for the sentence where they are not."""
+    wrong = next((k for k, v in state.items() if v.is_complex()), None)
     try:
+        if wrong is not None:
+            raise RuntimeError(wrong)
         model.load_state_dict({k: v.float() for k, v in state.items() if k not in SCRIPT_SIZES})
     except RuntimeError as error:
-        raise SubspaceError(f"{path.name} does not hold the weights of {architecture}; name the model it was saved from.") from error
+        raise SubspaceError(f"{path.name} does not hold {what}; name the model that it was saved from, or get another copy.") from error
     return model
 
 
-def _read_weights(path: Path, architecture: str) -> nn.Module:
-    try:
-        return import_open_clip().create_model(architecture, pretrained=str(path))
-    except (RuntimeError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
-        raise SubspaceError(f"{path.name} does not hold the weights of {architecture}; name the model it was saved from.") from error
-
-
-def _read_shapes(path: Path) -> Shapes:
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(str(path), framework="pt") as file:
-                return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        state = state.get("state_dict", state)
-        return {k.removeprefix("module."): tuple(v.shape) for k, v in state.items() if hasattr(v, "shape")}
-    except (RuntimeError, ValueError, AttributeError, OSError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise SubspaceError(f"{path.name} is no file of weights that can be read without executing it; give .safetensors.") from error
+def _converted(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights under the names of today's open_clip: it keeps the text network of some models apart, and scalars as scalars."""
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = import_open_clip().model.convert_to_custom_text_state_dict(state)
+    scalars = {k: state[k].reshape(getattr(model, k).shape) for k in ("logit_scale", "logit_bias") if k in state and hasattr(model, k)}
+    return {**state, **scalars}
 
 
 def _signature(shapes: Shapes) -> tuple | None:

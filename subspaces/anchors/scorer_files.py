@@ -20,12 +20,20 @@ import torch
 from torch import nn
 
 from ...files import native as files
+from ...files.budget import border
 from ..errors import SubspaceError
 from . import open_clip_models
 from .scorer import PUBLISHED, SPACES, Scorer, Settings, Tokenize, import_open_clip
 
 KIND = "scorer"
 MOST_VIEWS = 16
+MOST_MERGES = 50_000  # of open_clip's vocabulary, and more than any side of a network that is a scorer
+MOST_STAGES = 8
+FIELDS = (
+    {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "merges", "normalize"},
+    {"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"},
+    {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"},
+)
 
 
 def tokenizer(merges: int, context_length: int) -> Tokenize:
@@ -78,16 +86,38 @@ def load_scorer(path_or_name: str | Path, architecture: str | None = None, *, no
 def load_native(path: Path) -> Scorer:
     """Read a file of ``save_scorer``."""
     header, tensors = files.read(path, KIND)
-    try:
-        config = header["config"]
-        model = build_model(config)
-        model.load_state_dict({k: v.to(torch.float32) for k, v in tensors.items()})
+    with border(path.name, SubspaceError):
+        config = _config(header.get("config"), tensors, path)
+        with torch.inference_mode(False):
+            model = open_clip_models.filled(build_model(config), tensors, path, "its own configuration")
         tokenize = tokenizer(config["merges"], config["text_cfg"]["context_length"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise files.damaged(path, "its tensors do not fit its own configuration") from error
     size = config["vision_cfg"]["image_size"]
     settings = _settings(header.get("settings", {}), path)
     return Scorer(model, tokenize, size, normalize=bool(config.get("normalize")), name=path.stem, settings=settings)
+
+
+def _config(config: object, tensors: dict[str, torch.Tensor], path: Path) -> dict:
+    """A scorer's configuration, compared with its tensors before memory is taken for a network of the sizes that it names."""
+    parts = [config, *(config.get(k) for k in ("vision_cfg", "text_cfg"))] if isinstance(config, dict) else []
+    sound = len(parts) == len(FIELDS) and all(_is_plain(part, fields, len(tensors)) for part, fields in zip(parts, FIELDS))
+    if not sound or not {"merges", "embed_dim"} <= set(config):
+        raise files.damaged(path, "its configuration is not that of a scorer")
+    with torch.device("meta"):
+        expected = {k: v.shape for k, v in build_model(config).state_dict().items()}
+    if expected != {k: v.shape for k, v in tensors.items()}:
+        raise files.damaged(path, "its tensors do not fit its own configuration")
+    return config
+
+
+def _is_plain(part: object, fields: set[str], count: int) -> bool:
+    """Whether a part of a configuration holds sizes alone: other fields of open_clip's name models elsewhere, even on the network."""
+    if not isinstance(part, dict) or not set(part) <= fields:
+        return False
+    deep = part.get("layers", 1)
+    stages = deep if isinstance(deep, list) else [deep]  # a ResNet's; no network has more layers than its file has tensors
+    counted = all(type(n) is int and 0 < n for n in stages) and len(stages) <= MOST_STAGES and sum(stages) <= count
+    numbers = (v for k, v in part.items() if k != "layers" and not isinstance(v, dict))
+    return counted and all(isinstance(v, (int, float)) and 0 <= v <= MOST_MERGES for v in numbers)
 
 
 def _settings(recorded: dict, path: Path) -> Settings:

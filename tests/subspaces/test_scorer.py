@@ -121,7 +121,11 @@ def test_bad_files_get_one_sentence(file, tmp_path):
     [
         ({"kind": "generator"}, "a generator"),
         ({"config": {**TINY, "merges": 10}}, "do not fit"),
-        ({"config": {"merges": 10}}, "do not fit"),
+        ({"config": {"merges": 10}}, "not that of a scorer"),
+        ({"config": {**TINY, "text_cfg": {**TINY["text_cfg"], "hf_model_name": "somebody/model"}}}, "not that of a scorer"),
+        ({"config": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "timm_model_name": "resnet50"}}}, "not that of a scorer"),
+        ({"config": {**TINY, "text_cfg": {**TINY["text_cfg"], "layers": 10**9}}}, "not that of a scorer"),
+        ({"config": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "width": 40_000}}}, "do not fit"),
     ],
 )
 def test_another_kind_of_file_or_a_wrong_configuration_gets_one_sentence(file, tmp_path, changes, words):
