@@ -28,7 +28,7 @@ from .evaluation import instrument, lowrank, metrics, response, steadiness
 from .evaluation.anchors import ENDS, clip
 from .evaluation.cache import Cache
 from .evaluation.measure import sweep
-from .evaluation.page import table
+from .evaluation.tables import table
 from .evaluation.rows import Metric, row, section, spread
 from .evaluation.study import CLEANED, INVERTED, ONE, ORACLE, POOLED, RIDGE, SHIPPED, VIDEO, Study
 from .evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of
@@ -281,7 +281,7 @@ def opening(document: dict) -> str:
         " alignment and transfer hold on it by construction, and its figures are upper bounds of what the estimators can do, no evidence."
         " The factor regressor that measures was trained with labels and takes no part in making anything but the scale of a"
         f" direction. Clips are renders of one face whose factor moves, {sizes['frames']} frames, read by each generator's own inverter;"
-        " *video* without *inverted* stands for exact latents. Text anchors come from a scorer that was trained with labels. Random"
+        " *clips (exact latents)* take what no user has. Text anchors come from a scorer that was trained with labels. Random"
         f" directions have the covariance of faces' codes and the better sign. {sizes['identities']} unseen faces at rest, photo style; the"
         " distilled figures are those of [results.md](results.md), on the faces named there."
     )

@@ -98,7 +98,7 @@ def test_findings_follow_from_the_figures(worlds):
 def test_the_page_names_upper_bounds_and_publishes_nothing_behind_a_closed_gate(worlds):
     document = {"command": "x", "sizes": {"frames": 8, "identities": 10}, "worlds": worlds}
     text = hypotheses.page(document)
-    assert f"distilled (by construction): {CLIPS}" in text and f"label-free: {hypotheses.RANDOM}" in text
+    assert "distilled (by construction): clips (inverted), pooled" in text and f"label-free: {hypotheses.RANDOM}" in text
     assert lowrank.FIRST.title in text and "no evidence" in text
     worlds[hypotheses.LABEL_FREE]["gate"]["passed"] = False
     assert "|" not in hypotheses.page(document)
