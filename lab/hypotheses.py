@@ -28,9 +28,9 @@ from .evaluation import instrument, lowrank, metrics, response, steadiness
 from .evaluation.anchors import ENDS, clip
 from .evaluation.cache import Cache
 from .evaluation.measure import sweep
-from .evaluation.tables import table
 from .evaluation.rows import Metric, row, section, spread
 from .evaluation.study import CLEANED, INVERTED, ONE, ORACLE, POOLED, RIDGE, SHIPPED, VIDEO, Study
+from .evaluation.tables import table
 from .evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of
 from .training import save_sheet
 
