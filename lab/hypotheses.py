@@ -37,7 +37,7 @@ from .training import save_sheet
 log = logging.getLogger(__name__)
 SIZES = {
     "full": Sizes(identities=100, compared=100, coefficients=11, calibration=24, probes=12, gate=2048, labels=4000),
-    "brief": Sizes(identities=50, compared=50, coefficients=9, calibration=16, probes=8, gate=2048, labels=3000),
+    "brief": Sizes(identities=50, compared=50, coefficients=9, calibration=16, probes=8, gate=1024, labels=3000),
     "quick": Sizes(
         identities=8, compared=8, coefficients=4, calibration=6, probes=4, pool=2, frames=6, degrees=4, steps=4, gate=1024, labels=300,
         pictures=2,
@@ -78,6 +78,12 @@ class Hypotheses(Study):
 
     def tests(self, group: str) -> Faces:
         return self.world.tests()
+
+    def labelled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in any study, but kept: every code is a picture that was drawn and read, and nulls ask for them often."""
+        whole = super().labelled
+        made = self.cache.tensors(f"labelled-{count or self.sizes.labels}", lambda: dict(zip(("codes", "labels"), whole(count))))
+        return made["codes"], made["labels"]
 
     def directions(self, group: str, motion: Motion) -> torch.Tensor:
         if group not in NULLS:

@@ -23,7 +23,7 @@ from .draw_pictures import PictureSet
 from .train_label_free import CODE_NOISE, architecture, encoder_config, settle
 from .training import Average, learning_rate, save_sheet
 
-BATCH = 512
+BATCH = 256
 DOMAIN = "rendered avatars"
 FLOOR = 4 * CODE_NOISE**2
 GAUSSIAN_RATE, RATE, CRITIC_RATE, PENALTY = 1.0, 0.1, 0.002, 1.0  # of mapping layers whose rate is a hundredth
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/label_free"), help="folder of micromotion.lab.train_label_free")
     parser.add_argument("--pictures", type=Path, required=True, help="the pictures that it was trained on")
     parser.add_argument("--count", type=int, default=40_000, help="pictures whose codes are used")
-    parser.add_argument("--steps", type=int, default=6000, help="of the critic")
+    parser.add_argument("--steps", type=int, default=4000, help="of the critic")
     parser.add_argument("--save", type=Path, help="folder for generator.safetensors and inverter.safetensors (16 bit)")
     args = parser.parse_args(arguments)
     pictures = PictureSet(args.pictures)

@@ -71,6 +71,12 @@ def test_a_linear_world_has_its_factors_in_its_codes_and_a_blind_one_has_not(stu
     assert all(r["value"] < 0.2 for r in hypotheses.written(blind)["rows"])
 
 
+def test_labelled_faces_are_drawn_and_read_once(study, monkeypatch):
+    first = study.labelled()
+    monkeypatch.setattr(Study, "labelled", lambda *_: pytest.fail("drawn again"))
+    assert all(torch.equal(a, b) for a, b in zip(first, study.labelled()))
+
+
 def test_low_rank_is_printed_beside_a_face_that_turns_into_another(study):
     rows = hypotheses.low_rank(study)["rows"]
     morph = [r["value"] for r in rows if r["group"] == hypotheses.MORPH]
