@@ -141,10 +141,19 @@ def _animate(commands) -> None:
         "--seed", type=seed, default=FAVOURITE, help=f"which face of the generator to show without an image (default {FAVOURITE})"
     )
     parser.add_argument("--truncation", type=finite, default=0.7, help="0: the mean face, 1: the full variety (default 0.7)")
+    parser.add_argument(
+        "--code",
+        type=Path,
+        metavar="FILE",
+        help="a face that is kept as a code: of micromotion, or projected_w.npz, latents.pt, 0.pt and the like of other tools",
+    )
+    parser.add_argument("--face", metavar="NAME", help="which face of --code, by name or number (default: the first)")
     _framing(parser)
     parser.add_argument("--invert-steps", type=whole, metavar="N", help="work on finding the image's code (default: the inverter's own)")
     what = parser.add_argument_group("motions (default: the ready ones, one after another)")
-    what.add_argument("--motion", action="append", default=[], metavar="NAME", help="a ready motion or a file; repeat for several")
+    what.add_argument(
+        "--motion", action="append", default=[], metavar="NAME", help="a ready motion, a file, or FILE:NAME of many; repeat for several"
+    )
     what.add_argument(
         "--text", action="append", default=[], type=template, metavar="TEMPLATE", help='such as "a person with {degree} smile"'
     )
@@ -251,6 +260,7 @@ def _combine(commands) -> None:
     )
     parser.add_argument("motions", nargs="+", metavar="MOTION", help="ready motions or files; the first is the one that is changed")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the motion file to write (.safetensors); needed for all but cosines")
+    _owner(parser)
     parser.add_argument("--weight", type=finite, default=1.0, help="how much of the others, or the factor of scale (default 1)")
     parser.add_argument("--per-layer", action="store_true", help="without: in every layer for itself, which takes out more")
     _layers(parser)
@@ -266,12 +276,21 @@ def _layers(parser: argparse.ArgumentParser) -> None:
 def _inspect(commands) -> None:
     parser = _command(commands, "inspect", "print what a model or motion file holds, executing nothing in it")
     parser.add_argument("file", type=Path)
+    _owner(parser)
 
 
 def _convert(commands) -> None:
-    parser = _command(commands, "convert", "write a generator or a direction as a safe .safetensors file")
-    parser.add_argument("source", type=Path, metavar="IN")
+    parser = _command(commands, "convert", "write a generator, a direction or face codes as a safe .safetensors file")
+    parser.add_argument("source", metavar="IN", help="a file of any tool; FILE:NAME or FILE:NUMBER takes one of many directions")
     parser.add_argument("out", type=Path, metavar="OUT.safetensors")
+    parser.add_argument("--as", dest="kind", choices=("face", "motion"), help="what a file of codes is, where no generator tells it")
+    _owner(parser)
+
+
+def _owner(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--generator", type=Path, metavar="FILE", help="whose codes or directions these are: it tells faces from motions, and fills layers"
+    )
 
 
 def _download(commands) -> None:

@@ -14,14 +14,14 @@ from ..files.writing import whole_file
 from ..media.pictures import contact_sheet, enlarge, to_bytes
 from ..media.video import FILMS, open_writer
 from ..stylegan2 import Generator
+from ..stylegan2.codes import SUFFIXES
 from ..stylegan2.frames import synthesize_frames
 from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, read_coefficients, reading_gain, sweep
-from ..subspaces.opening import open_motion
 from .clips import codes_of_clip
 from .fit import anchors_of_text
-from .models import Models, check_files, embedded, embedded_motions, find_motion
+from .models import Models, check_files, embedded, embedded_motions, find_motion, open_named, split_choice
 from .outputs import check_output
-from .portrait import Framing, Portrait, avatar, portrait_of
+from .portrait import Framing, Portrait, avatar, kept, portrait_of
 from .terminal import Clock, UsageError, note, progress_bar, say
 
 COLUMNS, CELL = 7, 160
@@ -54,13 +54,18 @@ def run(args: Namespace, clock: Clock) -> None:
     sheet = check_output(video.with_name(f"{video.stem}_sheet.png"), (".png",))
     if args.image is not None and args.image.resolve() in (video.resolve(), sheet.resolve()):
         raise UsageError(f"The output would replace the picture {args.image} itself; choose another place with --out.")
-    check_files(args.image, args.generator, args.inverter, args.predictor)
+    if args.image is not None and args.code is None and args.image.suffix.lower() in SUFFIXES:
+        args.image, args.code = None, args.image
+    if args.image is not None and args.code is not None:
+        raise UsageError("A picture and --code each say which face is moved; give one of them.")
+    check_files(args.image, args.code, args.generator, args.inverter, args.predictor)
     _check_sweep(args)
-    files = [find_motion(name) for name in _names(args)]
+    names = _names(args)
+    labels = [find_motion(name).stem for name in names]
     models = Models(args.generator, args.inverter, args.scorer, args.device)
     with clock.stage("load the models"):
         generator = models.generator
-        motions = [(file.stem, open_motion(file, generator)) for file in files]
+        motions = [(_label(name, label), open_named(name, generator)) for name, label in zip(names, labels)]
     with clock.stage("find the face"):
         portrait = _portrait(args, models)
     for text in args.text:
@@ -79,6 +84,11 @@ def run(args: Namespace, clock: Clock) -> None:
     frames = sum(len(t.codes) for t in takes)
     say(f"{video}  ({frames} frames, {frames / args.fps:.1f} s)")
     say(f"{sheet}  (contact sheet: {', '.join(t.name for t in takes)})")
+
+
+def _label(name: str, stem: str) -> str:
+    which = split_choice(name)[1]
+    return f"{stem} {which}" if which else stem
 
 
 def _check_sweep(args: Namespace) -> None:
@@ -102,6 +112,8 @@ def _names(args: Namespace) -> list[str]:
 
 
 def _portrait(args: Namespace, models: Models) -> Portrait:
+    if args.code is not None:
+        return kept(args.code, args.face, models.generator)
     if args.image is None:
         return avatar(args.seed, args.truncation, models.generator)
     return portrait_of(args.image, models, Framing(args.align, args.predictor), args.invert_steps)

@@ -13,8 +13,7 @@ from ..avatars.renderer import FACTORS
 from ..subspaces import calibrate
 from ..subspaces.anchors import draw_faces
 from ..subspaces.describing import describe_motion
-from ..subspaces.opening import open_motion
-from .models import Models, check_files, embedded, find_motion
+from .models import Models, check_files, embedded, open_named
 from .outputs import check_output
 from .terminal import Clock, UsageError, progress_bar, say
 
@@ -29,7 +28,7 @@ def run(args: Namespace, clock: Clock) -> None:
     check_files(args.generator)
     models = Models(args.generator, None, args.scorer, args.device)
     generator = models.generator
-    motion = open_motion(find_motion(args.motion), generator)
+    motion = open_named(args.motion, generator)
     measure, instrument, identity = _instrument(args, models)
     change = args.change or 1.0
     with clock.stage("measure"), progress_bar("Calibrate", "face") as progress:

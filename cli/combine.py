@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 
+from ..stylegan2 import Generator
 from ..subspaces import Subspace, add, cosine_table, merge, negate, orthogonalise, restrict, scale, subtract
 from ..subspaces.describing import describe_motion
-from ..subspaces.opening import open_motion
-from .models import find_motion
+from .models import check_files, load_generator, open_named
 from .outputs import check_output
 from .terminal import Clock, UsageError, say
 
@@ -32,7 +32,9 @@ def run(args: Namespace, clock: Clock) -> None:
     """Combine ``args.motions``, save the result and say what it is; or print the table of cosines."""
     _check(args)
     out = None if args.operation == "cosines" else check_output(args.out, (".safetensors",))
-    first, *others = [_named(name) for name in args.motions]
+    check_files(args.generator)
+    generator = load_generator(args.generator)
+    first, *others = [_named(name, generator) for name in args.motions]
     if out is None:
         say(cosine_table([first, *others]))
         return
@@ -44,8 +46,8 @@ def run(args: Namespace, clock: Clock) -> None:
     say(f"{out}\n{describe_motion(motion)}")
 
 
-def _named(name: str) -> Subspace:
-    motion = open_motion(find_motion(name))
+def _named(name: str, generator: Generator | None) -> Subspace:
+    motion = open_named(name, generator)
     return motion if motion.name else replace(motion, name=name)
 
 

@@ -1,4 +1,4 @@
-"""``micromotion convert``: a generator or a direction of any supported format -> a safe ``.safetensors`` file."""
+"""``micromotion convert``: a generator, an inverter, a direction or face codes of any tool -> a safe ``.safetensors`` file."""
 
 from __future__ import annotations
 
@@ -6,37 +6,53 @@ from argparse import Namespace
 from pathlib import Path
 
 from .. import stylegan2
-from ..subspaces.describing import describe_motion
-from ..subspaces.directions import load_direction
-from .models import check_files
+from ..files.native import kind_of
+from ..stylegan2.codes import ASK
+from ..subspaces.describing import describe_codes, describe_motion
+from ..subspaces.opening import face_or_motion
+from .models import check_files, load_generator, open_named, split_choice
 from .outputs import check_output
-from .terminal import Clock, note, say
+from .terminal import Clock, UsageError, note, say
+
+FACE, MOTION = "face", "motion"
 
 
 def run(args: Namespace, clock: Clock) -> None:
     """Convert ``args.source`` to ``args.out``, and say what was read and written."""
-    check_files(args.source)
+    source = Path(split_choice(args.source)[0])
+    check_files(source, args.generator)
     out = check_output(args.out, (".safetensors",))
     with clock.stage("convert"):
-        say(convert(args.source, out))
+        say(_convert(source, out, args))
 
 
-def convert(source: Path, out: Path) -> str:
-    """Write the generator or direction in ``source`` to ``out``; returns what it is."""
+def _convert(source: Path, out: Path, args: Namespace) -> str:
+    """Write the generator, direction or codes in ``source`` to ``out``; returns what it is."""
+    if args.kind is not None or kind_of(source) in ("codes", "subspace"):
+        return _convert_codes(source, out, args, args.kind or face_or_motion(source))
     try:
         generator = stylegan2.convert(source, out)
     except stylegan2.CheckpointError as reason:
-        return _convert_direction(source, out, reason)
+        try:
+            kind = face_or_motion(source, load_generator(args.generator))
+        except stylegan2.MicromotionError:
+            raise reason from None  # a file that is no generator and nothing else: the first refusal names it
+        return _convert_codes(source, out, args, kind)
     for sentence in generator.provenance.notes:
         note(sentence)
     return f"{out}  ({generator.provenance.format}, {generator.resolution} px, {generator.num_layers} layers of {generator.width})"
 
 
-def _convert_direction(source: Path, out: Path, reason: stylegan2.CheckpointError) -> str:
-    """Directions come second: only a file that is no generator is read as one, and its first refusal stays the answer."""
-    try:
-        motion = load_direction(source)
-    except stylegan2.MicromotionError:
-        raise reason from None
-    motion.save(out)
-    return f"{out}\n{describe_motion(motion)}"
+def _convert_codes(source: Path, out: Path, args: Namespace, kind: str) -> str:
+    generator = load_generator(args.generator)
+    if kind == MOTION:
+        motion = open_named(args.source, generator)
+        motion.save(out)
+        return f"{out}\n{describe_motion(motion)}"
+    if kind != FACE:
+        raise UsageError(f"{source} is a face's code or a motion. {ASK}: give it with --generator FILE, or say --as face or --as motion.")
+    found = stylegan2.read_codes(source, generator)
+    for sentence in found.notes:
+        note(sentence)
+    stylegan2.save_codes(out, found.codes, generator, found.names)
+    return f"{out}\n{describe_codes(stylegan2.read_codes(out))}"

@@ -7,24 +7,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from .. import stylegan2
-from ..files.native import kind_of
+from ..files.native import kind_of, read
+from ..stylegan2 import Generator
 from ..stylegan2.inversion import Inverter
-from ..subspaces.describing import describe_motion, rows
+from ..subspaces.describing import describe_codes, describe_foreign, describe_motion, rows
 from ..subspaces.opening import open_motion
-from .models import check_files
+from .models import check_files, load_generator
 from .terminal import Clock, say
 
 
 def run(args: Namespace, clock: Clock) -> None:
     """Say what ``args.file`` is and holds; nothing in it is executed."""
-    check_files(args.file)
+    check_files(args.file, args.generator)
     with clock.stage("read the file"):
-        say(describe(args.file))
+        say(describe(args.file, load_generator(args.generator)))
 
 
-def describe(path: Path) -> str:
-    """A paragraph on a generator, inverter, scorer or motion file."""
+def describe(path: Path, generator: Generator | None = None) -> str:
+    """A paragraph on a file of any kind; ``generator`` tells a face's code from a motion."""
     kind = kind_of(path)
+    if kind == "codes":
+        return f"{path}\n{describe_codes(stylegan2.read_codes(path, generator))}"
+    if kind == "tuning":
+        return f"{path}\n{describe_tuning(path)}"
     if kind == "subspace":
         return f"{path}\n{describe_motion(open_motion(path))}"
     if kind == "inverter":
@@ -34,9 +39,9 @@ def describe(path: Path) -> str:
     try:
         return describe_generator(path)
     except stylegan2.CheckpointError as reason:
-        for read in (lambda: describe_inverter(stylegan2.load_inverter(path)), lambda: describe_motion(open_motion(path))):
+        for described in (lambda: describe_inverter(stylegan2.load_inverter(path)), lambda: describe_foreign(path, generator)):
             with suppress(stylegan2.MicromotionError):
-                return f"{path}\n{read()}"
+                return f"{path}\n{described()}"
         raise reason from None
 
 
@@ -48,6 +53,19 @@ def describe_generator(path: Path) -> str:
         with suppress(stylegan2.MicromotionError):
             lines.append(describe_inverter(stylegan2.load_inverter(path)))
     return "\n".join(lines)
+
+
+def describe_tuning(path: Path) -> str:
+    """Which generator a tuning bends, and how much of it."""
+    header, tensors = read(path, "tuning")
+    return rows(
+        {
+            "kind": "tuning of a generator to one face (pivotal tuning)",
+            "generator": str(header.get("base"))[:40],
+            "tuned": str(header.get("tuned"))[:40],
+            "tensors": f"{sum(not name.endswith('.scale') for name in tensors)} that differ from the generator's",
+        }
+    )
 
 
 def describe_inverter(inverter: Inverter) -> str:

@@ -9,10 +9,13 @@ from pathlib import Path
 import torch
 
 from ..files.embedded import PACK, embedded_root
+from ..files.native import kind_of
 from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import Inverter
+from ..subspaces import Subspace
 from ..subspaces.anchors import Scorer, load_scorer
-from .terminal import UsageError
+from ..subspaces.opening import open_motion
+from .terminal import UsageError, note
 
 MOTIONS = ("smile", "eyes", "anger", "turn", "age")
 
@@ -38,8 +41,25 @@ def embedded_motions() -> list[str]:
     return sorted(names, key=lambda n: MOTIONS.index(n) if n in MOTIONS else len(MOTIONS))
 
 
+def split_choice(text: str) -> tuple[str, str | None]:
+    """``FILE:NAME`` chooses one of a file of many; a file's own name may hold a colon, and a drive does."""
+    file, colon, which = text.rpartition(":")
+    return (file, which) if colon and not Path(text).exists() and Path(file).is_file() else (text, None)
+
+
+def open_named(name: str, generator: Generator | None = None) -> Subspace:
+    """A motion by ``FILE``, ``FILE:NAME`` or the name of an embedded one; what was remarked of a plain direction is said."""
+    file, which = split_choice(name)
+    path = find_motion(file)
+    motion = open_motion(path, generator, which=which)
+    for sentence in motion.notes if kind_of(path) is None else ():
+        note(sentence)
+    return motion
+
+
 def find_motion(name: str) -> Path:
-    """A motion by file or by the name of an embedded one."""
+    """A motion's file, by ``FILE``, ``FILE:NAME`` or the name of an embedded one."""
+    name = split_choice(name)[0]
     path = Path(name)
     if path.is_file():
         return path
@@ -61,7 +81,7 @@ class Models:
 
     @cached_property
     def generator(self) -> Generator:
-        return load(self.generator_file or embedded("generator")).to(self.torch_device).eval().requires_grad_(False)
+        return load_generator(self.generator_file or embedded("generator")).to(self.torch_device).eval().requires_grad_(False)
 
     @cached_property
     def inverter(self) -> Inverter:
@@ -96,6 +116,16 @@ def _checked_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"The device {name!r} is not available here; leave --device out, or say cpu.") from None
     return torch.device(name)
+
+
+def load_generator(file: Path | None) -> Generator | None:
+    """The generator of ``--generator``, with what is remarked of it; None where none was given."""
+    if file is None:
+        return None
+    generator = load(file)
+    for sentence in generator.provenance.notes if kind_of(file) is None else ():
+        note(sentence)
+    return generator
 
 
 def check_files(*paths: Path | None) -> None:

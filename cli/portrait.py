@@ -11,7 +11,7 @@ import torch
 
 from .. import faces
 from ..media import read_image
-from ..stylegan2 import Generator
+from ..stylegan2 import Generator, read_codes
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
 from ..subspaces.anchors import draw_faces
 from .models import Models, models_folder
@@ -67,6 +67,16 @@ def kept_outlines(first: torch.Tensor, second: torch.Tensor) -> float:
 def avatar(seed: int, truncation: float, generator: Generator) -> Portrait:
     """The face that the generator draws for a seed; the same on every machine."""
     return Portrait(draw_faces(generator, [seed], truncation))
+
+
+def kept(path: Path, which: str | None, generator: Generator) -> Portrait:
+    """A face that is kept as a code in a file of any tool; the first one, or that of a name or number."""
+    found = read_codes(path, generator)
+    if which is None and len(found.codes) > 1:
+        found = replace(found, notes=(*found.notes, f"{path} holds {len(found.codes)} faces; the first is shown (--face chooses another)."))
+    for sentence in found.notes:
+        note(sentence)
+    return Portrait(found.pick(which).to(generator.w_avg.device))
 
 
 @dataclass(frozen=True)

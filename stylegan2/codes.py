@@ -45,6 +45,18 @@ class CodesFile:
     format: str = OWN
     notes: tuple[str, ...] = ()
 
+    def pick(self, which: str | int | None = None) -> torch.Tensor:
+        """One code ``[1, L, D]``: by name, by number from 1, or the first. Raises UnsupportedFileError with the choices."""
+        text = "1" if which in (None, "") else str(which).strip()
+        if text in self.names:
+            index = self.names.index(text)
+        elif text.isdigit() and 1 <= int(text[:9]) <= len(self.codes):
+            index = int(text) - 1
+        else:
+            held = f"{len(self.codes)} ({', '.join(self.names[:8])})" if self.names else f"{len(self.codes)}"
+            raise UnsupportedFileError(f"There is no face {text[:60]!r} in this file; it holds {held}. Give a number or a name.")
+        return self.codes[index : index + 1]
+
 
 def save_codes(path: str | Path, codes: torch.Tensor, generator: Generator | None = None, names: Sequence[str] = ()) -> Path:
     """Write codes ``[N, L, D]`` (or one ``[L, D]``) as ``.safetensors``, with the fingerprint of their ``generator`` where it is given.

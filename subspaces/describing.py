@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ..stylegan2.codes import ASK, CodesFile, read_codes
+from ..stylegan2.generator import Generator
+from .directions import read_directions
+from .opening import face_or_motion
 from .subspace import Subspace
 
 
@@ -23,6 +29,39 @@ def describe_motion(motion: Subspace) -> str:
             "safe range": "{:+.2f} to {:+.2f}".format(*motion.safe_range) if motion.safe_range else "not measured",
             "license": motion.licence,
             "notes": " ".join(motion.notes),
+        }
+    )
+
+
+def describe_codes(found: CodesFile) -> str:
+    """How many faces a file holds, their names, and which generator draws them."""
+    faces, layers, width = found.codes.shape
+    return rows(
+        {
+            "kind": f"face codes ({found.format})",
+            "faces": f"{faces}{': ' if found.names else ''}{', '.join(found.names[:8])}{', ...' if len(found.names) > 8 else ''}",
+            "codes": f"{layers} layers of {width}",
+            "generator": found.fingerprint,
+            "notes": " ".join(found.notes),
+        }
+    )
+
+
+def describe_foreign(path: Path, generator: Generator | None = None) -> str:
+    """What a file of another tool holds that is no network: faces, motions, or what only their generator tells apart."""
+    kind = face_or_motion(path, generator)
+    if kind == "face":
+        return describe_codes(read_codes(path, generator))
+    found = read_directions(path)
+    shapes = {tuple(x.shape) for x in found.tensors}
+    either = f"{ASK}. Give it to be told (--generator FILE on the command line)."
+    return rows(
+        {
+            "kind": found.kind if kind == "motion" else "a face's code, or a motion",
+            "number": f"{len(found.names)}: {found.listed()}" if len(found.names) > 1 else "",
+            "shape": " or ".join(sorted(str(list(shape)) for shape in shapes)[:3]),
+            "rows": "one for all layers of the generator" if all(len(s) == 1 or s[-2] == 1 for s in shapes) else "",
+            "notes": either if kind == "either" else "",
         }
     )
 
