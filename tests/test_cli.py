@@ -518,8 +518,8 @@ def test_inspect_knows_every_kind_of_file(room, capsys, name, expected):
 
 def test_a_plain_direction_can_be_inspected_converted_and_animated(room, capsys):
     torch.save(torch.randn(1, 8, SIDE, generator=torch.Generator().manual_seed(0)), "d_latent.pt")
-    assert micromotion("inspect", "d_latent.pt") == 0 and micromotion("convert", "d_latent.pt", "wink.safetensors") == 0
-    assert capsys.readouterr().out.count("imported") == 2
+    assert micromotion("inspect", "d_latent.pt") == 0 and micromotion("convert", "d_latent.pt", "wink.safetensors", "--as", "motion") == 0
+    assert "imported" in capsys.readouterr().out
     assert Subspace.load(room / "wink.safetensors").direction.norm() == pytest.approx(10, rel=1e-4)
     for name in ("d_latent.pt", "wink.safetensors"):
         assert micromotion("animate", "--motion", name, "--out", f"{name}.mp4", *QUICK) == 0
