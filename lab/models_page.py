@@ -93,6 +93,18 @@ def sheets(generator, out: Path) -> None:
     train_generator.write_sheets(generator, out, 64)
     parameters, styles = rendering.sample_parameters(40, SEED), rendering.sample_styles(40, SEED + 1)
     save_sheet(rendering.render(parameters, 128, styles).images, 10, out / "renders.png")
+    move_sheet(out / "moves.png")
+
+
+def move_sheet(path: Path) -> None:
+    """One further move a row, from end to end, on two faces."""
+    rows = []
+    for k in range(len(rendering.MOVES)):
+        parameters, moves = rendering.sample_parameters(2, SEED + 2 + k).repeat_interleave(4, 0), rendering.rest_moves(8)
+        parameters[:, : len(rendering.FACTORS)] = torch.tensor([0.2, 0.9, 0.05, 0.5, 0.2])
+        moves[:, k] = torch.linspace(0, 1, 4).repeat(2)
+        rows.append(rendering.render(parameters, 96, "photo", moves).images)
+    save_sheet(torch.cat(rows), 8, path)
 
 
 def main(arguments: list[str] | None = None) -> None:
