@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -16,6 +17,10 @@ from .landmarks import Face, check_inside, points_of
 from .pictures import as_pictures, check_finite
 
 
+@overload
+def align(image, landmarks: Face | Crop | str, size: int, *, transform_size: int | None = ..., value_range=...) -> tuple[Any, Crop]: ...
+@overload
+def align(image, landmarks, size: int, *, transform_size: int | None = ..., value_range=...) -> tuple[Any, Any]: ...
 def align(image, landmarks, size: int, *, transform_size: int | None = None, value_range: tuple[float, float] = (-1, 1)):
     """Bring a face to FFHQ framing: ``square, Crop``; 8-bit identical to the official procedure.
 
@@ -121,8 +126,8 @@ def _lanczos(image: Image.Image, side: int) -> Image.Image:
 def _shrink(image: Image.Image, quad: np.ndarray, factor: int) -> tuple[Image.Image, np.ndarray]:
     if factor <= 1:
         return image, quad
-    size = tuple(int(np.rint(edge / factor)) for edge in image.size)
-    return image.resize(size, Image.Resampling.LANCZOS), quad / factor
+    width, height = (int(np.rint(edge / factor)) for edge in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS), quad / factor
 
 
 def _bounds(quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +150,7 @@ def _pad(image: Image.Image, quad: np.ndarray, border: int, length: float) -> tu
         return image, quad
     least = int(np.rint(length * 0.3))
     before, after = np.maximum(before, least), np.maximum(after, least)
-    pixels = np.pad(np.float32(image), ((before[1], after[1]), (before[0], after[0]), (0, 0)), "reflect")
+    pixels = np.pad(np.asarray(image, dtype=np.float32), ((before[1], after[1]), (before[0], after[0]), (0, 0)), "reflect")
     fade = _fade(pixels.shape[:2], before, after)[..., None]
     pixels += (gaussian_blur(pixels, length * 0.02) - pixels) * np.clip(fade * 3 + 1, 0, 1)
     pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(fade, 0, 1)
@@ -155,12 +160,9 @@ def _pad(image: Image.Image, quad: np.ndarray, border: int, length: float) -> tu
 def _fade(shape: tuple[int, int], before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """1 at the outer edge of the padding, 0 where the photo begins, negative inside it. ``[H, W]``"""
     # Positions are float32 and the division is not: that is what the official code does under NumPy 2, and it decides a few roundings.
-    down, across = (np.minimum(i / b, i[::-1] / a) for i, b, a in zip(_positions(shape), before[::-1], after[::-1]))
+    positions = (np.arange(n, dtype=np.float32).astype(np.float64) for n in shape)
+    down, across = (np.minimum(i / b, i[::-1] / a) for i, b, a in zip(positions, before[::-1], after[::-1]))
     return np.maximum(1 - across[None, :], 1 - down[:, None])
-
-
-def _positions(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.arange(n, dtype=np.float32).astype(np.float64) for n in shape)
 
 
 def sample(frames: torch.Tensor, crops: Sequence[Crop], side: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def align_clip(
     cuts: Sequence[int] | None = None,
     progress: Progress | None = None,
     value_range: tuple[float, float] = (-1, 1),
-):
+) -> tuple[Any, tuple[Crop, ...], ClipReport]:
     """Squares along one steady crop path: ``squares, crops, ClipReport``.
 
     ``frames`` is a clip ``[F, C, H, W]`` in any form ``align`` takes. ``landmarks`` holds for each frame a ``Face``, 68 points, or None
@@ -239,7 +240,7 @@ def _kept(states: np.ndarray, shots: Sequence[slice], missing: str) -> tuple[int
     if missing == "skip":
         return tuple(int(i) for i in np.flatnonzero(~lost))
     if missing == "error" and lost.any():
-        raise FaceError(f"No face was found in frame {_listed(np.flatnonzero(lost))}: interpolate, hold or skip such frames.")
+        raise FaceError(f"No face was found in frame {_listed(np.flatnonzero(lost).tolist())}: interpolate, hold or skip such frames.")
     for shot in shots:
         if lost[shot].all():
             last = shot.stop - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,12 +49,13 @@ class Crop:
         return cls.from_square(centre, x, size, side, landmarks=points).at(side)
 
     @classmethod
-    def from_square(cls, centre, x, size: tuple[int, int], side: int, **more) -> Crop:
+    def from_square(cls, centre, x, size: Sequence[int], side: int, **more) -> Crop:
         """The square around ``centre`` whose half side towards the right is the vector ``x``, both in photo pixels."""
         centre, x = np.asarray(centre, dtype=np.float64), np.asarray(x, dtype=np.float64)
         y = np.array([-x[1], x[0]])
         corners = (centre - x - y, centre - x + y, centre + x + y, centre + x - y)
-        return cls(tuple(size), tuple((float(a), float(b)) for a, b in corners), int(side), **more)
+        width, height = size
+        return cls((width, height), tuple((float(a), float(b)) for a, b in corners), int(side), **more)
 
     @classmethod
     def aligned(cls, size: tuple[int, int], side: int | None = None) -> Crop:

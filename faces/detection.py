@@ -6,6 +6,7 @@ import functools
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -37,7 +38,7 @@ def detect(
     clip: bool = False,
     progress: Progress | None = None,
     value_range: tuple[float, float] = (-1, 1),
-) -> list[Face] | list[list[Face]]:
+) -> list[Any]:
     """The faces of a picture, numbered left to right; for a batch a list of them for each frame.
 
     ``image`` is what ``align`` takes. ``predictor`` names dlib's 68-point file; without it the file is looked for in ``folders``, then
@@ -93,7 +94,7 @@ def _how_to_get(folders: Iterable[str | Path]) -> str:
     )
 
 
-def _dlib():
+def _dlib() -> Any:  # without stubs: dlib is compiled
     try:
         import dlib
     except ImportError as reason:
@@ -220,8 +221,8 @@ def _search(tools: _Tools, photo: np.ndarray, scale: float) -> list[tuple[np.nda
 def _resized(photo: np.ndarray, scale: float) -> np.ndarray:
     if scale >= 1:
         return photo
-    size = tuple(max(1, round(edge * scale)) for edge in photo.shape[1::-1])
-    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
+    width, height = (max(1, round(edge * scale)) for edge in photo.shape[1::-1])
+    return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BOX))
 
 
 def _read(tools: _Tools, photo: np.ndarray, box: np.ndarray, angle: float, score: float) -> Face:
@@ -287,7 +288,8 @@ def _tilted_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Fac
     for angle in TILTS:
         turn = np.deg2rad(angle)
         turned_size = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ small.shape[1::-1]
-        turned, to_small = _upright(small, centre, angle, 1.0, tuple(int(np.ceil(v)) for v in turned_size))
+        width, height = (int(np.ceil(v)) for v in turned_size)
+        turned, to_small = _upright(small, centre, angle, 1.0, (width, height))
         faces = [_read(tools, photo, _turn_box(box, to_small, ratio), angle, score) for box, score in tools.boxes(turned, 1)]
         faces = [face for face in faces if face.score >= tools.confidence]
         if faces:

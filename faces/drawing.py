@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,13 +15,13 @@ from .pictures import as_pictures
 COLOURS = ((255, 196, 0), (0, 200, 255), (255, 90, 150), (120, 220, 80), (190, 140, 255), (255, 140, 60))
 
 
-def draw(image, faces: Sequence[Face] | Sequence[Sequence[Face]], *, value_range: tuple[float, float] = (-1, 1)):
+def draw(image, faces: Sequence[Face] | Sequence[Sequence[Face]], *, value_range: tuple[float, float] = (-1, 1)) -> Any:
     """``image`` with the box, number and 68 landmarks of every face, in the form that came in; RGB.
 
     The numbers are places in ``faces``: what ``choose(..., by="left to right", index=n)`` takes. For a batch give a list for each frame.
     """
     pictures = as_pictures(image, "image", value_range)
-    per_frame = [faces] if pictures.single else faces
+    per_frame: Sequence[Any] = [faces] if pictures.single else faces
     if len(per_frame) != len(pictures):
         raise FaceError(f"image has {len(pictures)} frames and faces {len(per_frame)}: give a list of faces for each frame.")
     drawn = [_draw_one(pictures.rgb(i), found) for i, found in zip(range(len(pictures)), per_frame)]

@@ -104,8 +104,8 @@ def faces_from_mediapipe(value: dict, size: tuple[int, int] | None = None) -> li
 def _mediapipe_face(face: dict, size: tuple[int, int] | None) -> Face:
     # MediaPipe's picture runs from 0 to width; here the centre of the first pixel is 0.
     landmarks = from_mediapipe(face["landmarks_xy"]) - 0.5
-    box = tuple(float(v) for v in face["bbox_xyxy"])
-    return Face(landmarks, box, float(face.get("score", 1.0)), size)
+    left, top, right, bottom = (float(v) for v in face["bbox_xyxy"])
+    return Face(landmarks, (left, top, right, bottom), float(face.get("score", 1.0)), size)
 
 
 def number_faces(faces: Sequence[Face]) -> list[Face]:

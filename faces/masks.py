@@ -60,7 +60,7 @@ def _arc(across: np.ndarray, up: np.ndarray, end: float) -> np.ndarray:
 
 def _draw(outline: np.ndarray, finer: int = 4) -> np.ndarray:
     """A filled polygon, antialiased, ``[MASK_SIDE, MASK_SIDE]`` float32."""
-    image = Image.new("L", (MASK_SIDE * finer,) * 2)
+    image = Image.new("L", (MASK_SIDE * finer, MASK_SIDE * finer))
     ImageDraw.Draw(image).polygon([tuple(p) for p in (outline * MASK_SIDE * finer - 0.5).tolist()], fill=255)
     return np.asarray(image.reduce(finer), dtype=np.float32) / 255
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def paste(
     progress: Progress | None = None,
     warn: Callable[[str], None] = log.warning,
     value_range: tuple[float, float] = (-1, 1),
-):
+) -> tuple[Any, Any]:
     """Put an edited ``square`` back where its ``crop`` came from: ``photo, mask``.
 
     With ``reconstruction`` (the square that the unedited code gives) the *difference* that the edit makes is added to the photo: where
@@ -236,7 +237,7 @@ class _Ghosts:
         return float(error[mask >= mask.max() / 2].quantile(0.95) / self._span(1.0))
 
     def warning(self) -> str:
-        worst = max(self.poor, key=self.poor.get)
+        worst = max(self.poor, key=lambda frame: self.poor[frame])
         others = f" and {len(self.poor) - 1} more" if len(self.poor) > 1 else ""
         return (
             f"The reconstruction differs from the photo by {100 * self.poor[worst]:.1f} % of the value range in parts of the face (frame "
@@ -276,8 +277,7 @@ def _match_colours(photos: Pictures, edits, bases, crops, masks):
     mean, deviation = _moments(given, weight)
     wanted_mean, wanted_deviation = _moments(_channels(wanted, photos), weight)
     gain = (wanted_deviation / deviation.clamp(min=1e-6)).clamp(0.5, 2)
-    matched = [None if squares is None else (squares - mean) * gain + wanted_mean for squares in (edits, bases)]
-    return matched[0], matched[1]
+    return (edits - mean) * gain + wanted_mean, None if bases is None else (bases - mean) * gain + wanted_mean
 
 
 def _moments(images: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,10 +50,10 @@ class Pictures:
 
     def from_8bit(self, frames: np.ndarray) -> torch.Tensor:
         """``[N, H, W, 3]`` uint8 -> ``[N, 3, H, W]`` in the dtype and range of these pictures."""
-        frames = torch.from_numpy(frames).permute(0, 3, 1, 2)
+        channels_first = torch.from_numpy(frames).permute(0, 3, 1, 2)
         if self.frames.dtype == torch.uint8:
-            return frames
-        scaled = frames.float() / 255 * (self.high - self.low) + self.low
+            return channels_first
+        scaled = channels_first.float() / 255 * (self.high - self.low) + self.low
         return self.cast(scaled).to(self.frames.device)
 
     def cast(self, frames: torch.Tensor) -> torch.Tensor:
@@ -61,7 +62,7 @@ class Pictures:
             return frames.round().clamp(self.low, self.high).to(self.frames.dtype)
         return frames.to(self.frames.dtype)
 
-    def give_back(self, frames: torch.Tensor, single: bool | None = None):
+    def give_back(self, frames: torch.Tensor, single: bool | None = None) -> Any:
         """``frames [N, C, H, W]`` in the form that came in: a tensor, an array (channels last) or PIL images."""
         single = self.single if single is None else single
         if self.form == "tensor":
@@ -104,7 +105,7 @@ def _stack(pictures: list[Pictures], name: str) -> Pictures:
     return replace(first, frames=torch.cat([p.frames for p in pictures]), single=False)
 
 
-def _from_array(array: np.ndarray, name: str, value_range, form: str) -> Pictures:
+def _from_array(array: np.ndarray, name: str, value_range: tuple[float, float], form: str) -> Pictures:
     if array.ndim not in (2, 3, 4):
         raise FaceError(f"{name} must be [H, W], [H, W, C] or [N, H, W, C], not an array of shape {list(array.shape)}.")
     array = array[..., None] if array.ndim == 2 else array
@@ -116,7 +117,7 @@ def _from_array(array: np.ndarray, name: str, value_range, form: str) -> Picture
     return replace(pictures, single=single)
 
 
-def _from_tensor(frames: torch.Tensor, name: str, value_range, form: str) -> Pictures:
+def _from_tensor(frames: torch.Tensor, name: str, value_range: tuple[float, float], form: str) -> Pictures:
     if frames.ndim not in (3, 4):
         raise FaceError(f"{name} must be [C, H, W] or [N, C, H, W], not a tensor of shape {list(frames.shape)}.")
     single = frames.ndim == 3

@@ -108,7 +108,7 @@ class _Transfer:
 
     def _give_up_if(self, error: Exception, failures: int) -> None:
         code = getattr(error, "code", None)
-        if getattr(error, "errno", None) in DISK_ERRORS:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise DownloadError(f"{self.part} cannot be written ({error.strerror}); what was fetched so far is kept.") from error
         if code == 416:
             self.part.unlink(missing_ok=True)

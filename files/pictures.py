@@ -72,7 +72,7 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image.convert("RGB")
         except (ImageCms.PyCMSError, OSError):
             log.info("The colour profile of a CMYK picture cannot be read; it is converted plainly.")
     return image.convert("RGB")

@@ -82,7 +82,7 @@ class Storage:
 
     def _read(self) -> np.ndarray:
         size = self.count * self.itemsize
-        run = self.blob.numbers(self.start)[:size] if self.blob else ()
+        run = np.empty(0, np.uint8) if self.blob is None else self.blob.numbers(self.start)[:size]
         if len(run) < size:
             raise DamagedFileError("The file ends before the numbers of one of its tensors; it is truncated. Download it again.")
         return run.reshape(-1, self.itemsize)[:, ::-1].reshape(-1) if self.swap else run

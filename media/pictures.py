@@ -52,5 +52,5 @@ def contact_sheet(rows: list[tuple[str, list[tuple[str, Image.Image]]]], cell: i
     return sheet
 
 
-def _font(size: int) -> ImageFont.ImageFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

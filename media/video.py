@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ def read_clip(path: str | Path) -> Iterator[torch.Tensor]:
 
 def _decode(path: Path) -> Iterator[torch.Tensor]:
     import av
+    from av.error import FFmpegError
 
     try:
         with av.open(str(path)) as container:
@@ -49,7 +51,7 @@ def _decode(path: Path) -> Iterator[torch.Tensor]:
                 yield torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
     except FileNotFoundError:
         raise MediaError(f"There is no file or folder {path}.") from None
-    except (av.FFmpegError, IndexError) as error:
+    except (FFmpegError, IndexError) as error:
         raise MediaError(
             f"{path} is not a video that can be read ({_first_line(error)}); give an MP4, MOV, MKV, WebM or GIF file."
         ) from None
@@ -75,7 +77,7 @@ class VideoWriter:
 
         self.container = av.open(str(path), "w", format=CONTAINERS[path.suffix.lower()])
         self.rate = Fraction(fps).limit_denominator(1001)
-        self.stream = None
+        self.stream: Any = None  # PyAV types a stream by its codec, which is chosen at run time
 
     def write(self, frames: np.ndarray) -> None:
         """Append uint8 frames ``[n, H, W, 3]``; an odd side repeats its last row, because the colour planes are halved."""
@@ -150,11 +152,12 @@ def _open_stream(container, width: int, height: int, rate: Fraction):
 def _can_encode(name: str, width: int, height: int) -> bool:
     """Try a codec out: being listed does not mean that its library or device is there."""
     import av
+    from av.error import FFmpegError
 
     try:
-        codec = av.CodecContext.create(name, "w")
+        codec: Any = av.CodecContext.create(name, "w")  # its stubs know only the kinds of contexts, not which one a name gives
         codec.width, codec.height, codec.pix_fmt, codec.time_base = width, height, "yuv420p", Fraction(1, 25)
         codec.open()
-    except (av.FFmpegError, ValueError):
+    except (FFmpegError, ValueError):
         return False
     return True

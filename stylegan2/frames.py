@@ -137,20 +137,21 @@ class Preview:
         self._run = lambda codes: generator.synthesize(codes, noise, half=half)
         with torch.inference_mode(False):
             self._codes = generator.w_avg.expand(1, generator.num_layers, -1).clone()
-        self._graph = self._image = None
+        self._recording: tuple[torch.cuda.CUDAGraph, torch.Tensor] | None = None
         if _on_cuda(self._codes):
             try:
-                self._graph, self._image = _recorded(self._run, self._codes)
+                self._recording = _recorded(self._run, self._codes)
             except RuntimeError as error:
                 log.warning("The preview runs without a CUDA graph: %s", str(error).strip().splitlines()[0])
 
     @torch.no_grad()
     def __call__(self, code: torch.Tensor) -> torch.Tensor:
         self._codes.copy_(code)
-        if self._graph is None:
+        if self._recording is None:
             return self._run(self._codes)
-        self._graph.replay()
-        return self._image
+        graph, image = self._recording
+        graph.replay()
+        return image
 
 
 def _on_cuda(tensor: torch.Tensor) -> bool:

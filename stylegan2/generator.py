@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
@@ -78,6 +80,8 @@ def normalize_2nd_moment(x: torch.Tensor) -> torch.Tensor:
 class Mapping(nn.Module):
     """z ``[N, Z]`` (and labels ``[N, C]``) -> w ``[N, D]``."""
 
+    w_avg: torch.Tensor
+
     def __init__(self, arch: Architecture):
         super().__init__()
         embed_dim = (arch.embed_dim or arch.w_dim) if arch.c_dim else 0
@@ -104,6 +108,9 @@ class Mapping(nn.Module):
 
 class ConvLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias, activation; ``up`` doubles the size first."""
+
+    noise_const: torch.Tensor
+    resample_filter: torch.Tensor
 
     def __init__(self, n_in: int, n_out: int, resolution: int, arch: Architecture, *, up: bool = False, kernel: int = 3):
         super().__init__()
@@ -175,6 +182,8 @@ class ToRGB(nn.Module):
 class Skip(nn.Module):
     """1x1 shortcut of the ``resnet`` architecture, upsampled."""
 
+    resample_filter: torch.Tensor
+
     def __init__(self, n_in: int, n_out: int, arch: Architecture):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_out, n_in, 1, 1))
@@ -188,6 +197,8 @@ class Skip(nn.Module):
 
 class Block(nn.Module):
     """All layers of one resolution: conv0 (the constant at 4 px), conv1, toRGB, the last sharing its code row with the next conv0."""
+
+    resample_filter: torch.Tensor
 
     def __init__(self, resolution: int, arch: Architecture):
         super().__init__()
@@ -210,19 +221,22 @@ class Block(nn.Module):
         self.register_buffer("resample_filter", fir_kernel(arch.resample_filter))
 
     @property
-    def layers(self) -> tuple[nn.Module | None, ...]:
+    def layers(self) -> tuple[ConvLayer | ToRGB | None, ...]:
         """The styled layer of each of `rows`, None where there is none."""
         return None if self.first else self.conv0, self.conv1, self.torgb if self.has_rgb else None
 
-    def forward(self, x: torch.Tensor | None, image: torch.Tensor | None, styles: Styles, noise: str, *, start=0, stop=3, picture=False):
-        """Run the layers ``start`` to ``stop`` on features ``x [N or 1, I, h, w]`` and the ``image`` so far; return both."""
+    def forward(
+        self, x: torch.Tensor | None, image: torch.Tensor | None, styles: Styles, noise: str, *, start=0, stop=3, picture=False
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Run the layers ``start`` to ``stop`` on features ``x [N or 1, I, h, w]`` (None: the constant) and the ``image`` so far."""
+        x = self._channels_last_const() if x is None else x
         if (start, stop) == (0, 3) and self._fits_strips(x, styles):
             return self._in_strips(x, image, styles, noise, picture)
         if self.resnet:
             x = self._residual(x, styles, noise) if start == 0 and stop > 1 else x
         else:
-            if start == 0 < stop:
-                x = self._channels_last_const() if self.first else self.conv0(x, styles[0], noise)
+            if start == 0 < stop and not self.first:
+                x = self.conv0(x, styles[0], noise)
             if start <= 1 < stop:
                 x = self.conv1(x, styles[1], noise)
         if start < stop == 3 and self.has_rgb:
@@ -236,18 +250,22 @@ class Block(nn.Module):
     def _channels_last_const(self) -> torch.Tensor:
         return self.const[None].contiguous(memory_format=torch.channels_last)
 
-    def _fits_strips(self, x: torch.Tensor | None, styles: Styles) -> bool:
+    def _fits_strips(self, x: torch.Tensor, styles: Styles) -> bool:
         if self.first or self.resnet or len(self.resample_filter) != 4 or self.conv0.activation != "lrelu":
             return False
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x, self.conv0.weight, *styles))
         return not learns and worth_strips(x, self.conv1.weight)
 
-    def _in_strips(self, x: torch.Tensor, image: torch.Tensor | None, styles: Styles, noise: str, picture: bool):
+    def _in_strips(
+        self, x: torch.Tensor, image: torch.Tensor | None, styles: Styles, noise: str, picture: bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         n = max(len(x), *map(len, styles))
         kernels = self.torgb.kernels(styles[2]) if self.has_rgb else None
         up, same = self.conv0.in_strips(styles[0], noise, n), self.conv1.in_strips(styles[1], noise, n)
-        x, rgb = block_in_strips(x, up, same, kernels, self.resample_filter, keep=not self.last)
-        return x, upsample_add(image, self.torgb.finish(rgb), self.resample_filter, picture=picture) if self.has_rgb else image
+        features, rgb = block_in_strips(x, up, same, kernels, self.resample_filter, keep=not self.last)
+        if rgb is not None:
+            image = upsample_add(image, self.torgb.finish(rgb), self.resample_filter, picture=picture)
+        return features, image
 
 
 @dataclass(frozen=True)
@@ -286,16 +304,21 @@ class Synthesis(nn.Module):
         with self._chosen_backend():
             for r in (r for r in self.resolutions if at.resolution <= r <= last):
                 x = self._in_precision(x, r, half)
-                x, image = self.get_submodule(f"b{r}")(x, image, styles[r], noise, start=start, picture=picture and r == last)
+                x, image = self.block(r)(x, image, styles[r], noise, start=start, picture=picture and r == last)
                 start = 0
+        assert image is not None  # a block that ends a picture has toRGB
         return image
+
+    def block(self, resolution: int) -> Block:
+        """The layers of one resolution: 4, 8, ..."""
+        return cast(Block, self.get_submodule(f"b{resolution}"))
 
     def prefix(self, code: torch.Tensor, rows: int, noise: str = "const", *, half: int = 0) -> Prefix:
         """Run ``code [1, L, D]`` through the layers that read its first ``rows`` rows only: all codes that share them go on from here."""
         x, image, styles = None, None, self.styles(code)
         with self._chosen_backend():
             for r in self.resolutions:
-                block = self.get_submodule(f"b{r}")
+                block = self.block(r)
                 layers = sum(row < rows for row in block.rows)
                 layers = 0 if block.resnet and layers == 1 else min(layers, 2) if block.last else layers
                 x, image = block(self._in_precision(x, r, half), image, styles[r], noise, stop=layers)
@@ -324,16 +347,16 @@ class Synthesis(nn.Module):
                 flat = torch.baddbmm(bias, torch.stack([codes[:, row] for row in rows]).to(weight), weight)  # [S, N, I]
                 flat = [s[:, : len(layer.affine.bias)] for s, layer in zip(flat, layers)]
         flat = iter(flat)
-        blocks = ((r, self.get_submodule(f"b{r}")) for r in self.resolutions)
+        blocks = ((r, self.block(r)) for r in self.resolutions)
         return {r: tuple(codes[:1, 0] if layer is None else next(flat) for layer in block.layers) for r, block in blocks}
 
-    def _styled_layers(self) -> tuple[list[int], list[nn.Module]]:
-        blocks = [self.get_submodule(f"b{r}") for r in self.resolutions]
+    def _styled_layers(self) -> tuple[list[int], list[ConvLayer | ToRGB]]:
+        blocks = [self.block(r) for r in self.resolutions]
         pairs = [(row, layer) for block in blocks for row, layer in zip(block.rows, block.layers) if layer is not None]
         return [row for row, _ in pairs], [layer for _, layer in pairs]
 
 
-def _stacked_affines(layers: list[nn.Module]) -> tuple[torch.Tensor, torch.Tensor]:
+def _stacked_affines(layers: Sequence[ConvLayer | ToRGB]) -> tuple[torch.Tensor, torch.Tensor]:
     """All style layers as one batch of matrices ``[S, D, I]`` and biases ``[S, 1, I]``, gains included, zero beyond each width."""
     like = layers[0].affine.weight
     width = max(len(layer.affine.bias) for layer in layers)

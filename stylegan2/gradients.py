@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from .generator import Generator
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @contextlib.contextmanager
@@ -27,7 +30,7 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager:
     return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32)
 
 
-def frozen(module: nn.Module) -> nn.Module:
+def frozen(module: Model) -> Model:
     """A twin that shares the weights but asks for no weight gradient, so that the original is never touched.
 
     Weights that were made under ``inference_mode`` cannot serve autograd and are copied.
@@ -42,7 +45,7 @@ def thawed(generator: Generator) -> Generator:
     return twin
 
 
-def _twin(module: nn.Module, take) -> nn.Module:
+def _twin(module: Model, take: Callable[[torch.Tensor], torch.Tensor]) -> Model:
     memo = {}
     for tensor in itertools.chain(module.parameters(), module.buffers()):
         taken = take(tensor)

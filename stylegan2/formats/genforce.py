@@ -43,8 +43,9 @@ def _name(key: str) -> str | None:
     if match := re.fullmatch(r"mapping\.LabelEmbed\.(weight|bias)", key):
         return f"mapping.embed.{match[1]}"
     match = re.fullmatch(r"synthesis\.(layer|output)(\d{1,2})\.(.+)", key)
-    tail = _TAILS.get(match[3]) if match else None
-    return f"synthesis.{_part(match[1], int(match[2]))}.{tail}" if tail else None
+    if match is None or (tail := _TAILS.get(match[3])) is None:
+        return None
+    return f"synthesis.{_part(match[1], int(match[2]))}.{tail}"
 
 
 _TAILS = {

@@ -34,7 +34,7 @@ def checksum(tensors: dict[str, torch.Tensor]) -> int:
     """CRC-32 over the tensors' bytes in the order of their names."""
     crc = 0
     for _, tensor in sorted(tensors.items()):
-        crc = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
+        crc = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data, crc)
     return crc
 
 

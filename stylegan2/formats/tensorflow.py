@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -15,11 +15,11 @@ from .candidates import loaded, tensor_in
 def network(tree: Any) -> Instance | None:
     """Gs, the averaged generator, if ``tree`` is a TensorFlow snapshot."""
     if isinstance(tree, (tuple, list)) and len(tree) == 3 and all(_is_network(n) for n in tree):
-        return tree[2]
+        tree = tree[2]
     return tree if _is_network(tree) else None
 
 
-def _is_network(node: Any) -> bool:
+def _is_network(node: Any) -> TypeGuard[Instance]:
     return isinstance(node, Instance) and node.module == "dnnlib.tflib.network"
 
 

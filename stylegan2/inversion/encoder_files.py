@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeGuard, TypeVar
 
 import torch
 
@@ -13,6 +14,8 @@ from ...files.reading import read_file
 from .compact import CompactEncoder
 from .encoders import ENCODER_TYPES, StyleEncoder, read_config
 from .errors import InversionError
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 KIND = "inverter"
 LARGEST_COUNT = 100  # of passes and of code rows
@@ -53,7 +56,7 @@ def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path
         raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}.") from None
 
 
-def read_native_encoder(path: Path) -> tuple[dict, dict[str, torch.Tensor], torch.nn.Module]:
+def read_native_encoder(path: Path) -> tuple[dict, dict[str, torch.Tensor], StyleEncoder | CompactEncoder]:
     """Header, tensors and network of a native inverter file. Raises CheckpointError, or InversionError where the encoder is damaged."""
     header, tensors = native.read(path, KIND, advice=f"{SUPPORTED}.")
     encoder = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
@@ -72,14 +75,14 @@ def described(path: Path) -> Iterator[None]:
         raise InversionError(f"The inverter file {path} is damaged: {_short(error)}. Load or download it again.") from None
 
 
-def filled(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+def filled(network: Network, state: dict[str, torch.Tensor]) -> Network:
     """``network`` holding the tensors of ``state`` as float32; only counters of batches may be missing."""
     counters = {k: torch.zeros([], dtype=torch.long) for k in network.state_dict() if k.endswith("num_batches_tracked")}
     network.load_state_dict({**counters, **{k: v.float() if v.is_floating_point() else v for k, v in state.items()}}, assign=True)
     return network
 
 
-def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> torch.nn.Module:
+def _native_encoder(header: dict, state: dict[str, torch.Tensor], path: str) -> StyleEncoder | CompactEncoder:
     config = header["config"]
     if header["encoder"] == "compact":
         with torch.device("meta"):
@@ -94,7 +97,7 @@ def known_type(encoder_type: object) -> str:
     return encoder_type
 
 
-def is_count(value: object) -> bool:
+def is_count(value: object) -> TypeGuard[int]:
     return type(value) is int and 1 <= value <= LARGEST_COUNT
 
 

@@ -35,6 +35,8 @@ class EncoderInverter(Inverter):
     Raises InversionError if these do not fit.
     """
 
+    w_avg: torch.Tensor | None
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -101,7 +103,7 @@ class EncoderInverter(Inverter):
     def base(self, generator: Generator) -> torch.Tensor:
         """The code ``[L, D]`` that the offsets are added to, on the generator's device."""
         like = generator.w_avg
-        base = {"generator": like, "zero": torch.zeros_like(like)}.get(self.start, self.w_avg)
+        base = torch.zeros_like(like) if self.start == "zero" else like if self.w_avg is None else self.w_avg
         return base.to(like.device, torch.float32).expand(generator.num_layers, generator.width)
 
     def _invert_chunk(self, generator: Generator, images: torch.Tensor, passes: int, progress: Progress | None) -> torch.Tensor:

@@ -72,4 +72,4 @@ class Inverter(nn.Module, ABC):
 
 
 def _mark(generator: Generator) -> str:
-    return generator_mark(generator.synthesis.b4.const)
+    return generator_mark(generator.synthesis.block(4).const)

@@ -14,6 +14,7 @@ from ..gradients import frozen, gradients, plain
 from ..resample import area_resize, resize
 from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
+from .identity import Identity
 from .inverter import Inverter, InverterCard
 from .perceptual import Perceptual, load_perceptual
 
@@ -47,7 +48,7 @@ def optimize(
     lr: float = LEARNING_RATE,
     weights: Weights = Weights(),
     perceptual: str | Perceptual = "auto",
-    identity: nn.Module | None = None,
+    identity: Identity | None = None,
     jitter: float = 0.0,
     patience: int | None = 60,
     tolerance: float = 2e-3,
@@ -111,7 +112,7 @@ def code_scale(generator: Generator) -> float:
 class Objective:
     """The weighted error of codes against target pictures."""
 
-    def __init__(self, generator: Generator, weights: Weights, perceptual: str | Perceptual, identity: nn.Module | None):
+    def __init__(self, generator: Generator, weights: Weights, perceptual: str | Perceptual, identity: Identity | None):
         self.generator, self.weights = generator, weights
         self.scale = code_scale(generator)
         device = generator.w_avg.device
@@ -125,7 +126,7 @@ class Objective:
         error = self.weights.pixel * (seen - target.images).square().mean((1, 2, 3))
         if self.perceptual is not None:
             error = error + self.weights.perceptual * self.perceptual(seen, target.images)
-        if self.identity is not None:
+        if self.identity is not None and target.identity is not None:
             error = error + self.weights.identity * (1 - (self.identity.embed(images) * target.identity).sum(1))
         return error + self.weights.prior * self.prior(codes), images
 

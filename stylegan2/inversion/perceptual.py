@@ -15,7 +15,9 @@ from ...files.download import fetch, hash_file
 from ...files.embedded import embedded_root
 from ...files.reading import read_file
 from ..resample import area_resize, resize
+from .compact import CompactEncoder
 from .encoder_files import read_native_encoder
+from .encoders import StyleEncoder
 from .errors import InversionError
 
 log = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class Features(nn.Module):
 
     name = "features"
 
-    def __init__(self, encoder: nn.Module, size: int, channels_in: int = 3):
+    def __init__(self, encoder: StyleEncoder | CompactEncoder, size: int, channels_in: int = 3):
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
         self.pyramid = Pyramid()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from ..frames import synthesize_frames
 from ..generator import Generator
 from ..resample import area_resize, resize
 from .checks import check_images, starting_codes
+from .identity import Identity
 from .inverter import InverterCard
 from .optimization import code_scale, psnr
 from .perceptual import Pyramid
@@ -42,7 +42,7 @@ class ReconstructionReport:
 
 @torch.no_grad()
 def reconstruction_report(
-    generator: Generator, codes: torch.Tensor, images: torch.Tensor, *, identity: nn.Module | None = None
+    generator: Generator, codes: torch.Tensor, images: torch.Tensor, *, identity: Identity | None = None
 ) -> ReconstructionReport:
     """Compare the pictures of ``codes [N, L, D]`` with ``images [N, 3, H, W]`` in -1..1, at the smaller of the two sizes.
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from ...files import native
-from ..generator import Generator
+from ..generator import ConvLayer, Generator
 from ..gradients import frozen, gradients, plain, thawed
 from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
+from .identity import Identity
 from .optimization import Objective, Target, Weights, code_scale, default_batch, psnr
 from .perceptual import Perceptual
 
@@ -42,7 +42,7 @@ def tune(
     locality: float = 0.1,
     weights: Weights = TUNING_WEIGHTS,
     perceptual: str | Perceptual = "auto",
-    identity: nn.Module | None = None,
+    identity: Identity | None = None,
     noise_regularization: float | None = None,
     target_psnr: float | None = None,
     seed: int = 0,
@@ -102,8 +102,8 @@ class _Tuning:
             if self.plan.target_psnr is not None and worst >= self.plan.target_psnr:
                 return
             self._hold()
-            if self.noises:
-                (self.plan.noise * sum(autocorrelation(noise) for noise in self.noises)).backward()
+            if self.plan.noise is not None and self.noises:
+                (self.plan.noise * sum(map(autocorrelation, self.noises), self.noises[0].new_zeros([]))).backward()
             self.adam.step()
 
     def _backward(self, target: Target, codes: torch.Tensor) -> torch.Tensor:
@@ -125,12 +125,12 @@ class _Tuning:
         (self.plan.locality * difference.square().mean()).backward()
 
 
-def noisy_layers(generator: Generator) -> list[nn.Module]:
+def noisy_layers(generator: Generator) -> list[ConvLayer]:
     """The layers that add a stored noise picture."""
-    return [m for m in generator.synthesis.modules() if "noise_const" in m._buffers]
+    return [m for m in generator.synthesis.modules() if isinstance(m, ConvLayer) and m.use_noise]
 
 
-def _trainable(layer: nn.Module) -> torch.Tensor:
+def _trainable(layer: ConvLayer) -> torch.Tensor:
     layer.noise_const = layer.noise_const.detach().clone().requires_grad_(True)
     return layer.noise_const
 

@@ -38,7 +38,7 @@ def modulated_conv2d(
     else:
         x = F.conv2d(x, weight.reshape(n * o, i, k, k), padding=k // 2, groups=n)
     x = x.reshape(n, o, *x.shape[2:])
-    return filter2d(x, kernel * 4, fir_padding(kernel)) if up else x
+    return filter2d(x, kernel * 4, fir_padding(kernel)) if kernel is not None and up else x
 
 
 def styled_conv2d(
@@ -129,7 +129,7 @@ class _StyledConv(torch.autograd.Function):
         return gx.sum_to_size(x.shape), gweight, gstyle.sum_to_size(style.shape)[:, :, 0, 0], None
 
 
-def _convolve_backward(g, x, weight, up, needs_weight):
+def _convolve_backward(g, x, weight, up, needs_weight) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Gradients of `convolve` in its input and, if needed, its weight."""
     if not up and not needs_weight and winograd.pays(g, weight.transpose(0, 1)):
         return winograd.conv3x3(g, weight.flip(2, 3).transpose(0, 1)), None

@@ -98,7 +98,7 @@ class Driver:
         self._check(self.lib.cuCtxGetCurrent(ctypes.byref(context)))
         return context.value
 
-    def enter(self, context: int) -> None:
+    def enter(self, context: int | None) -> None:
         """Make ``context`` that of the calling thread."""
         if self.context() != context:
             self._check(self.lib.cuCtxSetCurrent(ctypes.c_void_p(context)))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, overload
+
 import torch
 import torch.nn.functional as F
+
+Gradient = torch.Tensor | None
 
 SLOPE = 0.2
 GAIN = 2.0**0.5
@@ -20,18 +24,23 @@ def act_(y, scale, bias, noise, gain, clamp):
     return y if clamp is None else y.clamp_(-clamp, clamp)
 
 
-def act_backward(g, y, scale, bias, noise, gain, clamp, needs):
+def act_backward(g, y, scale, bias, noise, gain, clamp, needs) -> tuple[torch.Tensor, Gradient, Gradient, Gradient]:
     """Gradients of `act_` in y, scale, bias and noise from its output alone; ``needs`` tells which of the last three are asked for.
 
     With u = x * scale + (noise + bias) * gain, the sign of y gives the slope, and lrelu'(u) * u = y, so the gradient of ``scale``,
     sum(gu * x) = sum(gu * (u - (noise + bias) * gain)) / scale, needs no x. Where y is clamped every gradient is zero.
     """
     parts = [_act_backward(g[n], y[n], of_run(scale, n), bias, of_run(noise, n), gain, clamp, needs) for n in cached_runs(y)]
-    gx, gscale, gbias, gnoise = (torch.cat(p) if len(p) > 1 and p[0] is not None else p[0] for p in zip(*parts))
+    gx, gscale, gbias, gnoise = _joined(parts)
     return gx, gscale, gbias.sum(0) if needs[1] else None, gnoise.sum_to_size(noise.shape) if needs[2] else None
 
 
-def _act_backward(g, y, scale, bias, noise, gain, clamp, needs):
+def _joined(parts: list) -> Any:
+    """The gradients of all runs of samples, each as one tensor, or None."""
+    return [torch.cat(p) if len(p) > 1 and p[0] is not None else p[0] for p in map(list, zip(*parts))]
+
+
+def _act_backward(g, y, scale, bias, noise, gain, clamp, needs) -> Any:  # four tensors, the last three where they are needed
     g = g if clamp is None else g * (y.abs() < clamp)
     gu = torch.ops.aten.leaky_relu_backward(g, y, SLOPE, True)
     gscale = gbias = gnoise = None
@@ -51,6 +60,10 @@ def cached_runs(x: torch.Tensor) -> list[slice]:
     return [slice(i, i + step) for i in range(0, len(x), step)]
 
 
+@overload
+def of_run(x: torch.Tensor, run: slice) -> torch.Tensor: ...
+@overload
+def of_run(x: None, run: slice) -> None: ...
 def of_run(x: torch.Tensor | None, run: slice) -> torch.Tensor | None:
     """The part of a small operand ``[N or 1, ...]`` that belongs to a run of samples."""
     return x if x is None or len(x) == 1 else x[run]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-_prepared = WeakIdKeyDictionary()
+_prepared: Any = WeakIdKeyDictionary()  # of a weight: what was made of it, by name
 
 
 def prepared(weights: Sequence[torch.Tensor], what: object, make: Callable[..., Any]) -> Any:

@@ -63,11 +63,11 @@ def block_in_strips(
             bottom = min(top + step, size[0])
             y = _up_rows(source, first, kernel, top - 1, bottom + 1)
             y = second.finish_(convolve(y, second.weight, rows=0), top)
-            if keep:
+            if features is not None:
                 features[i, :, top:bottom] = y[0]
-            if to_rgb is not None:
+            if to_rgb is not None and colours is not None:
                 torch.matmul(y[0].permute(1, 2, 0), to_rgb[min(i, len(to_rgb) - 1)].T, out=colours[i, top:bottom])
-    return features, None if to_rgb is None else colours.permute(0, 3, 1, 2)
+    return features, None if colours is None else colours.permute(0, 3, 1, 2)
 
 
 def _up_rows(x: torch.Tensor, layer: StripLayer, kernel: torch.Tensor, top: int, bottom: int) -> torch.Tensor:

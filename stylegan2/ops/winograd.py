@@ -71,7 +71,7 @@ def matrices() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         kernel = torch.cat([torch.stack([points**k / scale for k in range(KERNEL)], 1), _last(1, KERNEL)])
         output = torch.cat([torch.stack([points**m for m in range(TILE)]), _last(1, TILE).T], 1)
         inputs = torch.stack([*(_polynomial([*qs, None]) for qs in others), _polynomial(POINTS)])
-        return tuple(torch.kron(m, m).float() for m in (inputs, output, kernel))
+        return torch.kron(inputs, inputs).float(), torch.kron(output, output).float(), torch.kron(kernel, kernel).float()
 
 
 def _last(rows: int, columns: int) -> torch.Tensor:
