@@ -89,6 +89,12 @@ def worlds(study) -> dict:
     return json.loads(json.dumps({hypotheses.LABEL_FREE: found, hypotheses.DISTILLED: found}))
 
 
+def test_alignment_is_printed_beside_chance(study):
+    rows = hypotheses.alignment(study)["rows"]
+    near = {r["group"]: r["value"] for r in rows if (r["metric"], r["motion"]) == (lowrank.WITHIN.key, "smile")}
+    assert near[INVERTED] > 0.99 and all(near[null] < 0.8 for null in hypotheses.NULLS)
+
+
 def test_findings_follow_from_the_figures(worlds):
     first, alike, transfer = hypotheses.findings(worlds)
     assert "Above both nulls: none" in first  # a morph is as straight as a motion here
