@@ -1,4 +1,4 @@
-"""The command line: ``micromotion animate | fit | calibrate | combine | inspect | convert | download``, also ``python -m micromotion``."""
+"""The command line: ``micromotion COMMAND``, also ``python -m micromotion COMMAND``; ``--help`` lists the commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ FAVOURITE = 1415
 FACTORS = ("smile", "eyes", "anger", "turn", "age")
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
 OPERATIONS = ("add", "subtract", "negate", "scale", "without", "restrict", "merge", "cosines")
+PAIR_LAYOUTS = ("pairs", "imagefolder", "sliders", "webdataset", "parquet")
 SPACES = ("w+", "w")
 QUALITIES = ("exact", "fast")
 ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares")
@@ -42,6 +43,7 @@ examples:
   micromotion inspect ffhq.pkl                            what a file holds, without running anything in it
   micromotion convert ffhq.pkl ffhq.safetensors           a safe copy that loads faster
   micromotion download                                    the known public files, their licences and folders
+  micromotion dataset pairs --motion smile=-0.5,0.5,1     training pairs of known strength
 
 "micromotion COMMAND --help" lists a command's options. The embedded models know rendered avatars only;
 for photos load an FFHQ generator and its inverter."""
@@ -106,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="micromotion", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
-    for add in (_animate, _fit, _calibrate, _combine, _inspect, _convert, _download):
+    for add in (_animate, _fit, _calibrate, _combine, _inspect, _convert, _download, _dataset):
         add(commands)
     return parser
 
@@ -297,6 +299,47 @@ def _download(commands) -> None:
     parser = _command(commands, "download", "list the known public files, or fetch one")
     parser.add_argument("name", nargs="?", help="which one; without it they are listed with size, licence and folder")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to put it")
+
+
+def _dataset(commands) -> None:
+    parser = _command(commands, "dataset", "make training pairs: the same face before and after motions of known strength")
+    parser.add_argument("out", metavar="OUT", help="the folder to write, or an address that fsspec knows (s3://...); run again to go on")
+    parser.add_argument(
+        "--motion",
+        action="append",
+        required=True,
+        metavar="NAME[=STRENGTHS]",
+        help='a ready motion or a file, with its coefficients: "smile", "smile=-0.5,0.5,1", or with --draws "smile=-1:1"',
+    )
+    parser.add_argument("--together", action="store_true", help="move all motions at once in every variant, not one motion in each")
+    parser.add_argument("--draws", type=index, default=0, metavar="N", help="N random variants of each face instead of a grid")
+    whose = parser.add_argument_group("faces")
+    whose.add_argument("--seeds", type=whole, metavar="N", help="N faces drawn by the generator, from --seed on (default 100)")
+    whose.add_argument("--photos", type=Path, metavar="FOLDER", help="a folder of photos, which are aligned and inverted")
+    whose.add_argument("--codes", type=Path, action="append", metavar="FILE", help="saved face codes")
+    whose.add_argument("--truncation", type=not_negative, default=0.7, help="of drawn faces (default 0.7)")
+    whose.add_argument("--paste", action="store_true", help="--photos: whole photos with the change pasted in, not aligned squares")
+    whose.add_argument("--test", type=not_negative, default=0.1, metavar="SHARE", help="share of the faces kept for testing (default 0.1)")
+    whose.add_argument("--seed", type=seed, default=0, help="of the faces, the draws and the split (default 0)")
+    files = parser.add_argument_group("files")
+    files.add_argument("--layout", choices=PAIR_LAYOUTS, default="pairs", help="what the trainer reads (default pairs)")
+    files.add_argument("--format", choices=("png", "webp", "jpg"), default="png", help="of the pictures (default png)")
+    files.add_argument("--quality", type=whole, default=95, help="of webp and jpg, 1 to 100 (default 95; webp at 100 is lossless)")
+    files.add_argument("--size", type=whole, help="width of the pictures in pixels (default: as drawn)")
+    words = parser.add_argument_group("words ({degree} becomes slightly, nothing, or strongly)")
+    words.add_argument("--instruction", metavar="TEXT", help='for positive strengths, such as "make the person smile {degree}"')
+    words.add_argument("--opposite", metavar="TEXT", help="for negative strengths")
+    words.add_argument("--caption", metavar="TEXT", help='of the result, such as "a person with a {degree} smile"')
+    gate = parser.add_argument_group("quality (measured for the embedded avatars)")
+    gate.add_argument("--least-identity", type=finite, default=0.9, help="lowest identity cosine (default 0.9)")
+    gate.add_argument("--least-change", type=finite, default=0.5, help="lowest share of the intended change (default 0.5)")
+    gate.add_argument("--most-leakage", type=not_negative, default=0.5, help="largest other changes beside the intended one (default 0.5)")
+    gate.add_argument("--no-gate", action="store_true", help="keep every pair")
+    engine = parser.add_argument_group("engine")
+    engine.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: on this machine, or on the cluster there")
+    engine.add_argument("--workers", type=whole, metavar="N", help="--ray: how many processes (default: one for each GPU or core)")
+    engine.add_argument("--shard", type=whole, default=8, metavar="N", help="faces in one unit of work (default 8)")
+    _models(parser)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,15 +22,16 @@ LIBRARY = {"subspaces", "media", "stylegan2", "faces", "files"}
 ARROWS = {
     "__init__": {"nodes"},
     "__main__": {"cli", "files"},
-    "cli": LIBRARY | {"avatars"},
-    "nodes": LIBRARY | {"avatars"},
+    "cli": LIBRARY | {"avatars", "pairs"},
+    "nodes": LIBRARY | {"avatars", "pairs"},
+    "pairs": LIBRARY,
     "avatars": {"stylegan2", "files"},
     "subspaces": {"stylegan2", "files"},
     "stylegan2": {"files"},
     "media": {"files"},
     "faces": {"files"},
     "files": set(),
-    "lab": LIBRARY | {"avatars"},
+    "lab": LIBRARY | {"avatars", "pairs"},
 }
 LAZY = {"dlib", "open_clip", "av", "matplotlib", "lpips", "face_recognition_models", "timm"}
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "server", "nodes", "execution", "aiohttp"}
@@ -41,7 +42,7 @@ THIRD_PARTY = {
     "dlib": "dlib-bin",
     "huggingface_hub": "open-clip-torch",
 }
-OPTIONAL = {"lpips", "face_recognition_models", "psutil"}
+OPTIONAL = {"ray", "pyarrow", "fsspec", "lpips", "face_recognition_models", "psutil"}
 
 
 @dataclass(frozen=True)

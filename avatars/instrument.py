@@ -1,0 +1,33 @@
+"""The factor regressor as an instrument: what a motion of the avatars is meant to change, and by how much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from .captions import MOTIONS
+from .regressor import WEIGHTS, load_regressor
+from .renderer import FACTORS
+
+
+class AvatarInstrument:
+    """Reads the factors and the identity of avatars. One coefficient of a ready motion is its whole range: degree 0 to 1."""
+
+    quantities = FACTORS
+
+    def __init__(self, path: Path = WEIGHTS):
+        self.regressor = load_regressor(path)
+
+    def read(self, images: torch.Tensor) -> torch.Tensor:
+        """Factors ``[N, 5]`` of images ``[N, 3, R, R]`` in -1..1, columns of ``quantities``."""
+        return self.regressor.factors(images)
+
+    def identity(self, images: torch.Tensor) -> torch.Tensor:
+        """Identity parameters ``[N, E]``, centered on 0."""
+        return self.regressor.identity(images)
+
+    def quantity_of(self, motion: str) -> tuple[str, float] | None:
+        """The factor that a ready motion changes, and its change for one unit; None for any other motion."""
+        found = next((m for m in MOTIONS if m.name == motion), None)
+        return None if found is None else (found.parameter, found.high - found.low)

@@ -1,0 +1,108 @@
+"""``micromotion dataset``: training pairs of known strength, as a folder that trainers read."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from ..avatars.instrument import AvatarInstrument
+from ..media.video import PICTURES
+from ..pairs import Gate, Job, MotionPlan, Plan, make
+from ..pairs.store import is_address
+from .models import Models, check_files, embedded, find_motion
+from .terminal import Clock, UsageError, note, progress_bar, say
+
+STRENGTHS = (0.5, 1.0)
+
+
+def run(args: Namespace, clock: Clock) -> None:
+    """Make the set that ``args`` describe, or go on with it, and say what it holds."""
+    check_files(args.generator, args.inverter)
+    job = job_of(args)
+    note(f"{job.plan.pairs:,} pairs of {len(job.plan.keys):,} faces in {job.plan.shards:,} shards.")
+    with clock.stage("make the pairs"), progress_bar("Pairs", "shard") as progress:
+        summary = make(job, ray=args.ray, workers=args.workers, progress=lambda done, total: progress(done, total))
+    say(f"{args.out}  ({summary})")
+
+
+def job_of(args: Namespace) -> Job:
+    """The job that the arguments describe. Raises UsageError or PairsError."""
+    models = Models(args.generator, args.inverter, None, args.device)
+    kind, keys = _faces(args)
+    if kind == "photo" and args.generator is None:
+        raise UsageError("The embedded models know rendered avatars only; for --photos give --generator and --inverter.")
+    if kind == "photo" and args.inverter is None:
+        raise UsageError("--photos needs --inverter FILE, the inverter of that generator.")
+    plan = Plan(
+        kind=kind,
+        keys=keys,
+        motions=tuple(_motion(text, args) for text in args.motion),
+        generator=str((args.generator or embedded("generator")).resolve()),
+        inverter="" if args.inverter is None else str(args.inverter.resolve()),
+        truncation=args.truncation,
+        draws=args.draws,
+        mixed=args.together,
+        size=args.size or 0,
+        format=args.format,
+        quality=args.quality,
+        paste=args.paste,
+        test=args.test,
+        seed=args.seed,
+        shard=args.shard,
+    )
+    out = args.out if is_address(args.out) else str(Path(args.out).resolve())
+    instrument = AvatarInstrument if models.is_embedded else None
+    return Job(plan, out, args.layout, instrument, _gate(args), str(models.torch_device))
+
+
+def _gate(args: Namespace) -> Gate:
+    return Gate(None, None, None) if args.no_gate else Gate(args.least_identity, args.least_change, args.most_leakage)
+
+
+def _faces(args: Namespace) -> tuple[str, tuple[str, ...]]:
+    if (args.photos is not None) + bool(args.codes) + (args.seeds is not None) > 1:
+        raise UsageError("--seeds, --photos and --codes each say whose faces; give one of them.")
+    if args.photos is not None:
+        return "photo", _photos(args.photos)
+    if args.codes:
+        return "code", tuple(key for file in args.codes for key in _codes(file))
+    return "seed", tuple(str(s) for s in range(args.seed, args.seed + (args.seeds or 100)))
+
+
+def _photos(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; --photos takes a folder of pictures.")
+    files = sorted(str(p.resolve()) for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    if not files:
+        raise UsageError(f"The folder {folder} has no pictures ({', '.join(sorted(PICTURES))}).")
+    return tuple(files)
+
+
+def _codes(file: Path) -> list[str]:
+    try:
+        with safe_open(str(file), framework="pt") as found:
+            count = found.get_slice("codes").get_shape()[0]
+    except (SafetensorError, OSError, KeyError) as error:
+        raise UsageError(f"{file} has no codes of micromotion; save them with Save Face Codes.") from error
+    return [f"{file.resolve()}#{i}" for i in range(count)]
+
+
+def _motion(text: str, args: Namespace) -> MotionPlan:
+    """``NAME``, ``NAME=0.25,0.5,1`` or ``NAME=-1:1`` (random draws between)."""
+    name, _, values = text.partition("=")
+    file = find_motion(name)
+    label = file.stem
+    words = {"plus": args.instruction or "", "minus": args.opposite or "", "caption": args.caption or ""}
+    if not values:
+        return MotionPlan(label, str(file.resolve()), STRENGTHS, (0.0, 1.0), **words)
+    try:
+        numbers = tuple(float(v) for v in values.replace(":", ",").split(","))
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not NAME=0.25,0.5,1 nor NAME=LOW:HIGH; write the strengths as numbers.") from error
+    if ":" in values:
+        if len(numbers) != 2 or not args.draws:
+            raise UsageError(f"{text!r} gives a range: that needs two numbers, and --draws to say how many variants each face gets.")
+        return MotionPlan(label, str(file.resolve()), (), (min(numbers), max(numbers)), **words)
+    return MotionPlan(label, str(file.resolve()), numbers, (min(numbers), max(numbers)), **words)

@@ -1,0 +1,161 @@
+"""What a set of training pairs consists of, decided by the plan alone: every sample can be named, drawn and made again on its own.
+
+A plan lists faces (identities) and motions. Each face gives one neutral picture and its *variants*: the same face moved by known
+coefficients. Random draws and the split between training and test depend on the plan's seed and the face's own key, never on the
+order of the work, so that the set is the same whatever made it: one process, or a cluster that lost a machine in the middle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import product
+
+from .errors import PairsError
+
+KINDS = ("seed", "code", "photo")
+FORMATS = ("png", "webp", "jpg")
+MOST_FACES, MOST_VARIANTS = 10_000_000, 1000
+SIZES = (16, 4096)  # px
+STRONGEST = 100.0  # units; no calibrated motion holds a tenth of that
+DIGITS = 4  # of a drawn coefficient: what a caption or a file name can still say
+
+
+@dataclass(frozen=True)
+class MotionPlan:
+    """A motion and how far it goes: a grid of ``strengths`` (coefficients), or random draws from ``span``.
+
+    ``plus`` and ``minus`` say the motion's two signs as an instruction with ``{degree}``, ``caption`` the result as a description with
+    ``{degree}``.
+    """
+
+    name: str
+    file: str
+    strengths: tuple[float, ...] = ()
+    span: tuple[float, float] = (0.0, 1.0)
+    plus: str = ""
+    minus: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One pair of a face: its place in the plan and the coefficient of each motion."""
+
+    face: int
+    number: int
+    coefficients: tuple[tuple[str, float], ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the pair's files, the same in every layout."""
+        return f"{self.face:07}-{self.number:03}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Faces, motions, and how they are written down. Raises PairsError for numbers that make no set.
+
+    ``kind``: what the ``keys`` are: seeds of the generator, ``FILE#INDEX`` of saved codes, or photo files. ``draws``: random variants per
+    face (0: the grids). ``mixed``: variants move all motions at once, else one motion each. ``test``: share of the faces that are kept
+    for the test split. ``shard``: faces per unit of work, which is also the unit of resuming.
+    """
+
+    kind: str
+    keys: tuple[str, ...]
+    motions: tuple[MotionPlan, ...]
+    generator: str = ""
+    inverter: str = ""
+    truncation: float = 0.7
+    draws: int = 0
+    mixed: bool = False
+    size: int = 0
+    format: str = "png"
+    quality: int = 95
+    paste: bool = False
+    test: float = 0.1
+    seed: int = 0
+    shard: int = 8
+    extra: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        _require(self.kind in KINDS, f"Faces come from one of {', '.join(KINDS)}, not from {self.kind!r}.")
+        _require(0 < len(self.keys) <= MOST_FACES, f"A set has 1 to {MOST_FACES:,} faces; this plan has {len(self.keys):,}.")
+        _require(len(set(self.keys)) == len(self.keys), "A face is listed twice; list each once, so that no pair is made twice.")
+        _require(bool(self.motions), "A set needs a motion; name at least one.")
+        names = [m.name for m in self.motions]
+        _require(len(set(names)) == len(names), "A motion is listed twice; list each once.")
+        for name in names:
+            fine = bool(re.fullmatch(r"[\w][\w .+-]{0,60}", name)) and name[-1] not in " ."
+            _require(fine, f"A motion's name becomes part of file names; {name[:60]!r} cannot: use letters, digits, spaces and dashes.")
+        _require(self.format in FORMATS, f"Pictures are written as {', '.join(FORMATS)}, not as {self.format!r}.")
+        _require(self.size == 0 or SIZES[0] <= self.size <= SIZES[1], f"Pictures are {SIZES[0]} to {SIZES[1]} px wide, not {self.size}.")
+        _require(1 <= self.quality <= 100, f"The quality of a picture is 1 to 100, not {self.quality}.")
+        _require(0 <= self.test < 1, f"The share of test faces is 0 to below 1, not {self.test}.")
+        _require(0 <= self.draws <= MOST_VARIANTS, f"A face has at most {MOST_VARIANTS} random variants, not {self.draws}.")
+        _require(1 <= self.shard <= 10_000, f"A shard has 1 to 10,000 faces, not {self.shard}.")
+        for motion in self.motions:
+            for value in (*motion.strengths, *motion.span):
+                fine = math.isfinite(value) and abs(value) <= STRONGEST
+                _require(fine, f"The strength {value} of {motion.name} is not a number from -{STRONGEST:.0f} to {STRONGEST:.0f}.")
+        _require(self.draws > 0 or all(m.strengths for m in self.motions), "Give each motion its strengths, or ask for random draws.")
+        _require(0 < len(self.grid) <= MOST_VARIANTS, f"This plan has {len(self.grid):,} variants per face; 1 to {MOST_VARIANTS} are made.")
+
+    @cached_property
+    def grid(self) -> list[tuple[tuple[str, float], ...]]:
+        """Coefficients of the variants of every face; with random draws only their number counts."""
+        if self.draws:
+            return [()] * self.draws
+        if self.mixed:
+            size = math.prod(len(m.strengths) for m in self.motions)
+            _require(size <= MOST_VARIANTS, f"This plan mixes {size:,} combinations per face; at most {MOST_VARIANTS} are made.")
+            steps = product(*([(m.name, s) for s in m.strengths] for m in self.motions))
+            return [v for v in steps if any(s for _, s in v)]
+        return [((m.name, s),) for m in self.motions for s in m.strengths if s]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs the whole set has before the quality gate."""
+        return len(self.keys) * len(self.grid)
+
+    @property
+    def shards(self) -> int:
+        return -(-len(self.keys) // self.shard)
+
+    def faces_of(self, shard: int) -> range:
+        """The faces of one unit of work."""
+        return range(shard * self.shard, min(len(self.keys), (shard + 1) * self.shard))
+
+    def variants(self, face: int) -> Iterator[Variant]:
+        """The variants of a face, in the order of their numbers."""
+        for number, fixed in enumerate(self.grid):
+            yield Variant(face, number, fixed or self._drawn(face, number))
+
+    def split(self, face: int) -> str:
+        """``train`` or ``test``, by the face alone: all pairs of a face lie on one side."""
+        return "test" if self._random("split", face).random() < self.test else "train"
+
+    def _drawn(self, face: int, number: int) -> tuple[tuple[str, float], ...]:
+        dice = self._random("draw", face, number)
+        chosen = self.motions if self.mixed else (dice.choice(self.motions),)
+        return tuple((m.name, round(dice.uniform(*m.span), DIGITS)) for m in chosen)
+
+    def _random(self, *what: object) -> random.Random:
+        face = what[1]
+        return random.Random(f"{self.seed}/{what[0]}/{self.keys[face]}/{what[2:]}")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen digits that name this plan; a folder that was begun with another plan is not gone on with."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _require(fine: bool, sentence: str) -> None:
+    if not fine:
+        raise PairsError(sentence)

@@ -1,0 +1,83 @@
+"""Where a set is written: a folder, or any place that fsspec knows by its address. Every file appears whole or not at all."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import Any
+
+from ..files.writing import whole_file
+from .errors import PairsError
+
+
+def is_address(out: str) -> bool:
+    """Whether ``out`` is an address such as ``s3://bucket/set`` and not a folder of this machine."""
+    return "://" in out
+
+
+class Store:
+    """The files of a set by their names relative to ``out``, with forward slashes. Raises PairsError where the place does not answer."""
+
+    def __init__(self, out: str):
+        self.out = out.rstrip("/")
+        self._remote: Any = None
+        if is_address(out):
+            self._remote, self._root = _filesystem(out)
+
+    def path(self, name: str) -> str:
+        """The whole path or address of a file, as trainers open it."""
+        return f"{self.out}/{name}" if self._remote else str(Path(self.out).absolute() / name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, replacing an older one of the same name."""
+        try:
+            self._write_remote(name, content) if self._remote else self._write_local(Path(self.out) / name, content)
+        except Exception as error:  # every filesystem of fsspec has errors of its own; all of them mean this one thing
+            raise PairsError(f"{self.path(name)} cannot be written ({_reason(error)}). What is there already is kept.") from error
+
+    def _write_local(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part:
+            part.write_bytes(content)
+
+    def _write_remote(self, name: str, content: bytes) -> None:
+        path = posixpath.join(self._root, name)
+        self._remote.makedirs(posixpath.dirname(path), exist_ok=True)
+        part = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.part")
+        self._remote.pipe_file(part, content)
+        self._remote.mv(part, path)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file, or None where there is none."""
+        try:
+            if self._remote:
+                path = posixpath.join(self._root, name)
+                return self._remote.cat_file(path) if self._remote.exists(path) else None
+            path = Path(self.out) / name
+            return path.read_bytes() if path.is_file() else None
+        except Exception as error:
+            raise PairsError(f"{self.path(name)} cannot be read ({_reason(error)}).") from error
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, sorted; none where the folder is missing."""
+        if self._remote:
+            path = posixpath.join(self._root, folder)
+            found = self._remote.ls(path, detail=False) if self._remote.exists(path) else []
+            return sorted(posixpath.basename(f) for f in found)
+        path = Path(self.out) / folder
+        return sorted(p.name for p in path.iterdir() if p.is_file()) if path.is_dir() else []
+
+
+def _filesystem(out: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise PairsError(f"Writing to {out} needs fsspec: pip install 'micromotion[cluster]'.") from error
+    try:
+        return fsspec.core.url_to_fs(out)
+    except Exception as error:
+        raise PairsError(f"{out} is not an address that can be written to ({_reason(error)}).") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

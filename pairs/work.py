@@ -1,0 +1,41 @@
+"""One worker: makes shards of a job, whatever process it lives in."""
+
+from __future__ import annotations
+
+import json
+
+from .job import Job
+from .layouts import LAYOUTS
+from .samples import Maker
+from .store import Store
+
+MARKERS = ".shards"
+
+
+class Worker:
+    """Makes shards; one of these lives in each process, so that models are loaded once."""
+
+    def __init__(self, job: Job):
+        self.job, self.maker, self.store = job, Maker(job), Store(job.out)
+
+    def __call__(self, item: dict[str, int]) -> dict[str, int]:
+        """Make the shard ``item["shard"]`` unless it is there; Ray calls this with rows of its own."""
+        shard = int(item["shard"])
+        if self.store.read(marker(shard)) is None:
+            self._make(shard)
+        return {"shard": shard}
+
+    def _make(self, shard: int) -> None:
+        kept, left = [], []
+        for face in self.job.plan.faces_of(shard):
+            samples, refused = self.maker.make(face)
+            kept += samples
+            left += refused
+        LAYOUTS[self.job.layout].write(self.job.plan, self.store, shard, kept)
+        rows = {"rows": [{**s.row, "split": s.split} for s in kept], "left": left}
+        self.store.write(marker(shard), json.dumps(rows, sort_keys=True).encode())
+
+
+def marker(shard: int) -> str:
+    """The name of the file that says that a shard is done."""
+    return f"{MARKERS}/{shard:06}.json"
