@@ -5,12 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from ..avatars.instrument import AvatarInstrument
 from ..media.video import PICTURES
 from ..pairs import Gate, Job, MotionPlan, Plan, make
 from ..pairs.store import is_address
+from ..stylegan2 import Generator, load_codes
 from .models import Models, check_files, embedded, find_motion
 from .terminal import Clock, UsageError, note, progress_bar, say
 
@@ -30,7 +29,7 @@ def run(args: Namespace, clock: Clock) -> None:
 def job_of(args: Namespace) -> Job:
     """The job that the arguments describe. Raises UsageError or PairsError."""
     models = Models(args.generator, args.inverter, None, args.device)
-    kind, keys = _faces(args)
+    kind, keys = _faces(args, models)
     if kind == "photo" and args.generator is None:
         raise UsageError("The embedded models know rendered avatars only; for --photos give --generator and --inverter.")
     if kind == "photo" and args.inverter is None:
@@ -61,13 +60,13 @@ def _gate(args: Namespace) -> Gate:
     return Gate(None, None, None) if args.no_gate else Gate(args.least_identity, args.least_change, args.most_leakage)
 
 
-def _faces(args: Namespace) -> tuple[str, tuple[str, ...]]:
+def _faces(args: Namespace, models: Models) -> tuple[str, tuple[str, ...]]:
     if (args.photos is not None) + bool(args.codes) + (args.seeds is not None) > 1:
         raise UsageError("--seeds, --photos and --codes each say whose faces; give one of them.")
     if args.photos is not None:
         return "photo", _photos(args.photos)
     if args.codes:
-        return "code", tuple(key for file in args.codes for key in _codes(file))
+        return "code", tuple(key for file in args.codes for key in _codes(file, models.generator))
     return "seed", tuple(str(s) for s in range(args.seed, args.seed + (args.seeds or 100)))
 
 
@@ -80,13 +79,8 @@ def _photos(folder: Path) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _codes(file: Path) -> list[str]:
-    try:
-        with safe_open(str(file), framework="pt") as found:
-            count = found.get_slice("codes").get_shape()[0]
-    except (SafetensorError, OSError, KeyError) as error:
-        raise UsageError(f"{file} has no codes of micromotion; save them with Save Face Codes.") from error
-    return [f"{file.resolve()}#{i}" for i in range(count)]
+def _codes(file: Path, generator: Generator) -> list[str]:
+    return [f"{file.resolve()}#{i}" for i in range(len(load_codes(file, generator)))]
 
 
 def _motion(text: str, args: Namespace) -> MotionPlan:

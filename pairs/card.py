@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from ..subspaces import Subspace
+from ..subspaces.opening import open_motion
 from .job import Job
 from .layouts import LAYOUTS, SPLITS
 from .plan import MotionPlan
@@ -52,7 +52,7 @@ The pictures derive from the generator: its licence holds for them. The motions'
 
 
 def _motion_row(job: Job, motion: MotionPlan) -> str:
-    subspace = Subspace.load(motion.file)
+    subspace = open_motion(motion.file)
     grid = ", ".join(f"{s:g}" for s in motion.strengths)
     strengths = f"random, {motion.span[0]:g} to {motion.span[1]:g}" if job.plan.draws else grid
     return f"| {motion.name} | {subspace.calibration.unit} | {strengths} | {subspace.licence or 'not stated'} |"

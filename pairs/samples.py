@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 from .. import faces, stylegan2
-from ..files import native
 from ..files.errors import MicromotionError
 from ..media import read_image, to_bytes
 from ..stylegan2.frames import synthesize_frames
@@ -21,6 +20,7 @@ from ..stylegan2.inversion import out_of_domain, reconstruction_report
 from ..stylegan2.resample import area_resize
 from ..subspaces import Subspace, apply_motions
 from ..subspaces.anchors import draw_faces
+from ..subspaces.opening import open_motion
 from .captions import caption, instruction
 from .gates import measure
 from .job import Job
@@ -54,6 +54,7 @@ class Maker:
 
     def __init__(self, job: Job):
         self.job, self.plan = job, job.plan
+        self._files: dict[str, torch.Tensor] = {}  # codes by file
 
     @cached_property
     def generator(self) -> stylegan2.Generator:
@@ -65,10 +66,7 @@ class Maker:
 
     @cached_property
     def motions(self) -> dict[str, Subspace]:
-        found = {m.name: Subspace.load(m.file) for m in self.plan.motions}
-        for motion in found.values():
-            motion.check(self.generator)
-        return found
+        return {m.name: open_motion(m.file, self.generator) for m in self.plan.motions}
 
     @cached_property
     def instrument(self) -> Any:
@@ -114,8 +112,13 @@ class Maker:
             return Face(draw_faces(self.generator, [int(key)], self.plan.truncation))
         if self.plan.kind == "code":
             file, _, index = key.rpartition("#")
-            return Face(_stored(file, int(index)))
+            return Face(self._stored(file)[int(index)][None])
         return self._photo(Path(key))
+
+    def _stored(self, file: str) -> torch.Tensor:
+        if file not in self._files:
+            self._files[file] = stylegan2.load_codes(file, self.generator)
+        return self._files[file]
 
     def _photo(self, path: Path) -> Face:
         photo = read_image(path)
@@ -165,8 +168,3 @@ class Maker:
 def _shown(key: str) -> str:
     """A key as the set tells it: of files the name alone, because the set travels and the folder does not."""
     return Path(key).name
-
-
-def _stored(file: str, index: int) -> torch.Tensor:
-    _, tensors = native.read(file, "codes", {"codes": True})
-    return tensors["codes"].float()[index : index + 1]

@@ -162,3 +162,16 @@ def test_any_address_of_fsspec(job, digest, tmp_path):
     assert files.cat_file("/sets/a/train-000000.tar") == (tmp_path / "set" / "train-000000.tar").read_bytes()
     with pytest.raises(PairsError, match="not an address"):
         make(job(out="nosuchscheme://x"))
+
+
+def test_saved_codes_give_the_same_pairs_as_their_seeds(job, tmp_path):
+    from micromotion import stylegan2
+    from micromotion.subspaces.anchors import draw_faces
+
+    generator = stylegan2.load(embedded_root() / "generator.safetensors")
+    stylegan2.save_codes(tmp_path / "faces.safetensors", draw_faces(generator, [3, 4]), generator)
+    make(job(keys=("3", "4"), test=0.0))
+    make(job(kind="code", keys=tuple(f"{tmp_path / 'faces.safetensors'}#{i}" for i in range(2)), out=tmp_path / "coded", test=0.0))
+    pictures = sorted((tmp_path / "set").rglob("*.png"))
+    assert len(pictures) == 8
+    assert all(p.read_bytes() == (tmp_path / "coded" / p.relative_to(tmp_path / "set")).read_bytes() for p in pictures)
