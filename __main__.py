@@ -44,6 +44,7 @@ examples:
   micromotion convert ffhq.pkl ffhq.safetensors           a safe copy that loads faster
   micromotion download                                    the known public files, their licences and folders
   micromotion dataset pairs --motion smile=-0.5,0.5,1     training pairs of known strength
+  micromotion doctor                                      what a bug report needs
 
 "micromotion COMMAND --help" lists a command's options. The embedded models know rendered avatars only;
 for photos load an FFHQ generator and its inverter."""
@@ -108,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="micromotion", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
-    for add in (_animate, _fit, _calibrate, _combine, _inspect, _convert, _download, _dataset):
+    for add in (_animate, _fit, _calibrate, _combine, _inspect, _convert, _download, _dataset, _doctor):
         add(commands)
     return parser
 
@@ -340,6 +341,11 @@ def _dataset(commands) -> None:
     engine.add_argument("--workers", type=whole, metavar="N", help="--ray: how many processes (default: one for each GPU or core)")
     engine.add_argument("--shard", type=whole, default=8, metavar="N", help="faces in one unit of work (default 8)")
     _models(parser)
+
+
+def _doctor(commands) -> None:
+    parser = _command(commands, "doctor", "print what a bug report needs: versions, devices, model files, optional packages")
+    parser.add_argument("--models", type=Path, metavar="FOLDER", help="the models folder to look into (default: ComfyUI's)")
 
 
 def main(arguments: list[str] | None = None) -> int:

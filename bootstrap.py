@@ -24,7 +24,7 @@ USAGE = """usage: python bootstrap.py COMMAND [ARGUMENTS]
   test         set up, then run the tests; further arguments go to pytest
   lint         set up, then check the style of the code
   setup        set up only
-  inspect, convert, download, fit
+  inspect, convert, download, fit, doctor
                set up, then run that command of micromotion
 
 Write py instead of python on Windows, python3 on Linux and macOS."""

@@ -19,6 +19,7 @@ class Micromotion(ComfyExtension):
         from server import PromptServer
 
         host.register_folders()
+        host.log.info(host.describe())
         if getattr(PromptServer, "instance", None) is not None:
             examples.register(PromptServer.instance)
 

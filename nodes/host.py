@@ -21,10 +21,11 @@ from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import nn
 
-from ..files import catalogue
+from ..files import catalogue, environment
 from ..files.embedded import embedded_root
 from ..files.errors import MicromotionError
 from ..stylegan2.inversion.optimization import BACKWARD_BYTES
+from ..stylegan2.ops import status
 
 log = logging.getLogger("micromotion")
 
@@ -71,6 +72,13 @@ def register_folders() -> None:
         folder_paths.add_model_folder_path(folder.name, os.path.join(folder_paths.models_dir, folder.name), is_default=True)
         paths, _ = folder_paths.folder_names_and_paths[folder.name]
         folder_paths.folder_names_and_paths[folder.name] = (paths, set(folder.extensions))
+
+
+def describe() -> str:
+    """One line for the log: versions, devices, the backend and why, how many model files; nothing is compiled for it."""
+    folders = {folder.name: folder_paths.get_folder_paths(folder.name) for folder in FOLDERS.values()}
+    folders[catalogue.LANDMARKS] = landmark_folders()
+    return environment.summary(str(status(management.get_torch_device(), test=False)), folders)
 
 
 def landmark_folders() -> list[str]:

@@ -661,3 +661,11 @@ def test_the_clock_adds_up_stages():
         pass
     assert list(clock.each("b", [1, 2])) == [1, 2]
     assert list(clock.seconds) == ["a", "b"] and clock.report().endswith("in all")
+
+
+def test_doctor_prints_what_a_bug_report_needs(room, capsys):
+    (room / "models" / catalogue.MOTIONS).mkdir(parents=True)
+    (room / "models" / catalogue.MOTIONS / "nod.safetensors").write_bytes(b"123")
+    assert micromotion("doctor", "--models", room / "models") == 0
+    said = capsys.readouterr().out
+    assert "StyleGAN2 operations on " in said and "micromotion: nod.safetensors (3 bytes)" in said and "scorer.safetensors (" in said

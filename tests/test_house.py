@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import ast
-import graphlib
 import importlib
 import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+from micromotion.lab import house, node_zip
+from micromotion.lab.house import (
+    ARROWS,
+    HOST,
+    OUTSIDE,
+    ROOT,
+    Import,
+    circles,
+    imports,
+    imports_of,
+    module_of,
+    pack_files,
+    parsed,
+    room,
+    tracked,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-OUTSIDE = {"tests", "lab", "docs", "bootstrap.py"}
-LIBRARY = {"subspaces", "media", "stylegan2", "faces", "files"}
-ARROWS = {
-    "__init__": {"nodes"},
-    "__main__": {"cli", "files"},
-    "cli": LIBRARY | {"avatars", "pairs"},
-    "nodes": LIBRARY | {"avatars", "pairs"},
-    "pairs": LIBRARY,
-    "avatars": {"stylegan2", "files"},
-    "subspaces": {"stylegan2", "files"},
-    "stylegan2": {"files"},
-    "media": {"files"},
-    "faces": {"files"},
-    "files": set(),
-    "lab": LIBRARY | {"avatars", "pairs"},
-}
 LAZY = {"dlib", "open_clip", "av", "matplotlib", "lpips", "face_recognition_models", "timm"}
-HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "server", "nodes", "execution", "aiohttp"}
 THIRD_PARTY = {
     "PIL": "pillow",
     "skimage": "scikit-image",
@@ -43,85 +38,6 @@ THIRD_PARTY = {
     "huggingface_hub": "open-clip-torch",
 }
 OPTIONAL = {"ray", "pyarrow", "fsspec", "lpips", "face_recognition_models", "psutil"}
-
-
-@dataclass(frozen=True)
-class Import:
-    """One imported module, as absolute dotted parts inside the pack (``ours``) or outside it."""
-
-    file: Path
-    line: int
-    parts: tuple[str, ...]
-    ours: bool
-    top_level: bool
-    names: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.file.relative_to(ROOT).as_posix()}:{self.line} imports {'.'.join(self.parts)}"
-
-
-def tracked(*patterns: str) -> list[Path]:
-    """The repository's own files, whether or not git is there to list them."""
-    git = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    if git.returncode == 0:
-        files = [ROOT / name for name in git.stdout.split("\0") if name]
-    else:
-        files = [p for p in ROOT.rglob("*") if p.is_file() and not any(part.startswith(".venv") for part in p.parts)]
-    return [p for p in files if p.is_file() and any(p.match(pattern) for pattern in patterns)]
-
-
-def pack_files() -> list[Path]:
-    return [p for p in tracked("*.py") if p.relative_to(ROOT).parts[0] not in OUTSIDE]
-
-
-def room(file: Path) -> str:
-    return file.relative_to(ROOT).parts[0].removesuffix(".py")
-
-
-@cache
-def parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
-def walk(node: ast.AST, top_level: bool = True) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node, and whether it runs when the module is imported."""
-    yield node, top_level
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-        top_level = False
-    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        top_level = False
-    for child in ast.iter_child_nodes(node):
-        yield from walk(child, top_level)
-
-
-def imports(file: Path) -> list[Import]:
-    """Every import of a file, relative ones resolved."""
-    return imports_of(parsed(file), file)
-
-
-def imports_of(tree: ast.Module, file: Path) -> list[Import]:
-    nodes = [(n, top) for n, top in walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
-    return [Import(file, n.lineno, *found[:2], top, found[2]) for n, top in nodes for found in _targets(n, file)]
-
-
-def _targets(node: ast.AST, file: Path) -> list[tuple[tuple[str, ...], bool, tuple[str, ...]]]:
-    if isinstance(node, ast.Import):
-        return [_own(tuple(a.name.split(".")), ()) for a in node.names]
-    named = tuple(node.module.split(".")) if node.module else ()
-    names = tuple(a.name for a in node.names)
-    if not node.level:
-        return [_own(named + names, ())] if named == ("micromotion",) else [_own(named, names)]
-    package = file.relative_to(ROOT).parts[:-1]
-    base = package[: len(package) - node.level + 1]
-    return [(base + named, True, names)] if named else [(base + (a.name,), True, ()) for a in node.names]
-
-
-def _own(parts: tuple[str, ...], names: tuple[str, ...]) -> tuple[tuple[str, ...], bool, tuple[str, ...]]:
-    """An absolute import; outside the pack (lab, tests) ours begin with the pack's name."""
-    ours = parts[:1] == ("micromotion",) and len(parts) > 1
-    return (parts[1:] if ours else parts), ours, names
-
-
 PACK = pack_files()
 LAB = [p for p in tracked("*.py") if room(p) == "lab"]
 IMPORTS = [i for f in PACK for i in imports(f)]
@@ -136,31 +52,6 @@ def test_the_walk_sees_the_rooms():
 def test_arrows_between_rooms():
     wrong = [str(i) for i in IMPORTS + LAB_IMPORTS if i.ours and i.parts[0] not in ARROWS[room(i.file)] | {room(i.file)}]
     assert not wrong, "\n".join(wrong)
-
-
-def module_of(file: Path) -> str:
-    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-def targets(found: Import, modules: set[str]) -> set[str]:
-    """The modules of ours that an import reads: the deepest ones that are files, not the packages on the way to them."""
-    whole = ".".join(found.parts)
-    named = {f"{whole}.{name}" for name in found.names} & modules
-    return named if named and len(named) == len(found.names) else named | ({whole} & modules)
-
-
-def circles(found: list[Import], modules: set[str]) -> list[str]:
-    """Every ring of modules that import one another, wherever in a file the import stands."""
-    reads: dict[str, set[str]] = {m: set() for m in modules}
-    for i in found:
-        if i.ours:
-            reads[module_of(i.file)] |= targets(i, modules) - {module_of(i.file)}
-    order = graphlib.TopologicalSorter(reads)
-    try:
-        order.prepare()
-    except graphlib.CycleError as error:
-        return error.args[1]
-    return []
 
 
 def test_no_circles():
@@ -178,6 +69,13 @@ def test_a_planted_circle_is_seen(place):
     ring = circles(IMPORTS + planted, {module_of(f) for f in PACK})
     assert "stylegan2.generator" in ring and "subspaces.fitting" in ring
     assert [i for i in planted if i.ours and i.parts[0] not in ARROWS["stylegan2"] | {"stylegan2"}]
+
+
+def test_the_house_can_be_printed():
+    shown = house.report()
+    assert all(name in shown for name in ("micromotion.stylegan2.ops", "Circles: none.", "Arrows that run up: none."))
+    assert re.search(r"^  files +\d+ +\d+%  -> \(nothing of ours\)$", shown, re.M)
+    assert re.search(r"^  nodes .*-> .*subspaces", shown, re.M)
 
 
 def test_inside_the_pack_imports_are_relative():
@@ -386,6 +284,21 @@ def test_readme_gives_the_two_commands_and_ci_runs_the_second():
     assert re.search(r"^python3? bootstrap\.py test$", readme, re.M)
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().splitlines()
     assert ci[-1].startswith("python3 bootstrap.py test "), "pytest's closing line must be the last that CI prints"
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="comfy-cli packs what git tracks; this is not a git checkout")
+def test_the_registry_gets_the_pack_and_nothing_else():
+    names = node_zip.files()
+    rooms = {name.partition("/")[0] for name in names}
+    assert {"nodes", "avatars", "web", "locales", "workflows", "subgraphs", "__init__.py", "requirements.txt", "LICENSE"} <= rooms
+    assert not rooms & {"lab", "tests", "docs", ".github", ".ci", "bootstrap.py", "CONTRIBUTING.md", ".pre-commit-config.yaml"}
+    assert {f.relative_to(ROOT).as_posix() for f in PACK} <= {*names, *untracked()}
+    assert sum((ROOT / name).stat().st_size for name in names) < 50e6
+
+
+def untracked() -> list[str]:
+    done = subprocess.run(["git", "ls-files", "-o", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def test_shipped_files_are_small():

@@ -65,12 +65,17 @@ def select(x: torch.Tensor) -> str:
     return "eager"
 
 
-def status(device: torch.device | str | None = None) -> Status:
-    """Say which backend runs on ``device`` (None: the GPU where there is one) in float32, and why. Compiles the kernels on first use."""
+def status(device: torch.device | str | None = None, test: bool = True) -> Status:
+    """Say which backend runs on ``device`` (None: the GPU where there is one) in float32, and why.
+
+    The first call on a device compiles the kernels and tests them; ``test`` False leaves that to the first picture.
+    """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     name = requested()
     if name in ("reference", "eager"):
         return Status(name, name, str(device), "it was asked for")
+    if device.type == "cuda" and not torch.version.hip and not test:
+        return Status("cuda", name, str(device), "if the kernels pass their self-test at the first picture")
     reason = why_not_cuda(device, torch.float32)
     if not reason:
         return Status("cuda", name, str(device), "the kernels passed their self-test")

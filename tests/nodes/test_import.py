@@ -39,7 +39,10 @@ sys.dont_write_bytecode = True
 sys.addaudithook(audit)
 start = time.process_time()
 load("micromotion", root + "/__init__.py", submodule_search_locations=[root])
-import asyncio
+import asyncio, logging
+told = []
+logging.getLogger("micromotion").addHandler(type("Told", (logging.Handler,), {"emit": lambda self, r: told.append(r.getMessage())})())
+logging.getLogger("micromotion").setLevel(logging.INFO)
 extension = asyncio.run(sys.modules["micromotion"].comfy_entrypoint())
 asyncio.run(extension.on_load())
 schemas = [node.define_schema() for node in asyncio.run(extension.get_node_list())]
@@ -52,7 +55,7 @@ messages = []
 for node, inputs in (align, scorer):
     try: nodes[node].execute(**inputs)
     except ValueError as error: messages.append(str(error))
-print(json.dumps({"seen": seen, "seconds": seconds, "nodes": len(schemas), "messages": messages}))
+print(json.dumps({"seen": seen, "seconds": seconds, "nodes": len(schemas), "messages": messages, "told": told}))
 """
 
 
@@ -79,6 +82,12 @@ def test_loading_starts_nothing_calls_nobody_and_writes_nothing(report):
     harmless = {"socket.__new__", "socket.bind", "socket.getaddrinfo"}  # asyncio's own wake-up pipe
     assert [event for event in report["seen"] if event[0] not in harmless] == []
     assert not list(report["base"].iterdir())
+
+
+def test_the_log_says_in_one_line_what_a_bug_report_needs(report):
+    (line,) = [said for said in report["told"] if said.startswith("micromotion ")]
+    assert "torch 2." in line and "operations on cpu: eager" in line and "stylegan2 0" in line and "dlib 0." in line
+    assert "dlib-bin" in line.partition("not installed: ")[2]
 
 
 def test_a_missing_library_is_named_only_by_the_node_that_needs_it(report):

@@ -8,6 +8,13 @@ from micromotion.stylegan2 import MicromotionError
 from micromotion.stylegan2.ops import backend, status, use_backend
 
 
+def test_a_status_without_the_self_test_compiles_nothing(monkeypatch):
+    monkeypatch.setattr(backend, "why_not_cuda", None)
+    said = status("cuda", test=False)
+    if not torch.version.hip:
+        assert said.backend == "cuda" and "at the first picture" in str(said)
+
+
 def test_a_cpu_runs_the_eager_form_and_says_why():
     s = status("cpu")
     assert (s.backend, s.requested, s.device) == ("eager", "auto", "cpu")
