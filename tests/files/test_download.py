@@ -203,6 +203,13 @@ def test_nobody_there(tmp_path):
         download.fetch("http://127.0.0.1:9/file", tmp_path / "a.pkl")
 
 
+def test_only_web_addresses_are_opened(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(BODY)
+    with pytest.raises(download.DownloadError, match="is not a web address"):
+        download.fetch(secret.as_uri(), tmp_path / "models" / "a.pkl")
+
+
 def test_the_question_of_google_drive_is_answered(server, tmp_path):
     server.page = "form"
     assert get(server, tmp_path).read_bytes() == BODY
