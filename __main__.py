@@ -409,12 +409,7 @@ def _end(sentence: str, code: int) -> int:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("micromotion")
-    except PackageNotFoundError:
-        return "(not installed)"
+    return importlib.import_module(__package__).__version__
 
 
 if __name__ == "__main__":

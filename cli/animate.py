@@ -166,7 +166,7 @@ def there_and_back(span: tuple[float, float], frames: int, easing: str) -> torch
 
 def _excursion(frames: int, start: float, end: float, easing: str) -> torch.Tensor:
     """To ``end`` and back, resting there for an eighth of the time."""
-    return sweep(frames, start, end, easing=easing, ping_pong=True, hold=frames // 8)
+    return sweep(frames, start, end, easing=easing, ping_pong=True, hold_end=frames // 8)
 
 
 def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generator, args: Namespace, clock: Clock) -> list:

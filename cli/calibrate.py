@@ -38,7 +38,7 @@ def run(args: Namespace, clock: Clock) -> None:
             generator,
             draw_faces(generator, range(args.seed, args.seed + args.faces)),
             coefficients=torch.linspace(-args.reach, args.reach, POINTS),
-            component=args.component - 1,
+            component=args.component,
             unit=f"a change of {change:g} in {instrument}" if args.change else "",
             instrument=instrument,
             rescale=args.change is not None,

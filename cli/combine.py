@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import reduce
 
 from ..stylegan2 import Generator
-from ..subspaces import Subspace, add, cosine_table, merge, negate, orthogonalise, restrict, scale, subtract
+from ..subspaces import Subspace, add, cosine_table, merge, negate, orthogonalize, restrict, scale, subtract
 from ..subspaces.describing import describe_motion
 from .models import check_files, load_generator, open_named
 from .outputs import check_output
@@ -23,7 +23,7 @@ OF_ONE: dict[str, Operation] = {
 OF_SEVERAL: dict[str, Operation] = {
     "add": lambda first, others, args: reduce(lambda a, b: add(a, b, args.weight), others, first),
     "subtract": lambda first, others, args: reduce(lambda a, b: subtract(a, b, args.weight), others, first),
-    "without": lambda first, others, args: orthogonalise(first, others, per_layer=args.per_layer),
+    "without": lambda first, others, args: orthogonalize(first, others, per_layer=args.per_layer),
     "merge": lambda first, others, args: merge([first, *others]),
 }
 

@@ -49,12 +49,12 @@ SECTIONS: dict[str, Callable[[Study], dict]] = {
     "alignment": lowrank.alignment,
     "response": response.responses,
     "counterfactual": counterfactual.counterfactuals,
-    "domains": domains.domains,
-    "time": steadiness.steadiness,
-    "inversion": inversion.inversion,
-    "baselines": baselines.baselines,
-    "ablations": ablations.ablations,
-    "published": published.published,
+    "domains": domains.run,
+    "time": steadiness.run,
+    "inversion": inversion.run,
+    "baselines": baselines.run,
+    "ablations": ablations.run,
+    "published": published.run,
 }
 
 
@@ -130,7 +130,7 @@ def write(study: Study, sections: dict[str, dict], docs: Path, command: str) -> 
 def write_pages(made: dict, docs: Path) -> None:
     """``results.md``, the page that is read, and ``results/rows.md`` with every figure where the instrument may publish them."""
     evidence = "hypotheses.md" if (docs / "hypotheses.md").is_file() else ""
-    (docs / "results.md").write_text(report.page(made, evidence), encoding="utf-8")
+    (docs / "results.md").write_text(report.markdown(made, evidence), encoding="utf-8")
     if made["sections"]["gate"]["passed"]:
         (docs / "results" / "rows.md").write_text(tables.appendix(made), encoding="utf-8")
 

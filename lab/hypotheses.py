@@ -238,7 +238,7 @@ SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "lowrank": low_rank,
     "alignment": alignment,
     "response": response.responses,
-    "time": steadiness.steadiness,
+    "time": steadiness.run,
     "spoiled": spoiled,
     "moves": moves,
 }

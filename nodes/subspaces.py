@@ -19,7 +19,7 @@ from ..subspaces import (
     cosines,
     fit,
     merge,
-    orthogonalise,
+    orthogonalize,
     pool,
     restrict,
     scale,
@@ -38,7 +38,7 @@ CATEGORY = "micromotion/motions"
 AUTO = "auto"
 OPERATIONS = {
     "add": lambda first, others, weight, per_layer: reduce(lambda a, b: add(a, b, weight), others, first),
-    "without": lambda first, others, weight, per_layer: orthogonalise(first, others, per_layer=per_layer),
+    "without": lambda first, others, weight, per_layer: orthogonalize(first, others, per_layer=per_layer),
     "merge": lambda first, others, weight, per_layer: merge([first, *others]),
     "subtract": lambda first, others, weight, per_layer: reduce(lambda a, b: subtract(a, b, weight), others, first),
 }
@@ -281,13 +281,13 @@ class CalibrateSubspace(io.ComfyNode):
             net,
             draw_faces(net, range(faces)) if codes is None else codes,
             coefficients=torch.linspace(-reach, reach, 13),
-            component=component - 1,
+            component=component,
             rescale=change > 0,
             instrument=f"the score of {full!r} minus {none!r}",
             identity=None if likeness is None else likeness.embed,
             progress=host.progress(),
         )
-        return io.NodeOutput(result, pictures.to_image(response_plot(result, component - 1)))
+        return io.NodeOutput(result, pictures.to_image(response_plot(result, component)))
 
 
 class CalibrateTrack(io.ComfyNode):
@@ -340,19 +340,19 @@ class CalibrateTrack(io.ComfyNode):
             sweep,
             values,
             identity=likeness,
-            component=component - 1,
+            component=component,
             unit=unit,
             instrument=blendshapes.strip(),
             rescale=change > 0,
         )
-        return io.NodeOutput(result, pictures.to_image(response_plot(result, component - 1)))
+        return io.NodeOutput(result, pictures.to_image(response_plot(result, component)))
 
 
-def response_plot(motion: Subspace, component: int = 0):
+def response_plot(motion: Subspace, component: int = 1):
     """The measured response of a calibrated motion."""
     curve = motion.calibration.curve
     lines = {name: curve[name] for name in ("response", "identity") if name in curve}
-    low, high = motion.calibration.safe[component]
+    low, high = motion.calibration.safe[component - 1]
     return pictures.plot(lines, curve["coefficients"], f"{motion.name or 'motion'}: holds from {low:.2f} to {high:.2f}", "coefficient")
 
 
@@ -365,7 +365,7 @@ class CombineSubspaces(io.ComfyNode):
             category=CATEGORY,
             description="Make one motion of several of the same generator: their sum or difference, one without what leaks into the others,"
             " or the middle of several versions of the same, such as other seeds.",
-            search_aliases=["add motions", "mix motions", "orthogonalise", "disentangle", "merge", "layers"],
+            search_aliases=["add motions", "mix motions", "orthogonalize", "disentangle", "merge", "layers"],
             inputs=[
                 sockets.Subspace.Input("first", tooltip="The motion to begin with."),
                 sockets.Subspace.Input("second", tooltip="The other motion, of the same generator."),

@@ -76,7 +76,7 @@ class Sweep(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> io.NodeOutput:
-        still = {"hold_start": hold_start, "hold": hold_end, "cycles": cycles}
+        still = {"hold_start": hold_start, "hold_end": hold_end, "cycles": cycles}
         return io.NodeOutput(make_sweep(frames, start, end, easing=easing, ping_pong=ping_pong, **still))
 
 

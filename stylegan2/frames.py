@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from ..files.errors import MicromotionError
 from .generator import Generator
+from .memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, "torch.Tensor | None"], None]
@@ -77,7 +78,7 @@ def render(
     keys = _keys(codes, noise)
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     distinct, done = sorted(first.values()), 0
-    copy = _PinnedCopy(out, generator.w_avg.device) if _on_cuda(generator.w_avg) else _Copy(out)
+    copy = _PinnedCopy(out, generator.w_avg.device) if generator.w_avg.device.type == "cuda" else _Copy(out)
     for images in _synthesized(generator, codes, distinct, batch or default_batch(generator), noise, half=half, picture=size == full):
         pictures = images if size == full else (F.interpolate(images, size=(size, size), mode="area") * 0.5 + 0.5).clamp_(0, 1)
         copy.put(distinct[done : done + len(images)], pictures.permute(0, 2, 3, 1))
@@ -125,57 +126,6 @@ def frame_bytes(generator: Generator) -> int:
     return 16 * max(r * r * c for r, c in channels.items())
 
 
-class Preview:
-    """One image at a time, again and again: on CUDA the whole synthesis is recorded once and replayed as one graph.
-
-    Call it with a code ``[L, D]``; the image ``[1, C, R, R]``, float32, about -1..1, is overwritten by the next call. Weights must not
-    change or move between calls; make a new `Preview` after they did. Where recording fails, the log says so, and every call
-    synthesizes anew.
-    """
-
-    def __init__(self, generator: Generator, noise: str = "const", half: int = 0):
-        self._run = lambda codes: generator.synthesize(codes, noise, half=half)
-        with torch.inference_mode(False):
-            self._codes = generator.w_avg.expand(1, generator.num_layers, -1).clone()
-        self._recording: tuple[torch.cuda.CUDAGraph, torch.Tensor] | None = None
-        if _on_cuda(self._codes):
-            try:
-                self._recording = _recorded(self._run, self._codes)
-            except RuntimeError as error:
-                log.warning("The preview runs without a CUDA graph: %s", str(error).strip().splitlines()[0])
-
-    @torch.no_grad()
-    def __call__(self, code: torch.Tensor) -> torch.Tensor:
-        self._codes.copy_(code)
-        if self._recording is None:
-            return self._run(self._codes)
-        graph, image = self._recording
-        graph.replay()
-        return image
-
-
-def _on_cuda(tensor: torch.Tensor) -> bool:
-    return tensor.device.type == "cuda"
-
-
-@torch.no_grad()
-def _recorded(run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
-    """Record ``run(x)`` as a CUDA graph: the graph, and its result, which a replay computes anew from what ``x`` then holds.
-
-    Recorded on a stream of the tensor's own device, and without an eye on other threads: a host has some that allocate meanwhile.
-    """
-    with torch.cuda.device(x.device):
-        side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # compile, choose algorithms and fill caches before anything is recorded
-            for _ in range(3):
-                run(x)
-        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-            result = run(x)
-        torch.cuda.current_stream().wait_stream(side)
-        return graph, result
-
-
 def _synthesized(generator: Generator, codes: torch.Tensor, chosen: list[int], batch: int, noise: str, **options) -> Iterator[torch.Tensor]:
     """Images of the ``chosen`` codes in chunks of at most ``batch``; what all of them have in common is computed once."""
     like, done = generator.w_avg, 0
@@ -185,8 +135,8 @@ def _synthesized(generator: Generator, codes: torch.Tensor, chosen: list[int], b
     while done < len(chosen):
         try:
             images = generator.synthesize(codes[chosen[done : done + batch]].to(like), noise, **options)
-        except RuntimeError as error:
-            if batch == 1 or not _is_out_of_memory(error):
+        except (RuntimeError, MemoryError) as error:
+            if batch == 1 or not is_out_of_memory(error):
                 raise
             images = None
         if images is None:  # outside of the handler, whose traceback would keep the failed chunk alive
@@ -342,8 +292,3 @@ def _linux_free_memory(path: Path) -> int | None:
         return None
     found = re.search(r"^MemAvailable:\s+(\d+) kB", path.read_text(), re.M)
     return int(found.group(1)) * 1024 if found else None
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    said = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in said)

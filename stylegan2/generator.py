@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from ..files.errors import MicromotionError
 from .ops import bias_act, fir_kernel, prepared, styled_conv2d, upsample2d, upsample_add, use_backend
 from .ops.backend import valid as valid_backend
 from .ops.strips import StripLayer, block_in_strips, worth_strips
@@ -21,6 +22,10 @@ from .ops.strips import StripLayer, block_in_strips, worth_strips
 NOISE_MODES = ("const", "random", "none")
 CPU_HALF = torch.bfloat16  # what CPUs with 16-bit units compute fast
 Styles = tuple[torch.Tensor, ...]  # of one block: conv0, conv1, toRGB, each [N, I]
+
+
+class GeneratorError(MicromotionError):
+    """A sentence for the user: which codes or numbers a generator cannot take, and what it takes."""
 
 
 @dataclass(frozen=True)
@@ -388,7 +393,7 @@ class Generator(nn.Module):
         self.provenance = provenance
         self.mapping = Mapping(architecture)
         self.synthesis = Synthesis(architecture)
-        self._fingerprint: str | None = None
+        self._fingerprint: tuple[list, str] | None = None  # the state of the weights, and their name
 
     @property
     def resolution(self) -> int:
@@ -418,10 +423,15 @@ class Generator(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that name these weights: SHA-256 over the parameters' names, shapes and float32 bytes."""
-        if self._fingerprint is None:
-            self._fingerprint = _fingerprint(self)
-        return self._fingerprint
+        """16 hex digits that name these weights: SHA-256 over the parameters' names, shapes and float32 bytes.
+
+        It follows the weights: one that is moved, replaced or written to in place (not through its ``.data``) is read again.
+        """
+        tensors = self.state_dict(keep_vars=True).values()
+        state = [(t.data_ptr(), t.device, 0 if t.is_inference() else t._version) for t in tensors]
+        if self._fingerprint is None or self._fingerprint[0] != state:
+            self._fingerprint = state, _fingerprint(self)
+        return self._fingerprint[1]
 
     def map(
         self,
@@ -433,9 +443,10 @@ class Generator(nn.Module):
         """Map ``z [N, Z]`` (and one-hot ``labels [N, C]``) to codes ``[N, L, D]``.
 
         ``truncation`` (psi) pulls the first ``cutoff`` rows (None: all) toward the mean code; 1 leaves them, 0 gives the mean.
+        Raises GeneratorError.
         """
         if z.ndim != 2 or z.shape[1] != self.architecture.z_dim:
-            raise ValueError(f"z has shape {tuple(z.shape)}; this generator maps [N, {self.architecture.z_dim}].")
+            raise GeneratorError(f"z has shape {tuple(z.shape)}; this generator maps [N, {self.architecture.z_dim}].")
         codes = self.mapping(z, labels)[:, None].repeat(1, self.num_layers, 1)
         if truncation != 1:
             codes[:, :cutoff] = self.w_avg.lerp(codes[:, :cutoff], truncation)
@@ -449,15 +460,15 @@ class Generator(nn.Module):
         ``noise``: ``const`` (the stored noise pictures), ``random`` (fresh, from torch's global generator) or ``none``.
         ``half`` computes that many of the highest resolutions in 16 bits (float16 on a GPU, bfloat16 on a CPU): faster where the
         hardware has it, and less exact. ``prefix``: the first layers of these codes, from `Synthesis.prefix`.
-        ``picture`` moves the result to 0..1 and clamps it.
+        ``picture`` moves the result to 0..1 and clamps it. Raises GeneratorError.
         """
         if codes.ndim != 3 or codes.shape[1:] != (self.num_layers, self.width):
-            raise ValueError(
+            raise GeneratorError(
                 f"Codes have shape {tuple(codes.shape)}; this {self.resolution} px generator takes"
                 f" [N, {self.num_layers}, {self.width}]. Use codes that were made with it."
             )
         if noise not in NOISE_MODES:
-            raise ValueError(f"Unknown noise mode {noise!r}; choose one of {', '.join(NOISE_MODES)}.")
+            raise GeneratorError(f"Unknown noise mode {noise!r}; choose one of {', '.join(NOISE_MODES)}.")
         return self.synthesis(codes, noise, half=half, prefix=prefix, picture=picture)
 
     forward = synthesize

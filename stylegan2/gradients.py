@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 @contextlib.contextmanager
-def gradients(device: torch.device) -> Iterator[None]:
+def with_gradients(device: torch.device) -> Iterator[None]:
     """Allow gradients, also for callers under ``torch.inference_mode``, with deterministic cuDNN kernels while it lasts."""
     with torch.inference_mode(False), torch.enable_grad(), _deterministic(device):
         yield
@@ -40,9 +40,7 @@ def frozen(module: Model) -> Model:
 
 def thawed(generator: Generator) -> Generator:
     """A deep copy with weights of its own, ready to be trained."""
-    twin = _twin(generator, lambda t: t.detach().clone())
-    twin._fingerprint = None
-    return twin
+    return _twin(generator, lambda t: t.detach().clone())
 
 
 def _twin(module: Model, take: Callable[[torch.Tensor], torch.Tensor]) -> Model:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .generator import Generator
+from .generator import Generator, GeneratorError
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class SkipSynthesis:
 
     @classmethod
     def around(cls, generator: Generator, code: torch.Tensor, resolution: int = 256, noise: str = "const") -> SkipSynthesis:
-        """Prepare for codes near ``code [N or 1, L, D]``. Raises `ValueError` for a resolution that has no skip output."""
+        """Prepare for codes near ``code [N or 1, L, D]``. Raises `GeneratorError` for a resolution that has no skip output."""
         known = generator.architecture.resolutions if generator.architecture.architecture == "skip" else (generator.resolution,)
         if resolution not in known:
-            raise ValueError(f"This generator has no image at {resolution} px; choose one of {', '.join(map(str, known))}.")
+            raise GeneratorError(f"This generator has no image at {resolution} px; choose one of {', '.join(map(str, known))}.")
         with torch.no_grad():
             full = generator.synthesize(code, noise)
             small = generator.synthesis(code, noise, resolution=resolution)

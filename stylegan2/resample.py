@@ -36,7 +36,7 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def resample(images: torch.Tensor, size: int) -> torch.Tensor:
+def resized(images: torch.Tensor, size: int) -> torch.Tensor:
     """Resample ``[N, C, H, W]`` to ``[N, C, size, size]`` by exact area averages: two matrix products.
 
     Equal to the published nearest x7 and average pooling, and defined for every size in and out.

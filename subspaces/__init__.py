@@ -1,18 +1,20 @@
 """Subspaces: many codes -> a motion -> many codes."""
 
-from .algebra import add, cosine_table, cosines, merge, negate, orthogonalise, restrict, scale, subtract
-from .anchors import Anchors, pool
+from .algebra import add, cosine_table, cosines, merge, negate, orthogonalize, restrict, scale, subtract
+from .anchors import Anchors, Scorer, Settings, Weights, draw_faces, load_scorer, pool, text_anchors, video_anchors
 from .calibration import calibrate, calibrate_track
 from .decomposition import robust_pca
+from .describing import describe_motion
 from .directions import load_direction, read_directions
 from .errors import SubspaceError
 from .estimators import ESTIMATORS
 from .fitting import fit
 from .layers import BANDS, parse_layers
+from .opening import open_motion
 from .preview import preview_strip, with_preview
 from .reading import read_coefficients, reading_gain, smooth_track
 from .subspace import Calibration, Subspace, apply_motions
-from .sweeps import EASINGS, close_loop, from_samples, keyframes, sweep, unique_coefficients
+from .sweeps import EASINGS, close_loop, from_samples, keyframes, sweep
 
 __all__ = [
     "BANDS",
@@ -20,8 +22,11 @@ __all__ = [
     "ESTIMATORS",
     "Anchors",
     "Calibration",
+    "Scorer",
+    "Settings",
     "Subspace",
     "SubspaceError",
+    "Weights",
     "add",
     "apply_motions",
     "calibrate",
@@ -29,13 +34,17 @@ __all__ = [
     "close_loop",
     "cosine_table",
     "cosines",
+    "describe_motion",
+    "draw_faces",
     "fit",
     "from_samples",
     "keyframes",
     "load_direction",
+    "load_scorer",
     "merge",
     "negate",
-    "orthogonalise",
+    "open_motion",
+    "orthogonalize",
     "parse_layers",
     "pool",
     "preview_strip",
@@ -48,6 +57,7 @@ __all__ = [
     "smooth_track",
     "subtract",
     "sweep",
-    "unique_coefficients",
+    "text_anchors",
+    "video_anchors",
     "with_preview",
 ]

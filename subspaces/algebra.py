@@ -43,7 +43,7 @@ def scale(subspace: Subspace, factor: float, *, name: str = "") -> Subspace:
     return replace(subspace, calibration=calibration, name=name or f"{factor:g} x {_label(subspace)}", preview=b"")
 
 
-def orthogonalise(subspace: Subspace, others: Subspace | Sequence[Subspace], *, per_layer: bool = False, name: str = "") -> Subspace:
+def orthogonalize(subspace: Subspace, others: Subspace | Sequence[Subspace], *, per_layer: bool = False, name: str = "") -> Subspace:
     """The part of a motion that is at right angles to ``others``: what leaks into them is taken out.
 
     ``per_layer`` does so in every layer for itself, which takes out more.

@@ -27,7 +27,7 @@ def calibrate(
     codes: torch.Tensor,
     *,
     coefficients: Sequence[float] | torch.Tensor | None = None,
-    component: int = 0,
+    component: int = 1,
     unit: str = "",
     instrument: str = "",
     rescale: bool = True,
@@ -38,11 +38,11 @@ def calibrate(
 ) -> Subspace:
     """The same motion with its response on faces ``codes [N, L, D]`` measured by ``measure(images [n, 3, R, R]) -> values [n]``.
 
-    The faces are moved by ``coefficients`` (None: 13 from -1.5 to 1.5 units). The middle slope of the response over faces says what one
-    unit does now; with ``rescale`` the unit becomes one unit of what is measured (a negative response turns the motion round),
-    else only the safe range is found: from 0 outward, as long as the median response keeps a quarter of its slope in the middle and,
-    with ``identity(images) -> unit vectors``, the median cosine with the unmoved face stays above ``min_identity``. Scale, range and
-    the measured curve are stored in the result. Errors: a motion that does not move what is measured.
+    The faces are moved by ``coefficients`` (None: 13 from -1.5 to 1.5 units) along the ``component``, counted from 1. The middle slope
+    of the response over faces says what one unit does now; with ``rescale`` the unit becomes one unit of what is measured (a negative
+    response turns the motion round), else only the safe range is found: from 0 outward, as long as the median response keeps a quarter
+    of its slope in the middle and, with ``identity(images) -> unit vectors``, the median cosine with the unmoved face stays above
+    ``min_identity``. Scale, range and the measured curve are stored in the result. Errors: a motion that does not move what is measured.
     """
     subspace.check(generator)
     c = _coefficients(coefficients)
@@ -57,7 +57,7 @@ def calibrate_track(
     values: Sequence[float] | torch.Tensor,
     *,
     identity: Sequence[float] | torch.Tensor | None = None,
-    component: int = 0,
+    component: int = 1,
     unit: str = "",
     instrument: str = "",
     rescale: bool = True,
@@ -125,9 +125,9 @@ def _coefficients(coefficients) -> torch.Tensor:
 
 
 def _direction_only(subspace: Subspace, component: int) -> Subspace:
-    if not 0 <= component < subspace.rank:
-        raise SubspaceError(f"There is no component {component}; this subspace has {subspace.rank}, counted from 0.")
-    return Subspace(subspace.directions[component])
+    if not 1 <= component <= subspace.rank:
+        raise SubspaceError(f"There is no component {component}; this subspace has {subspace.rank}, counted from 1.")
+    return Subspace(subspace.directions[component - 1])
 
 
 def _measure_all(one, measure, identity, generator, codes, c, batch, progress) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -177,9 +177,9 @@ def _safe_range(response: torch.Tensor, cosine: torch.Tensor | None, c: torch.Te
 
 def _updated(s: Subspace, component: int, factor: float, safe: tuple[float, float], unit, instrument, curve) -> Calibration:
     old = s.calibration
-    scale = tuple(v * factor if k == component else v for k, v in enumerate(old.scale))
+    scale = tuple(v * factor if k == component else v for k, v in enumerate(old.scale, 1))
     ranges = list(old.safe) or [None] * s.rank
-    ranges[component] = tuple(sorted(x / factor for x in safe))
+    ranges[component - 1] = tuple(sorted(x / factor for x in safe))
     measured = f"one unit of {instrument or 'the measurement'}"
     return Calibration(unit or (old.unit if factor == 1 else measured), scale, tuple(ranges), instrument, curve)
 

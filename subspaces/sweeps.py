@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import torch
 
+from ..files import limits
 from .errors import SubspaceError
 
+POSITION = limits.Limit(-limits.FRAMES.high, limits.FRAMES.high)  # of a keyframe, which may lie outside the frames
 EASINGS: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,
     "ease": lambda t: t * t * (3 - 2 * t),
@@ -22,28 +25,28 @@ EASINGS: dict[str, Callable[[float], float]] = {
 def sweep(
     frames: int = 48,
     start: float = 0.0,
-    stop: float = 1.0,
+    end: float = 1.0,
     *,
     easing: str = "linear",
     ping_pong: bool = False,
     hold_start: int = 0,
-    hold: int = 0,
+    hold_end: int = 0,
     cycles: int = 1,
 ) -> torch.Tensor:
-    """Coefficients ``[frames]`` from ``start`` to ``stop``.
+    """Coefficients ``[frames]`` from ``start`` to ``end``.
 
     ``easing``: one of ``EASINGS``. ``ping_pong`` returns to ``start`` and ends one frame before it, so that the clip loops exactly with
-    no frame doubled. ``hold_start`` and ``hold`` keep the first and the last value for that many frames more; ``cycles`` repeats the
+    no frame doubled. ``hold_start`` and ``hold_end`` keep the first and the last value for that many frames more; ``cycles`` repeats the
     whole. All of them count inside ``frames``.
     """
-    frames, cycles = _count(frames, "frames"), _count(cycles, "cycles")
-    start, stop = _finite(start, "coefficient"), _finite(stop, "coefficient")
-    hold_start, hold = _whole(hold_start, "hold"), _whole(hold, "hold")
+    frames, cycles, ease = _frames(frames), limits.CYCLES.checked(cycles, "The cycles are", SubspaceError), _easing(easing)
+    start, end = _coefficient(start), _coefficient(end)
+    hold_start, hold_end = (limits.HOLD.checked(h, "The frames of a hold are", SubspaceError) for h in (hold_start, hold_end))
     if frames < cycles:
         raise SubspaceError(f"{frames} frames cannot hold {cycles} cycles; ask for more frames or fewer cycles.")
     bounds = [frames * k // cycles for k in range(cycles + 1)]
-    parts = [_fractions(b - a, ping_pong, hold_start, hold) for a, b in zip(bounds, bounds[1:])]
-    return torch.tensor([_between(start, stop, _easing(easing)(t)) for part in parts for t in part])
+    parts = [_fractions(b - a, ping_pong, hold_start, hold_end) for a, b in zip(bounds, bounds[1:])]
+    return torch.tensor([_between(start, end, ease(t)) for part in parts for t in part])
 
 
 def keyframes(points: Sequence[tuple[float, float]] | str, frames: int, *, easing: str = "linear", loop: bool = False) -> torch.Tensor:
@@ -52,8 +55,8 @@ def keyframes(points: Sequence[tuple[float, float]] | str, frames: int, *, easin
     A text holds them as ``"0: 0, 12: 1, 47: 0"``. Before the first and after the last point its value holds; with ``loop`` the last point
     leads on to the first one of the next round, so that the clip loops exactly. Errors: two values at one frame, no pairs, no numbers.
     """
-    frames, ease = _count(frames, "frames"), _easing(easing)
-    points = sorted((_finite(f, "keyframe"), _finite(v, "keyframe")) for f, v in _pairs(points))
+    frames, ease = _frames(frames), _easing(easing)
+    points = sorted((POSITION.checked(f, "The keyframe's frame is", SubspaceError), _coefficient(v)) for f, v in _pairs(points))
     if not points:
         raise SubspaceError("There are no keyframes; give at least one pair of frame and value.")
     if twice := [f for (f, _), (g, _) in zip(points, points[1:]) if f == g]:
@@ -67,34 +70,25 @@ def keyframes(points: Sequence[tuple[float, float]] | str, frames: int, *, easin
     return torch.tensor([_at(points, f, ease) for f in range(frames)])
 
 
-def from_samples(samples: Sequence[float] | torch.Tensor, frames: int, start: float = 0.0, stop: float = 1.0) -> torch.Tensor:
-    """Coefficients ``[frames]`` from a curve given by evenly spaced ``samples``, of which 0 means ``start`` and 1 means ``stop``."""
-    values = [_finite(v, "curve sample") for v in torch.as_tensor(samples, dtype=torch.float64).flatten().tolist()]
+def from_samples(samples: Sequence[float] | torch.Tensor, frames: int, start: float = 0.0, end: float = 1.0) -> torch.Tensor:
+    """Coefficients ``[frames]`` from a curve given by evenly spaced ``samples``, of which 0 means ``start`` and 1 means ``end``."""
+    values = [_coefficient(v, "The curve's sample is") for v in (samples.flatten().tolist() if torch.is_tensor(samples) else samples)]
     if not values:
         raise SubspaceError("The curve has no samples; give at least one.")
-    frames = _count(frames, "frames")
+    frames = _frames(frames)
     step = (len(values) - 1) / max(1, frames - 1)
     points = list(enumerate(values))
-    start, stop = _finite(start, "coefficient"), _finite(stop, "coefficient")
-    return torch.tensor([_between(start, stop, _at(points, f * step, EASINGS["linear"])) for f in range(frames)])
+    start, end = _coefficient(start), _coefficient(end)
+    return torch.tensor([_between(start, end, _at(points, f * step, EASINGS["linear"])) for f in range(frames)])
 
 
 def close_loop(track: torch.Tensor, overlap: int) -> torch.Tensor:
     """A track ``[F]`` or ``[F, K]`` as an exact loop of ``F - overlap`` frames: its first ``overlap`` frames are faded in from its last."""
-    if not 1 <= overlap <= len(track) // 2:
+    if overlap not in range(1, len(track) // 2 + 1):
         raise SubspaceError(f"A track of {len(track)} frames cannot overlap itself by {overlap}; give 1 to {len(track) // 2} frames.")
     fade = torch.linspace(0, 1, overlap + 1)[:-1].reshape(-1, *[1] * (track.ndim - 1))
     head = fade * track[:overlap] + (1 - fade) * track[len(track) - overlap :]
     return torch.cat([head, track[overlap : len(track) - overlap]])
-
-
-def unique_coefficients(coefficients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The different rows of ``coefficients [F]`` or ``[F, K]``, sorted, and for every frame ``[F]`` which one it is.
-
-    ``unique[index]`` equals the input: render each code once, then pick. Works for codes ``[F, L, D]`` too.
-    """
-    unique, index = torch.unique(coefficients, dim=0, return_inverse=True)
-    return unique, index
 
 
 def _pairs(points: Sequence[tuple[float, float]] | str) -> list[tuple[float, float]]:
@@ -115,27 +109,28 @@ def _pair(text: str) -> tuple[float, float]:
         raise SubspaceError(f"{text.strip()!r} is no keyframe; write frame: value, for example 0: 0, 12: 1, 47: 0.") from error
 
 
-def _fractions(frames: int, ping_pong: bool, hold_start: int, hold: int) -> list[float]:
+def _fractions(frames: int, ping_pong: bool, hold_start: int, hold_end: int) -> list[float]:
     """How far along each frame of a cycle is, 0 to 1, before easing."""
-    moving = frames - hold_start - hold
-    if hold_start < 0 or hold < 0 or moving < 1:
+    moving = frames - hold_start - hold_end
+    if moving < 1:
         raise SubspaceError(
-            f"{frames} frames cannot hold {hold_start + hold} still ones and a motion; ask for more frames or shorter holds."
+            f"{frames} frames cannot hold {hold_start + hold_end} still ones and a motion; ask for more frames or shorter holds."
         )
     if not ping_pong:
-        return [0.0] * hold_start + [i / max(1, moving - 1) for i in range(moving)] + [1.0] * hold
+        return [0.0] * hold_start + [i / max(1, moving - 1) for i in range(moving)] + [1.0] * hold_end
     up = moving // 2
     down = moving - up
     if not up:
         return [0.0] * frames
-    return [0.0] * hold_start + [i / up for i in range(up)] + [1.0] * hold + [(down - i) / down for i in range(down)]
+    return [0.0] * hold_start + [i / up for i in range(up)] + [1.0] * hold_end + [(down - i) / down for i in range(down)]
 
 
 def _at(points: Sequence[tuple[float, float]], x: float, ease: Callable[[float], float]) -> float:
-    for (x0, y0), (x1, y1) in zip(points, points[1:]):
-        if x0 <= x < x1:
-            return _between(y0, y1, ease((x - x0) / (x1 - x0)))
-    return points[0][1] if x < points[0][0] else points[-1][1]
+    i = bisect_right(points, x, key=lambda point: point[0])
+    if not 0 < i < len(points):
+        return points[0][1] if i == 0 else points[-1][1]
+    (x0, y0), (x1, y1) = points[i - 1 : i + 1]
+    return _between(y0, y1, ease((x - x0) / (x1 - x0)))
 
 
 def _between(a: float, b: float, t: float) -> float:
@@ -149,19 +144,9 @@ def _easing(name: str) -> Callable[[float], float]:
     return EASINGS[name]
 
 
-def _count(value: int, what: str) -> int:
-    if int(value) != value or value < 1:
-        raise SubspaceError(f"The number of {what} is {value}; it must be a whole number of at least 1.")
-    return int(value)
+def _frames(value: int) -> int:
+    return limits.FRAMES.checked(value, "The frames are", SubspaceError)
 
 
-def _whole(value: int, what: str) -> int:
-    if int(value) != value:
-        raise SubspaceError(f"A {what} of {value} frames was asked for; it must be a whole number.")
-    return int(value)
-
-
-def _finite(value: float, what: str) -> float:
-    if not math.isfinite(value):
-        raise SubspaceError(f"A {what} is not a finite number (NaN or infinity); correct it.")
-    return float(value)
+def _coefficient(value: float, what: str = "The coefficient is") -> float:
+    return limits.COEFFICIENT.checked(value, what, SubspaceError)

@@ -329,3 +329,50 @@ def test_importing_the_library_needs_no_optional_library():
     block = f"blocked = {sorted(LAZY)!r}\nfor name in blocked: sys.modules[name] = None\n"
     loaded = fresh(block + "import micromotion.subspaces.anchors, micromotion.faces, micromotion.stylegan2.inversion\nprint(*sys.modules)")
     assert "micromotion.subspaces.anchors" in loaded
+
+
+def test_no_function_bears_the_name_of_its_module():
+    defined = [(f, n) for f in PACK + LAB for n in parsed(f).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    assert not [str(f.relative_to(ROOT)) for f, n in defined if n.name == (f.parent.name if f.name == "__init__.py" else f.stem)]
+
+
+def test_the_rooms_are_attributes_that_load_when_they_are_asked_for():
+    rooms = "assert not {'torch', 'numpy'} & set(sys.modules)\nprint(m.__version__)\n"
+    rooms += "for room in ('faces', 'media', 'stylegan2', 'subspaces'): print(getattr(m, room).__name__, room in dir(m))\n"
+    rooms += "print(hasattr(m, 'NODE_CLASS_MAPPINGS'), m.stylegan2.load.__name__, m.subspaces.text_anchors.__name__)"
+    said = fresh(rooms)
+    assert said[0] == project()["project"]["version"]
+    assert said[1:] == [
+        *("micromotion.faces", "True", "micromotion.media", "True", "micromotion.stylegan2", "True", "micromotion.subspaces", "True"),
+        *("False", "load", "text_anchors"),
+    ]
+
+
+def test_the_rooms_load_under_the_name_that_comfyui_gives_the_folder():
+    name = "/somewhere/custom_nodes/micromotion"
+    code = f"s = u.spec_from_file_location({name!r}, {str(ROOT / '__init__.py')!r})\n"
+    code += f"m = u.module_from_spec(s); sys.modules[{name!r}] = m; s.loader.exec_module(m)\n"
+    code += "print(m.stylegan2.__name__)"
+    assert fresh(code) == [f"{name}.stylegan2"]
+
+
+def test_type_checkers_are_told_that_the_pack_has_types():
+    assert (ROOT / "py.typed").is_file()
+    assert "py.typed" in project()["tool"]["setuptools"]["package-data"]["micromotion"]
+
+
+def test_every_error_that_is_raised_is_of_one_family():
+    from micromotion.files.errors import MicromotionError
+
+    plain = [
+        (f, n)
+        for f in PACK
+        if room(f) in {"subspaces", "media", "stylegan2", "faces", "cli", "nodes"}
+        for n in ast.walk(parsed(f))
+        if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call) and ast.unparse(n.exc.func) in {"ValueError", "IndexError", "KeyError"}
+    ]
+    assert not [f"{f.relative_to(ROOT)}:{n.lineno}" for f, n in plain]
+    for package in ("faces", "media", "stylegan2", "stylegan2.inversion", "subspaces"):
+        module = importlib.import_module(f"micromotion.{package}")
+        errors = [v for v in vars(module).values() if inspect.isclass(v) and issubclass(v, Exception)]
+        assert errors and all(issubclass(e, MicromotionError) for e in errors)

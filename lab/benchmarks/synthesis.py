@@ -27,7 +27,6 @@ from measuring import (
     table,
 )
 from micromotion.stylegan2 import ops
-from micromotion.stylegan2.frames import Preview
 
 FLOOR_BYTES = {32: 1.30e9, 16: 0.65e9}  # of one 1024 px frame: every layer reads its input and writes its output once
 
@@ -109,19 +108,7 @@ def gpu_table(args: argparse.Namespace, resolution: int = 1024, batch: int = 8) 
         rows.append([name, spread(times, 1000 / batch), ratio(slow, times), share, f"{errors[name]:.0e}"])
     heading = ["variant", "ms per frame", "against published (range)", "share of the floor", "error"]
     title = f"{machine()}; {resolution} px, batch {batch}, {args.rounds} rounds, copy bandwidth {bandwidth / 1e9:.0f} GB/s"
-    return f"{title}\n\n{table(heading, rows)}\n\n{preview_line(args, resolution)}"
-
-
-def preview_line(args: argparse.Namespace, resolution: int) -> str:
-    generator = config_f(resolution, "cuda")
-    code = random_codes(generator, 1)[0]
-    lines = []
-    for half in (0, 8):
-        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=True):
-            preview = Preview(generator, half=half)
-            seconds = gpu_interleaved({"preview": lambda p=preview: p(code)}, args.rounds)["preview"]
-        lines.append(f"{1 / min(seconds):.0f} frames a second in {'fp16' if half else 'tf32'}")
-    return f"Preview, one frame of {resolution} px at a time as a CUDA graph: {', '.join(lines)}."
+    return f"{title}\n\n{table(heading, rows)}"
 
 
 def copy_bandwidth() -> float:

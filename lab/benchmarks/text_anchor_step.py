@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from measuring import config_f, in_fresh_process, interleaved, machine, peak_increase, publish, random_codes, ratio, spread, table
 from micromotion.stylegan2.low_resolution import SkipSynthesis
-from micromotion.stylegan2.resample import resample
+from micromotion.stylegan2.resample import resized
 
 L2, IDENTITY = 0.008, 0.005
 
@@ -25,7 +25,7 @@ class Networks:
 
     def __init__(self, resolution: int, frozen: bool):
         import open_clip
-        from micromotion.stylegan2.inversion.backbones import full_spec
+        from micromotion.lab.sizes import full_spec
         from micromotion.stylegan2.inversion.identity import Identity
 
         torch.manual_seed(0)
@@ -61,7 +61,7 @@ def our_step(net: Networks, synthesize=None):
 
     def step() -> torch.Tensor:
         image = synthesize(net.code)
-        look = (net.clip.encode_image(resample(image, 224), normalize=True) * words).sum()
+        look = (net.clip.encode_image(resized(image, 224), normalize=True) * words).sum()
         identity = (net.identity.embed(image) * face).sum()
         loss = (1 - look) + L2 * (net.start - net.code).square().sum() + IDENTITY * (1 - identity)
         return torch.autograd.grad(loss, net.code)[0]

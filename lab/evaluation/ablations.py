@@ -35,7 +35,7 @@ class Variant:
     make: Callable[[Motion], torch.Tensor]
 
 
-def ablations(study: Study) -> dict:
+def run(study: Study) -> dict:
     """All variants on the same faces; each direction is brought to the oracle's length, so no calibration hides anything."""
     rows = [r for variant in variants(study) for r in _variant_rows(study, variant)]
     text = (

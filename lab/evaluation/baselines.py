@@ -49,7 +49,7 @@ class Method:
     make: Callable[[Motion], tuple[torch.Tensor, float]]
 
 
-def baselines(study: Study) -> dict:
+def run(study: Study) -> dict:
     """The table of all methods: calibrated alike, measured on the same faces."""
     rows: list[Row] = []
     told = {}

@@ -20,7 +20,7 @@ STYLE_LEAK = Metric("domain_leakage", "Leakage")
 STYLE_SAME = Metric("domain_identity", "Identity cosine", "", None, 3)
 
 
-def domains(study: Study) -> dict:
+def run(study: Study) -> dict:
     """M8: directions from photos on faces of other styles, through the inverter and, where the generator has them, its own codes."""
     world, rows = study.world, []
     for style, how, faces, target in _styled(study):

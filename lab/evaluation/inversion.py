@@ -14,7 +14,7 @@ from .world import FACTORS, Faces, World
 FACTOR_ERROR = Metric("factor_error", "Factor error after inversion", "<=", 0.05, 3)
 
 
-def inversion(study: Study) -> dict:
+def run(study: Study) -> dict:
     """PSNR and factor error on unseen renders over the number of steps, and whether an inverted face can still be edited."""
     world, rows, curve = study.world, [], []
     if world.inverter is None:

@@ -25,7 +25,7 @@ QUESTIONS = """## What was asked
 - And: is all this better than simpler methods, and better than the published code's settings?"""
 
 
-def page(document: dict, evidence: str = "") -> str:
+def markdown(document: dict, evidence: str = "") -> str:
     """The whole page of a results document; ``evidence`` is the page on a generator whose codes no label shaped, where there is one."""
     sections = document["sections"]
     if not sections["gate"]["passed"]:

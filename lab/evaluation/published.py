@@ -29,7 +29,7 @@ PUBLISHED_TEXT = f"{TEXT} {anchors.PUBLISHED}"
 COMPARED = (ORDER, LINE, MONOTONE, LEAKAGE, IDENTITY, SUCCESS)
 
 
-def published(study: Study) -> dict:
+def run(study: Study) -> dict:
     """Both estimators on the anchors of single faces, calibrated alike; all as published; and as fitted, without any calibration."""
     rows = []
     for source in study.sources:

@@ -20,7 +20,7 @@ JITTER = Metric("jitter", "Factor jitter at a held coefficient", "<=", 0.01, 4)
 FRAMES = 8
 
 
-def steadiness(study: Study) -> dict:
+def run(study: Study) -> dict:
     """M9 for the pooled directions and the oracle's."""
     faces, rows = study.world.tests(study.sizes.compared), []
     for group in [*study.ours, ORACLE]:

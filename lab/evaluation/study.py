@@ -10,7 +10,7 @@ import torch
 from ...avatars import renderer as rendering
 from ...avatars.captions import MOTIONS, Motion
 from ...subspaces import Anchors, Subspace, fit, pool
-from ...subspaces.algebra import orthogonalise
+from ...subspaces.algebra import orthogonalize
 from . import anchors
 from .cache import Cache
 from .measure import calibrated
@@ -119,7 +119,7 @@ class Study:
     def cleaned(self, source: str, motion: Motion) -> torch.Tensor:
         """The pooled direction ``[L, D]`` at right angles to those of the other motions."""
         mine, *others = (Subspace(self.directions(f"{source}, {POOLED}", m)[0], name=m.name) for m in self._first(motion))
-        return orthogonalise(mine, others).direction
+        return orthogonalize(mine, others).direction
 
     def _first(self, motion: Motion) -> list[Motion]:
         return [motion, *(m for m in self.motions if m != motion)]

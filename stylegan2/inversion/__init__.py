@@ -5,7 +5,7 @@ from .feedforward import EncoderInverter
 from .files import load_inverter, save_inverter
 from .identity import Identity, load_identity
 from .inverter import Inverter, InverterCard
-from .optimization import OptimizingInverter, Weights, optimize
+from .optimization import Weights, optimize
 from .perceptual import load_perceptual
 from .reconstruction import ReconstructionReport, out_of_domain, reconstruction_report
 from .tuning import load_tuning, save_tuning, tune
@@ -16,7 +16,6 @@ __all__ = [
     "InversionError",
     "Inverter",
     "InverterCard",
-    "OptimizingInverter",
     "ReconstructionReport",
     "Weights",
     "load_identity",

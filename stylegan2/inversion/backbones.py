@@ -37,13 +37,6 @@ class BodySpec:
         return [i for i, w in enumerate(self.widths) if i + 1 == len(self.widths) or self.widths[i + 1] != w]
 
 
-def full_spec(kind: str, channels_in: int = 3) -> BodySpec:
-    """The published sizes: 24 units for IR-SE50, 16 for ResNet34, widths 64 to 512."""
-    depths = {"irse": (3, 4, 14, 3), "resnet": (3, 4, 6, 3)}[kind]
-    widths = tuple(w for w, n in zip((64, 128, 256, 512), depths) for _ in range(n))
-    return BodySpec(kind, channels_in, 64, widths)
-
-
 class SqueezeExcite(nn.Module):
     """Scale every channel by a gate computed from all channel means (Hu et al. 2018)."""
 

@@ -103,7 +103,7 @@ def is_count(value: object) -> TypeGuard[int]:
 
 def checked_count(value: object) -> int:
     if not is_count(value):
-        raise ValueError(f"{str(value)[:40]!r} where a number from 1 to {LARGEST_COUNT} belongs")
+        raise TypeError(f"{str(value)[:40]!r} where a number from 1 to {LARGEST_COUNT} belongs")
     return value
 
 

@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from ..generator import Generator
-from ..gradients import frozen, gradients, plain
+from ..gradients import frozen, plain, with_gradients
 from ..resample import area_resize, resize
 from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
 from .identity import Identity
-from .inverter import Inverter, InverterCard
 from .perceptual import Perceptual, load_perceptual
 
 SPACES = ("w+", "w")
@@ -77,7 +76,7 @@ def optimize(
     batch = batch or default_batch(generator)
     starts = start.split(batch)
     device = generator.w_avg.device
-    with gradients(device):
+    with with_gradients(device):
         twin = frozen(generator)
         objective = Objective(twin, weights, perceptual, identity)
         results = []
@@ -246,16 +245,3 @@ def psnr(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Peak signal to noise ratio in dB ``[N]`` of pictures in -1..1, clamped to that range."""
     mse = (images.clamp(-1, 1) - others.clamp(-1, 1)).square().mean((1, 2, 3))
     return 10 * torch.log10(4 / mse.clamp(min=1e-10))
-
-
-class OptimizingInverter(Inverter):
-    """An inverter that optimises, from another inverter's code or from the mean code; ``options`` go to ``optimize``."""
-
-    def __init__(self, start: Inverter | None = None, **options):
-        super().__init__(InverterCard(encoder_type="optimisation", format="optimisation"))
-        self.start, self.options = start, options
-
-    def invert(self, generator, images, steps=None, progress=None):
-        start = self.start.invert(generator, images) if self.start is not None else None
-        options = {**self.options, **({"steps": steps} if steps is not None else {})}
-        return optimize(generator, images, start, progress=progress, **options)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ...files import native
 from ..generator import ConvLayer, Generator
-from ..gradients import frozen, gradients, plain, thawed
+from ..gradients import frozen, plain, thawed, with_gradients
 from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
 from .identity import Identity
@@ -60,7 +60,7 @@ def tune(
     if steps < 1 or not lr > 0:
         raise InversionError(f"A tuning of {steps} steps at learning rate {lr} does nothing; both must be positive.")
     device = generator.w_avg.device
-    with gradients(device):
+    with with_gradients(device):
         tuned = thawed(generator)
         run = _Tuning(frozen(generator), tuned, _Plan(lr, locality, noise_regularization, seed, target_psnr))
         run.aim(Objective(tuned, weights, perceptual, identity), plain(images, device), plain(codes, device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from ...files.errors import MicromotionError
 from . import backend
 from .plain import GAIN, SLOPE, act_, act_backward, cached_runs, filter2d, fir_padding, of_run
 
@@ -33,7 +34,7 @@ def bias_act(
     elif activation == "linear":
         x = x if gain == 1.0 else x * gain
     else:
-        raise ValueError(f"Unknown activation {activation!r}; known: 'lrelu', 'linear'.")
+        raise MicromotionError(f"Unknown activation {activation!r}; known: 'lrelu', 'linear'.")
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 

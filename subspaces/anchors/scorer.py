@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ...stylegan2.resample import resample
+from ...stylegan2.resample import resized
 from ..errors import SubspaceError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -66,7 +66,7 @@ class Scorer(nn.Module):
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """Unit vectors ``[N, E]`` of pictures ``[N, 3, H, W]`` in -1..1."""
-        x = resample(images.to(self.device, torch.float32), self.image_size)
+        x = resized(images.to(self.device, torch.float32), self.image_size)
         if self.normalize:
             mean, std = x.new_tensor(CLIP_MEAN), x.new_tensor(CLIP_STD)
             x = (x / 2 + 0.5 - mean[:, None, None]) / std[:, None, None]

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ...files import limits
 from ...files import native as files
 from ...files.budget import border
 from ..errors import SubspaceError
@@ -26,7 +27,6 @@ from . import open_clip_models
 from .scorer import PUBLISHED, SPACES, Scorer, Settings, Tokenize, import_open_clip
 
 KIND = "scorer"
-MOST_VIEWS = 16
 MOST_MERGES = 50_000  # of open_clip's vocabulary, and more than any side of a network that is a scorer
 MOST_STAGES = 8
 FIELDS = (
@@ -126,21 +126,15 @@ def _settings(recorded: dict, path: Path) -> Settings:
 
 
 def _weight(value) -> float:
-    if not 0 <= files.number(value) <= 1e6:
-        raise ValueError
-    return float(value)
+    return limits.WEIGHT.checked(files.number(value), "The weight is")
 
 
 def _space(value) -> str:
-    if value not in SPACES:
-        raise ValueError
-    return value
+    return SPACES[SPACES.index(value)]
 
 
 def _views(value) -> int:
-    if not 0 <= files.integer(value) <= MOST_VIEWS:
-        raise ValueError
-    return value
+    return limits.VIEWS.checked(files.integer(value), "The views are")
 
 
 @lru_cache(maxsize=1)

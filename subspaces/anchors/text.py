@@ -21,9 +21,10 @@ from torch import nn
 
 from ...files import native as files
 from ...stylegan2.generator import Generator
-from ...stylegan2.gradients import frozen, gradients, plain
+from ...stylegan2.gradients import frozen, plain, with_gradients
 from ...stylegan2.inversion.optimization import default_batch
 from ...stylegan2.low_resolution import SkipSynthesis
+from ...stylegan2.memory import is_out_of_memory
 from ..errors import SubspaceError
 from ..layers import layer_mask, parse_layers
 from .base import Anchors
@@ -109,7 +110,7 @@ def text_anchors(
     rows = parse_layers(layers, generator.num_layers)
     parameters = {**_record(weights, identity), "steps": steps, "lr": lr, "neutral": neutral, "negative": negative, "scorer": scorer.name}
     parameters |= {"space": space, "views": views, "quality": quality, "layers": list(rows), **faces}
-    with gradients(generator.w_avg.device):
+    with with_gradients(generator.w_avg.device):
         schedule = _Schedule(steps, lr, space == "w", views, quality == "fast")
         optimiser = _Optimiser(generator, scorer, task, start, weights, identity, rows, schedule)
         store = _Store(state, optimiser.key(parameters), len(optimiser), start.shape[1:])
@@ -315,8 +316,8 @@ def _run(optimiser: _Optimiser, store: _Store, batch: int, progress: Progress | 
         before = int(store.done.sum()) * optimiser.steps
         try:
             codes = optimiser(chosen, partial(_report, progress, before, total))
-        except RuntimeError as error:
-            if len(chosen) == 1 or "memory" not in str(error):
+        except (RuntimeError, MemoryError) as error:
+            if len(chosen) == 1 or not is_out_of_memory(error):
                 raise
             batch = len(chosen) // 2
             log.info("Memory ran out; going on with %d anchors at once.", batch)

@@ -134,7 +134,7 @@ def test_counterfactual_is_zero_for_the_truth_and_one_for_no_edit(bare):
 
 
 def test_an_inverter_that_errs_is_charged(study):
-    exact = inversion.inversion(study)
+    exact = inversion.run(study)
     wrong = toy(inverter=ExactInverter(0.2))
     parameters = wrong.tests(4).parameters
     images = wrong.draw(parameters)
@@ -144,7 +144,7 @@ def test_an_inverter_that_errs_is_charged(study):
 
 
 def test_motions_reach_every_style_through_the_inverter(study):
-    section = domains.domains(study)
+    section = domains.run(study)
     assert value(section, "domain_success", f"bronze, inverted | {OURS}") == 1
     judged = [r for r in section["rows"] if r["metric"] == "domain_success" and r["target"]]
     targets = {r["group"].split(",")[0]: r["target"] for r in judged}
@@ -153,20 +153,20 @@ def test_motions_reach_every_style_through_the_inverter(study):
 
 
 def test_the_renderer_itself_is_the_ceiling_of_a_style(study):
-    section = domains.domains(study)
+    section = domains.run(study)
     assert value(section, "domain_success", "stone, renders | the renderer itself") == 1
     assert value(section, "domain_gain", "stone, renders | the renderer itself") == pytest.approx(1, abs=1e-4)
     assert not any(r["met"] is not None for r in section["rows"] if "renderer" in r["group"])
 
 
 def test_nothing_moves_that_should_not(bare):
-    section = steadiness.steadiness(bare)
+    section = steadiness.run(bare)
     assert value(section, "zero", OURS) == 1 and value(section, "jitter", OURS) == 0
     assert value(section, "drift", OURS) == pytest.approx(0, abs=0.05)
 
 
 def test_a_random_direction_is_a_worse_baseline_than_every_informed_one(bare):
-    section = baselines.baselines(bare)
+    section = baselines.run(bare)
     random = value(section, "efficiency", "random")
     informed = [r["value"] for r in section["rows"] if r["metric"] == "efficiency" and r["motion"] == "smile" and r["group"] != "random"]
     assert len(informed) >= 10 and value(section, "efficiency", ORACLE) == pytest.approx(1, abs=1e-3)
@@ -176,7 +176,7 @@ def test_a_random_direction_is_a_worse_baseline_than_every_informed_one(bare):
 
 
 def test_bad_anchors_hurt_the_mean_more_than_the_median(bare):
-    section = ablations.ablations(bare)
+    section = ablations.run(bare)
     share = {r["group"]: r["value"] for r in section["rows"] if r["metric"] == "ablation_cosine" and r["motion"] == "smile"}
     assert share["bad anchors, video | 0% bad, ours"] == pytest.approx(1, abs=1e-3)
     assert share["bad anchors, video | 20% bad, ours"] > share["bad anchors, video | 20% bad, pca"]
@@ -189,7 +189,7 @@ def test_spoiled_anchors_are_others_faces_and_so_many(bare):
 
 
 def test_published_and_ours_stand_on_the_same_anchors(bare):
-    section = published.published(bare)
+    section = published.run(bare)
     assert value(section, "cosine_oracle", "ours, video") == pytest.approx(1, abs=1e-3)
     assert value(section, "raw_slope", "published, video") < value(section, "raw_slope", "ours, video")
 
@@ -205,7 +205,7 @@ def test_all_as_published_stands_beside_ours(tmp_path, monkeypatch):
 
     monkeypatch.setattr(anchors, "text_anchors", optimised)
     study = Study(world, Cache(tmp_path, "text"), (SMILE,))
-    section = published.published(study)
+    section = published.run(study)
     assert value(section, "cosine_oracle", "published throughout, text") > 0.98
     assert value(section, "anchor_seconds", "published throughout, text") >= 0
     assert all(anchors.options(SMILE, how) in [o for _, o in told] for how in (anchors.OURS, anchors.PUBLISHED))
@@ -244,7 +244,7 @@ def _stub(name: str) -> dict:
 
 def test_a_style_without_a_passing_instrument_gets_no_verdict(study):
     study.styles = ["photo", "bronze"]
-    section = domains.domains(study)
+    section = domains.run(study)
     judged = {r["group"].split(",")[0] for r in section["rows"] if r["met"] is not None}
     assert judged == {"photo", "bronze"} and "stone, sketch, cartoon" in section["text"]
 
@@ -279,7 +279,7 @@ def test_the_page_tells_each_miss_and_its_reason(study):
 
 
 def test_reasons_compare_directions_in_the_same_style_only(study):
-    made = domains.domains(study)
+    made = domains.run(study)
     for r in made["rows"]:
         if r["metric"] == "domain_success" and r["group"] == f"stone, own code | {OURS}":
             r.update(value=0.5, met=False)
@@ -299,13 +299,13 @@ def test_the_json_keeps_six_digits_and_every_key():
 
 
 def test_only_the_longest_inversion_is_judged(study):
-    judged = {r["group"] for r in inversion.inversion(study)["rows"] if r["metric"] == "psnr" and r["met"] is not None}
+    judged = {r["group"] for r in inversion.run(study)["rows"] if r["metric"] == "psnr" and r["met"] is not None}
     assert judged == {"2 steps"}
 
 
 def test_the_page_shows_what_each_remedy_does(study):
-    sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}, "ablations": {**ablations.ablations(study), "seconds": 1.0}}
-    page = report.page(json.loads(json.dumps(_document(sections))))
+    sections = {"gate": {**_stub("Gate"), "passed": True, "seconds": 0.0}, "ablations": {**ablations.run(study), "seconds": 1.0}}
+    page = report.markdown(json.loads(json.dumps(_document(sections))))
     tried = page.split("## What was tried")[1].split("## ")[0]
     assert "| pooling faces, clips (exact latents) | 1; 3; 5 |" in tried
     assert "| layer masks, clips (exact latents) | all; coarse; middle; fine |" in tried
@@ -324,7 +324,7 @@ def test_a_verdict_counts_each_source_for_itself(study):
     for r in sections["response"]["rows"]:
         if r["metric"] == "spearman":
             r.update(met=r["group"] != OURS or r["motion"] != "eyes")
-    line = next(x for x in report.page(_document(sections)).splitlines() if "Spearman" in x)
+    line = next(x for x in report.markdown(_document(sections)).splitlines() if "Spearman" in x)
     assert "| 3 of 4 | 4 of 4 | 2 of 2 |" in line and line.endswith("| eyes 1 |")
 
 

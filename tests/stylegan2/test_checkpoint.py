@@ -124,3 +124,29 @@ def test_metadata_is_read_without_the_tensors(tmp_path):
     for wrong in (DATA / "rosinality_small.pt", tmp_path / "none.safetensors"):
         with pytest.raises(CheckpointError, match=wrong.name):
             checkpoint.read_metadata(wrong)
+
+
+def test_the_fingerprint_follows_the_weights():
+    generator = Generator(Architecture(8, {4: 4, 8: 4}, 8, 8)).requires_grad_(False)
+    first = generator.fingerprint
+    generator.w_avg.add_(1)
+    written = generator.fingerprint
+    assert written != first
+    generator.w_avg.sub_(1)
+    assert generator.fingerprint == first
+    other = Generator(Architecture(8, {4: 4, 8: 4}, 8, 8))
+    generator.load_state_dict(other.state_dict())
+    assert generator.fingerprint == other.fingerprint != first
+    generator.synthesis.b4.const = torch.nn.Parameter(torch.zeros(4, 4, 4))
+    assert generator.fingerprint != other.fingerprint
+    with torch.inference_mode():
+        made_there = Generator(Architecture(8, {4: 4, 8: 4}, 8, 8))
+        assert made_there.fingerprint == made_there.fingerprint
+
+
+def test_the_fingerprint_is_computed_once_while_nothing_changes(monkeypatch):
+    from micromotion.stylegan2 import generator as room
+
+    generator, counted, inner = Generator(Architecture(8, {4: 4, 8: 4}, 8, 8)), [], room._fingerprint
+    monkeypatch.setattr(room, "_fingerprint", lambda g: counted.append(g) or inner(g))
+    assert generator.fingerprint == generator.fingerprint and len(counted) == 1

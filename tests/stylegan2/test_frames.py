@@ -7,7 +7,7 @@ import contextlib
 import pytest
 import torch
 from micromotion.stylegan2 import Architecture, Generator, MicromotionError, frames
-from micromotion.stylegan2.frames import Preview, check_memory, render, synthesize_frames
+from micromotion.stylegan2.frames import check_memory, render, synthesize_frames
 
 
 @pytest.fixture
@@ -195,23 +195,6 @@ def test_too_long_a_sweep_is_refused_with_numbers_and_ways_out(generator, codes,
     check_memory(10**9, 1024)
 
 
-def test_preview_is_the_image_of_one_code(generator, codes):
-    preview = Preview(generator)
-    for code in codes[:2]:
-        torch.testing.assert_close(preview(code), exact(generator, code[None]))
-
-
-def test_a_preview_that_cannot_be_recorded_says_so_once_and_synthesizes(generator, codes, monkeypatch, caplog):
-    def refuse(*_):
-        raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
-
-    monkeypatch.setattr(frames, "_recorded", refuse)
-    monkeypatch.setattr(frames, "_on_cuda", lambda tensor: True)
-    preview = Preview(generator)
-    assert [r.getMessage().split(":")[0] for r in caplog.records] == ["The preview runs without a CUDA graph"]
-    torch.testing.assert_close(preview(codes[0]), exact(generator, codes[:1]))
-
-
 def test_free_memory_is_known_with_and_without_psutil(tmp_path):
     free = frames._free_memory()
     assert free is None or 2**20 < free < 2**50
@@ -240,15 +223,6 @@ def test_gpu_render_equals_the_cpu(device, full_precision, generator, codes, bat
     long = codes[[0, 1, 2, 3, 4, 5, 6, 5, 4, 0]]
     expected = render(generator, long)
     torch.testing.assert_close(render(generator.to(device), long, batch=batch), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.gpu
-def test_gpu_preview_replays_one_graph(device, full_precision, generator, codes):
-    expected = exact(generator, codes)
-    preview = Preview(generator.to(device))
-    assert preview._graph is not None
-    for code, image in zip(codes, expected):
-        torch.testing.assert_close(preview(code.to(device))[0].cpu(), image, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.gpu

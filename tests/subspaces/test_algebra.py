@@ -13,7 +13,7 @@ from micromotion.subspaces import (
     cosines,
     merge,
     negate,
-    orthogonalise,
+    orthogonalize,
     restrict,
     scale,
     subtract,
@@ -41,13 +41,13 @@ def test_negating_and_scaling_carry_the_safe_range_along():
 
 
 @pytest.mark.parametrize("per_layer", [False, True])
-def test_orthogonalising_takes_out_the_other_motion_and_nothing_else(per_layer):
-    rest = orthogonalise(add(A, B, 0.7), [B], per_layer=per_layer)
+def test_orthogonalizing_takes_out_the_other_motion_and_nothing_else(per_layer):
+    rest = orthogonalize(add(A, B, 0.7), [B], per_layer=per_layer)
     assert abs(cosine(rest.direction, B.direction)) < 1e-5
     assert cosine(rest.direction, A.direction) > 0.95
     if per_layer:
         assert (rest.direction * B.direction).sum(1).abs().max() < 1e-4
-    assert torch.allclose(orthogonalise(rest, B, per_layer=per_layer).direction, rest.direction, atol=1e-5)
+    assert torch.allclose(orthogonalize(rest, B, per_layer=per_layer).direction, rest.direction, atol=1e-5)
 
 
 def test_restricting_keeps_the_chosen_rows_as_they_are():
@@ -82,7 +82,7 @@ def test_the_cosine_table_names_its_motions():
         (lambda: merge([]), "no motions"),
         (lambda: merge([A, Subspace(torch.zeros(6, 32))]), "length 0"),
         (lambda: scale(A, 0.0), "other than 0"),
-        (lambda: orthogonalise(A, negate(A)), "same motion"),
+        (lambda: orthogonalize(A, negate(A)), "same motion"),
         (lambda: restrict(restrict(A, "0-2"), "4"), "touches 0, 1, 2"),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_unit_may_stay_while_the_range_is_measured():
 def test_one_component_of_several_is_calibrated_alone(tmp_path):
     other = torch.zeros(6, 32)
     other[1, 1] = 5.0
-    s = calibrate(Subspace(torch.stack([other, 4 * D])), first_pixel, Plain(), FACES, component=1)
+    s = calibrate(Subspace(torch.stack([other, 4 * D])), first_pixel, Plain(), FACES, component=2)
     assert torch.allclose(s.directions[1], D, atol=1e-5)
     assert torch.equal(s.directions[0], other)
     assert s.calibration.safe[0] is None
@@ -152,7 +152,7 @@ C5 = torch.linspace(-1, 1, 5)
         (lambda: calibrate_track(Subspace(D), C5 + 5, C5), "0 among them"),
         (lambda: calibrate_track(Subspace(D), C5[:, None], C5), "for each frame"),
         (lambda: calibrate_track(Subspace(D), C5, torch.ones(5)), "does not move"),
-        (lambda: calibrate_track(Subspace(D), C5, C5, component=1), "no component 1"),
+        (lambda: calibrate_track(Subspace(D), C5, C5, component=2), "no component 2; this subspace has 1, counted from 1"),
     ],
 )
 def test_bad_tracks_get_one_sentence(call, words):

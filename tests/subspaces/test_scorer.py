@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from micromotion.files.errors import MicromotionError
-from micromotion.stylegan2.resample import area_matrix, resample
+from micromotion.stylegan2.resample import area_matrix, resized
 from micromotion.subspaces.anchors import Settings, load_scorer
 from micromotion.subspaces.anchors import scorer_files as room
 from micromotion.subspaces.anchors.scorer import CLIP_MEAN, CLIP_STD
@@ -86,7 +86,7 @@ def test_normalize_shifts_pictures_by_clips_mean_and_deviation(file):
 def test_area_resampling_equals_the_published_upsampling_and_pooling(size):
     images = torch.randn(1, 3, size, size) if size <= 256 else torch.randn(1, 1, size, size)
     up = images.repeat_interleave(7, 2).repeat_interleave(7, 3)
-    assert torch.allclose(resample(images, 224), F.avg_pool2d(up, size // 32), atol=2e-5)
+    assert torch.allclose(resized(images, 224), F.avg_pool2d(up, size // 32), atol=2e-5)
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(128, 64), (100, 64), (24, 64), (7, 3)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from micromotion.subspaces import EASINGS, SubspaceError, close_loop, from_samples, keyframes, sweep, unique_coefficients
+from micromotion.subspaces import EASINGS, SubspaceError, close_loop, from_samples, keyframes, sweep
 
 
 @pytest.mark.parametrize("easing", EASINGS)
@@ -35,10 +35,10 @@ def test_a_ping_pong_of_any_length_touches_both_ends_once(frames, easing):
 
 
 def test_holds_and_cycles_count_inside_the_frames():
-    c = sweep(10, 0, 1, hold_start=2, hold=3)
+    c = sweep(10, 0, 1, hold_start=2, hold_end=3)
     assert c[:3].tolist() == [0, 0, 0]
     assert c[-4:].tolist() == [1, 1, 1, 1]
-    twice = sweep(16, 0, 1, ping_pong=True, hold=2, cycles=2)
+    twice = sweep(16, 0, 1, ping_pong=True, hold_end=2, cycles=2)
     assert torch.equal(twice[:8], twice[8:])
     assert (twice == 1).sum() == 6
 
@@ -82,21 +82,23 @@ def test_a_track_becomes_a_loop_whose_ends_meet(shape):
     assert (loop.roll(-1, 0) - loop).abs().max() < 0.1
 
 
-def test_a_ping_pong_renders_half_of_its_frames_and_gives_them_all_back():
-    c = torch.stack([sweep(48, ping_pong=True, easing="ease"), sweep(48, ping_pong=True)], 1)
-    unique, index = unique_coefficients(c)
-    assert len(unique) == 25
-    assert torch.equal(unique[index], c)
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: sweep(0), "number of frames is 0"),
+        (lambda: sweep(0), "The frames are 0; give a whole number from 1 to 100000"),
         (lambda: sweep(2.5), "whole number"),
+        (lambda: sweep(float("nan")), "whole number"),
+        (lambda: sweep("many"), "whole number"),
+        (lambda: sweep(10**9), "The frames are 1000000000; give a whole number from 1 to 100000"),
+        (lambda: sweep(10, 0, 1e30), "The coefficient is 1e\\+30"),
+        (lambda: keyframes("0: 0", 10**12), "The frames are 1000000000000"),
+        (lambda: keyframes("0: 0, 1e12: 1", 10), "The keyframe's frame is 1000000000000"),
+        (lambda: keyframes([(0, "a")], 10), "The coefficient is a; give a number"),
+        (lambda: from_samples(["a"], 5), "The curve's sample is a"),
+        (lambda: close_loop(torch.zeros(4), 1.5), "overlap"),
         (lambda: sweep(10, easing="bounce"), "choose one of linear"),
-        (lambda: sweep(4, hold=4), "shorter holds"),
-        (lambda: sweep(4, hold=-1), "shorter holds"),
+        (lambda: sweep(4, hold_end=4), "shorter holds"),
+        (lambda: sweep(4, hold_end=-1), "frames of a hold are -1"),
         (lambda: sweep(3, cycles=4), "fewer cycles"),
         (lambda: keyframes([], 5), "no keyframes"),
         (lambda: keyframes(" , ", 5), "no keyframes"),
@@ -104,13 +106,13 @@ def test_a_ping_pong_renders_half_of_its_frames_and_gives_them_all_back():
         (lambda: keyframes([(0, 0), (0, 1)], 5), "Two keyframes lie at frame 0"),
         (lambda: keyframes([(0, 0, 1)], 5), "pair of frame and value"),
         (lambda: keyframes("9: 1", 5, loop=True), "outside a loop"),
-        (lambda: sweep(10, float("nan")), "not a finite number"),
-        (lambda: sweep(10, hold=1.5), "whole number"),
-        (lambda: from_samples([0, 1], 5, float("inf")), "not a finite number"),
-        (lambda: keyframes([(0, float("nan"))], 5), "not a finite number"),
+        (lambda: sweep(10, float("nan")), "The coefficient is nan; give a number from -1000 to 1000"),
+        (lambda: sweep(10, hold_end=1.5), "whole number"),
+        (lambda: from_samples([0, 1], 5, float("inf")), "The coefficient is inf"),
+        (lambda: keyframes([(0, float("nan"))], 5), "The coefficient is nan"),
         (lambda: from_samples([], 5), "no samples"),
         (lambda: close_loop(torch.zeros(10), 6), "1 to 5 frames"),
-        (lambda: from_samples([float("inf")], 5), "not a finite number"),
+        (lambda: from_samples([float("inf")], 5), "The curve's sample is inf"),
     ],
 )
 def test_bad_sweeps_get_one_sentence(call, words):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from micromotion.stylegan2.inversion.backbones import full_spec, read_spec
+from micromotion.lab.sizes import full_spec
+from micromotion.stylegan2.inversion.backbones import read_spec
 from micromotion.stylegan2.inversion.encoders import ENCODER_TYPES, EncoderConfig, StyleEncoder, read_config
 from micromotion.stylegan2.inversion.errors import InversionError
 from micromotion.stylegan2.inversion.identity import Identity, crop_face, identity_from_state, load_identity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from micromotion.stylegan2.inversion import InversionError, OptimizingInverter, Weights, load_inverter, optimize
+from micromotion.stylegan2.inversion import InversionError, Weights, optimize
 from micromotion.stylegan2.inversion.optimization import code_scale, default_batch, learning_rate, psnr
 
 QUICK = {"steps": 20, "perceptual": "pyramid"}
@@ -244,17 +244,6 @@ def test_requests_that_make_no_sense(options, sentence, generator, images):
 def test_bad_images_are_refused(generator):
     with pytest.raises(InversionError, match="NaN"):
         optimize(generator, torch.full((1, 3, 16, 16), torch.nan))
-
-
-def test_optimizing_inverter_goes_on_from_an_encoder(generator, images, make_file):
-    encoder = load_inverter(make_file("BackboneEncoder")[0])
-    inverter = OptimizingInverter(encoder, perceptual="pyramid", steps=30)
-    codes = inverter.invert(generator, images)
-    assert torch.equal(codes, optimize(generator, images, encoder.invert(generator, images), steps=30, perceptual="pyramid"))
-    seen = []
-    inverter.invert(generator, images, steps=3, progress=lambda d, t, p: seen.append((d, t)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert inverter.mismatch(generator) is None
 
 
 @pytest.mark.gpu

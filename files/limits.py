@@ -1,0 +1,73 @@
+"""How large numbers may be, for every door and the library alike: absurd ones are refused before any time or memory is spent."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+
+from .errors import MicromotionError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The lowest and the highest value of a number, both allowed; ``whole`` ones have no fraction."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def __str__(self) -> str:
+        low, high = (f"{int(x)}" if float(x).is_integer() else f"{x:g}" for x in (self.low, self.high))
+        return f"a {'whole ' if self.whole else ''}number from {low} to {high}"
+
+    def holds(self, value: float) -> bool:
+        """Whether a number is within; NaN never is."""
+        return self.low <= value <= self.high
+
+    def checked(self, value, what: str, kind: type[MicromotionError] = MicromotionError):
+        """``value`` as int or float, or ``kind``: one sentence that says ``what`` it is ("The frames are") and what is allowed."""
+        number = _whole(value) if self.whole else _real(value)
+        if number is None or not self.holds(number):
+            raise kind(f"{what} {str(value)[:40]}; give {self}.")
+        return number
+
+
+FRAMES = Limit(1, 100_000, whole=True)
+HOLD = Limit(0, 100_000, whole=True)
+CYCLES = Limit(1, 1000, whole=True)
+FPS = Limit(0.1, 240)
+SIZE = Limit(16, 8192, whole=True)  # pixels
+COEFFICIENT = Limit(-1000, 1000)
+FACTOR = Limit(-1000, 1000)  # of a motion
+SEED = Limit(0, 2**32 - 1, whole=True)
+FACES = Limit(1, 256, whole=True)
+COMPONENT = Limit(1, 64, whole=True)
+RANK = Limit(1, 64, whole=True)
+STEPS = Limit(1, 100_000, whole=True)
+TRUNCATION = Limit(-2, 2)
+SPARSITY = Limit(0.0001, 100)
+REACH = Limit(0.01, 100)
+CHANGE = Limit(1e-6, 1e6)
+SMOOTH = Limit(0, 1000)  # frames
+LEARNING_RATE = Limit(1e-6, 1e3)
+WEIGHT = Limit(0, 1e6)  # of a term of a loss
+VIEWS = Limit(0, 16, whole=True)
+
+
+def _real(value) -> float | None:
+    if isinstance(value, str):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(value) -> int | None:
+    try:
+        return operator.index(value)
+    except TypeError:
+        number = _real(value)
+        return int(number) if number is not None and number.is_integer() else None
