@@ -155,14 +155,19 @@ class Maker:
             picture = area_resize(picture[None], size)[0]
         elif size and size > picture.shape[-1]:
             picture = torch.nn.functional.interpolate(picture[None], size=(size, size), mode="bicubic", antialias=True)[0]
-        image, out = Image.fromarray(to_bytes(picture[None])[0]), BytesIO()
-        if self.plan.format == "png":
-            image.save(out, "PNG")
-        elif self.plan.format == "webp":
-            image.save(out, "WEBP", quality=self.plan.quality, lossless=self.plan.quality == 100)
-        else:
-            image.save(out, "JPEG", quality=self.plan.quality, subsampling=0)
-        return out.getvalue()
+        return encoded(picture, self.plan.format, self.plan.quality)
+
+
+def encoded(picture: torch.Tensor, form: str, quality: int = 95) -> bytes:
+    """A picture ``[3, H, W]`` in -1..1 as the bytes of a png, webp (lossless at quality 100) or jpg file."""
+    image, out = Image.fromarray(to_bytes(picture[None])[0]), BytesIO()
+    if form == "png":
+        image.save(out, "PNG")
+    elif form == "webp":
+        image.save(out, "WEBP", quality=quality, lossless=quality == 100)
+    else:
+        image.save(out, "JPEG", quality=quality, subsampling=0)
+    return out.getvalue()
 
 
 def _shown(key: str) -> str:

@@ -169,7 +169,7 @@ def test_saved_codes_give_the_same_pairs_as_their_seeds(job, tmp_path):
     from micromotion.subspaces.anchors import draw_faces
 
     generator = stylegan2.load(embedded_root() / "generator.safetensors")
-    stylegan2.save_codes(tmp_path / "faces.safetensors", draw_faces(generator, [3, 4]), generator)
+    stylegan2.save_codes(tmp_path / "faces.safetensors", torch.cat([draw_faces(generator, [s]) for s in (3, 4)]), generator)
     make(job(keys=("3", "4"), test=0.0))
     make(job(kind="code", keys=tuple(f"{tmp_path / 'faces.safetensors'}#{i}" for i in range(2)), out=tmp_path / "coded", test=0.0))
     pictures = sorted((tmp_path / "set").rglob("*.png"))

@@ -1,0 +1,53 @@
+"""Pairs from pictures that are there already."""
+
+import json
+
+import pytest
+import torch
+from micromotion.pairs import MotionPlan, PairsError, add_face
+
+SMILE = MotionPlan("smile", "")
+
+
+def pictures(count, seed=0):
+    return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def listed(out):
+    return [
+        json.loads(line) for split in ("train", "test") for f in out.glob(f"{split}/dataset.jsonl") for line in f.read_text().splitlines()
+    ]
+
+
+def test_a_set_grows_face_by_face_and_takes_each_pair_once(tmp_path):
+    out, faces = tmp_path / "set", pictures(5)
+    assert add_face(str(out), faces[0], faces[1:4], [0.0, 0.5, -0.5], SMILE) == 2
+    assert add_face(str(out), faces[0], faces[1:4], [0.0, 0.5, -0.5], SMILE) == 0
+    assert add_face(str(out), faces[0], faces[1:3], [0.5, 1.0], SMILE) == 1
+    assert add_face(str(out), faces[4], faces[1:3], [0.5, 0.5], SMILE) == 1
+    assert len(listed(out)) == 4
+    names = sorted(p.stem for p in out.rglob("images/*.png"))
+    assert names == ["0000000-000", "0000000-001", "0000000-002", "0000001-000"]
+
+
+def test_slider_folders_grow_too(tmp_path):
+    faces = pictures(4)
+    add_face(str(tmp_path), faces[0], faces[1:], [-1.0, 0.0, 1.0], SMILE, layout="sliders", test=0.0)
+    assert sorted(p.name for p in (tmp_path / "train" / "smile").iterdir()) == ["+1", "-1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"coefficients": [1.0]}, "2 pictures came with 1"),
+        ({"coefficients": [0.0, 0.0]}, "Every coefficient is 0"),
+        ({"layout": "heap"}, "no layout 'heap'"),
+        ({"neutral": torch.zeros(3, 9, 9)}, "9 x 9 px"),
+        ({"motion": MotionPlan("a/b", "")}, "name"),
+    ],
+)
+def test_what_makes_no_pairs_is_said(tmp_path, changes, words):
+    given = {"neutral": pictures(1)[0], "edited": pictures(2, 1), "coefficients": [0.5, 1.0], "motion": SMILE, **changes}
+    with pytest.raises(PairsError, match=words):
+        add_face(str(tmp_path / "set"), **given)
+    assert not (tmp_path / "set").exists()
