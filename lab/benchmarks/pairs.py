@@ -1,8 +1,8 @@
-"""What training pairs cost: rate, peak memory, equal bytes from one process and from a cluster that lost a worker, and a plan for more GPUs.
+"""What training pairs cost: rate, peak memory, equal bytes whatever made them, and a plan for more GPUs.
 
-``python lab/benchmarks/pairs.py --faces 2000`` makes the same set of avatars in one process, over Ray with one and with two workers, and once
-more with one of two workers killed in the middle, compares the hashes of all files, and prints the tables; ``--write`` renews docs/pairs.md.
-The first table is measured; the second is arithmetic on its cost for one pair.
+``python lab/benchmarks/pairs.py --faces 2000`` makes the same set of avatars in one process, over Ray with one and with two workers, and
+once more with one of two workers killed in the middle, compares the hashes of all files, and prints the tables; ``--write`` renews
+docs/pairs.md. The first table is measured; the second is arithmetic on its cost for one pair.
 """
 
 from __future__ import annotations
