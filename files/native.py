@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Callable
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from .containers import opened
+from .budget import short
+from .containers import opened, parse_json
 from .errors import CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
 from .writing import whole_file
 
@@ -29,13 +30,10 @@ def write(path: str | Path, kind: str, header: dict, tensors: dict[str, torch.Te
         raise CheckpointError(f"{path.name} should end in .safetensors, the one format that {_a(kind)} is written in.")
     metadata = {KEY: json.dumps({"kind": kind, "version": VERSION, **header}, sort_keys=True)}
     try:
-        with whole_file(path) as part:
-            part.touch()
-            mode = part.stat().st_mode  # the user's own: save_file would give the file to its owner alone, and these are there to be shared
-            save_file({k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}, part, metadata)
-            part.chmod(mode)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be written ({_reason(error)}). Choose a folder that exists and may be written to.") from error
+        with whole_file(path) as part:  # not through save_file, which writes to a file of its own beside it, for its owner's eyes only
+            part.write_bytes(save({k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}, metadata))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{_printable(path)} cannot be written ({refused(error)}).") from error
     return path
 
 
@@ -60,8 +58,8 @@ def _header(raw: str | None, kind: str, path: Path, advice: str) -> dict:
     if raw is None:
         raise UnsupportedFileError(f"{path.name} is a .safetensors file of another program, not {_a(kind)} of micromotion. {advice}")
     try:
-        header = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        header = parse_json(raw)
+    except DamagedFileError as error:
         raise damaged(path, "its header is not JSON") from error
     if not isinstance(header, dict):
         raise damaged(path, "its header is not what it should be")
@@ -83,11 +81,15 @@ def kind_of(path: Path) -> str | None:
     if path.suffix != ".safetensors":
         return None
     try:
-        with safe_open(str(path), framework="pt") as file:
+        with opened(path) as file:
             raw = (file.metadata() or {}).get(KEY)
-        return None if raw is None else str(json.loads(raw).get("kind", "generator"))[:40]
-    except (SafetensorError, OSError, ValueError, RecursionError, AttributeError):
+        header = None if raw is None else parse_json(raw)
+    except CheckpointError:
         return "damaged"
+    if header is None:
+        return None
+    kind = header.get("kind", "generator") if isinstance(header, dict) else None
+    return kind[:40] if isinstance(kind, str) else "damaged"
 
 
 def is_ours(path: Path) -> bool:
@@ -169,5 +171,23 @@ def curves(value: Any) -> dict[str, list[float]]:
 texts, numbers, integers, ranges = sequence_of(text), sequence_of(number), sequence_of(integer), sequence_of(optional(interval))
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def refused(error: Exception) -> str:
+    """Why a file cannot be written, as its user can mend it."""
+    code = getattr(error, "errno", None)
+    if isinstance(error, UnicodeError) or "null" in str(error):
+        return "its name holds characters that no file system takes; give another name"
+    if code == errno.ENAMETOOLONG:
+        return "its name is too long; give a shorter one"
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; make room on it"
+    if code == errno.EROFS:
+        return "its folder is on a read-only file system; choose another folder"
+    if code in (errno.EACCES, errno.EPERM):
+        return "its folder may not be written to; choose another, or allow it"
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        return "its folder does not exist; choose one that does"
+    return f"{getattr(error, 'strerror', None) or short(error)}; choose another place"
+
+
+def _printable(path: Path) -> str:
+    return "".join(c if c.isprintable() else "?" for c in str(path))[-300:]

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..files import catalogue
+from ..files.budget import border
 from ..files.containers import read_contents, read_metadata
 from ..files.download import hash_file
 from ..files.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError, naming
@@ -41,7 +42,7 @@ def load(path: str | Path) -> Generator:
     """
     path = Path(path)
     _require(path)
-    with naming(path.name), torch.inference_mode(False), torch.no_grad():
+    with naming(path.name), border(path.name), torch.inference_mode(False), torch.no_grad():
         contents = read_contents(path)
         found, container = find_generator(contents, path.name), contents.container
         del contents  # the rest of the file, before memory is taken for the generator

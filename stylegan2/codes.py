@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..files import native
+from ..files.budget import border
 from ..files.containers import require
 from ..files.errors import DamagedFileError, UnsupportedFileError, naming
 from ..files.reading import read_file
@@ -89,7 +90,7 @@ def read_codes(path: str | Path, generator: Generator | None = None) -> CodesFil
     """
     path = Path(path)
     require(path)
-    with naming(path.name):
+    with naming(path.name), border(path.name):
         found = _own(path) if native.is_ours(path) else _foreign(path, generator)
     if generator is not None:
         return _checked(found, path, generator)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..files import native as files
+from ..files.budget import border
 from ..files.errors import MicromotionError
 from ..files.reading import read_file
 from ..stylegan2.codes import ASK, describe, is_style_list, resembles_code
@@ -84,7 +85,8 @@ def load_direction(
     found = read_directions(path)
     index = found.pick(which, path.name)
     raw, chosen = found.tensors[index], found.names[index]
-    direction = _shaped(raw, path, num_layers, generator)
+    with border(path.name, SubspaceError):
+        direction = _shaped(raw, path, num_layers, generator)
     norm = float(direction.double().norm())
     if not norm > 0:
         raise SubspaceError(f"{path.name} holds a direction of length 0; it moves nothing.")
@@ -131,10 +133,11 @@ def read_directions(path: str | Path) -> Directions:
     anycost-gan), GANSpace's components (Härkönen et al. 2020) or SeFa's eigenvectors (Shen and Zhou 2021). Raises SubspaceError.
     """
     path = Path(path)
-    tree = _read(path)
-    found = _components(tree) or _eigenvectors(tree) or _named(tree)
-    if found is None:
-        raise SubspaceError(_refusal(tree, path))
+    with border(path.name, SubspaceError):
+        tree = _read(path)
+        found = _components(tree) or _eigenvectors(tree) or _named(tree)
+        if found is None:
+            raise SubspaceError(_refusal(tree, path))
     return found
 
 

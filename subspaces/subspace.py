@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..files import native as files
+from ..files.budget import border
 from .errors import SubspaceError
 
 if TYPE_CHECKING:
@@ -169,14 +170,15 @@ class Subspace:
     def load(cls, path: str | Path) -> Subspace:
         """Read a file of ``save``; one sentence for anything else."""
         path = Path(path)
-        header, tensors = files.read(path, KIND, TENSORS)
-        fields = files.take(header, HEADER, path)
-        calibration = Calibration(**files.take(fields.pop("calibration", {}), CALIBRATION, path))
-        preview = bytes(tensors["preview"].numpy()) if "preview" in tensors else b""
-        if preview and not preview.startswith(files.PNG):
-            raise files.damaged(path, "its preview is no PNG picture")
-        basis, spectrum = tensors["basis"], tensors.get("spectrum", torch.zeros(0))
-        return cls(basis=basis.float(), spectrum=spectrum.float(), preview=preview, calibration=calibration, **fields)
+        with border(path.name, SubspaceError):
+            header, tensors = files.read(path, KIND, TENSORS)
+            fields = files.take(header, HEADER, path)
+            calibration = Calibration(**files.take(fields.pop("calibration", {}), CALIBRATION, path))
+            basis, spectrum = tensors["basis"], tensors.get("spectrum", torch.zeros(0))
+            if not basis.is_floating_point() or not spectrum.is_floating_point():
+                raise files.damaged(path, "its numbers are not of the kind that micromotion writes")
+            preview = _preview(tensors.get("preview"), path)
+            return cls(basis=basis.float(), spectrum=spectrum.float(), preview=preview, calibration=calibration, **fields)
 
     def _coefficients(self, coefficients) -> torch.Tensor:
         try:
@@ -220,6 +222,16 @@ CALIBRATION = {
     "instrument": files.text,
     "curve": files.curves,
 }
+
+
+def _preview(stored: torch.Tensor | None, path: Path) -> bytes:
+    if stored is None:
+        return b""
+    if stored.dtype != torch.uint8 or stored.ndim != 1 or not (png := stored.numpy().tobytes()).startswith(files.PNG):
+        raise files.damaged(path, "its preview is no PNG picture")
+    return png
+
+
 TENSORS = {"basis": True, "spectrum": False, "preview": False}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ...files import native
+from ...files.budget import border
 from ...files.reading import read_file
 from .encoder_files import KIND, SUPPORTED, build_encoder, check_size, checked_count, described, is_count, known_type, read_native_encoder
 from .encoders import ENCODER_TYPES, EncoderConfig
@@ -24,9 +25,10 @@ def load_inverter(path: str | Path, *, encoder_type: str | None = None) -> Encod
     say so in ``card.notes``. Raises InversionError if the file holds no inverter, CheckpointError if it cannot be read.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
-        return _load_native(path)
-    return inverter_from_checkpoint(read_file(path), str(path), encoder_type=encoder_type, size=path.stat().st_size)
+    with border(path.name, InversionError):
+        if path.suffix == ".safetensors":
+            return _load_native(path)
+        return inverter_from_checkpoint(read_file(path), str(path), encoder_type=encoder_type, size=path.stat().st_size)
 
 
 def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str | None = None, size: int | None = None) -> EncoderInverter:

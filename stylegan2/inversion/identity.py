@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...files.budget import border
 from ..resample import area_resize
 from .backbones import Body, BodySpec, read_spec
 from .encoder_files import filled, read_tensors
@@ -57,7 +58,8 @@ def load_identity(path: str | Path) -> Identity:
 
     Raises InversionError when the file holds something else.
     """
-    return identity_from_state(read_tensors(path), str(path))
+    with border(Path(path).name, InversionError):
+        return identity_from_state(read_tensors(path), str(path))
 
 
 def identity_from_state(state: dict[str, torch.Tensor], name: str = "This file") -> Identity:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ...files import native
+from ...files.budget import border
 from ..generator import ConvLayer, Generator
 from ..gradients import frozen, plain, thawed, with_gradients
 from .checks import Progress, check_images, report_steps, starting_codes
@@ -174,22 +175,30 @@ def _halved(difference: torch.Tensor) -> torch.Tensor:
 
 def load_tuning(path: str | Path, base: Generator) -> Generator:
     """The tuned generator stored in ``path``, on its base (which is not changed). Raises InversionError if the base is another one."""
-    header, tensors = native.read(path, KIND, advice="Give a .safetensors file that save_tuning wrote.")
-    if header.get("base") != base.fingerprint:
-        raise InversionError(
-            f"This tuning was made on generator {header.get('base')}; generator {base.fingerprint} is loaded."
-            " Load the generator it was made on."
-        )
+    path = Path(path)
+    with border(path.name, InversionError):
+        header, tensors = native.read(path, KIND, advice="Give a .safetensors file that save_tuning wrote.")
+        if header.get("base") != base.fingerprint:
+            raise InversionError(
+                f"This tuning was made on generator {str(header.get('base'))[:60]}; generator {base.fingerprint} is loaded."
+                " Load the generator it was made on."
+            )
+        return _tuned(base, tensors, path)
+
+
+def _tuned(base: Generator, tensors: dict[str, torch.Tensor], path: Path) -> Generator:
     tuned = thawed(base)
     state = tuned.state_dict()
     for name, tensor in tensors.items():
         if name.removesuffix(".scale") not in state:
-            raise InversionError(f"The tuning file {path} is damaged: it names {name!r}, which the generator does not have.")
+            raise InversionError(f"The tuning file {path} is damaged: it names {name[:60]!r}, which the generator does not have.")
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise InversionError(f"The tuning file {path} is damaged: {name} does not hold finite numbers.")
         if name in state:
             state[name] = _restored(name, state[name], tensor, tensors.get(f"{name}.scale"))
     _put(tuned, state, path)
     tuned.requires_grad_(False)
-    tuned.provenance = replace(base.provenance, notes=(*base.provenance.notes, f"tuned by {Path(path).name}"))
+    tuned.provenance = replace(base.provenance, notes=(*base.provenance.notes, f"tuned by {path.name}"))
     return tuned
 
 
