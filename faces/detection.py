@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..files.budget import border
 from .clips import find_cuts
 from .errors import FaceError
 from .landmarks import Face, number_faces
 from .pictures import Progress, as_pictures, check_finite
+from .predictor_file import check_predictor
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 HOG_FACE = 80  # px: the smallest face the detector's window covers
@@ -111,10 +113,10 @@ def _detector():
 
 @functools.cache
 def _predictor(path: str):
-    try:
-        return _dlib().shape_predictor(path)
-    except RuntimeError as reason:
-        raise FaceError(f"The landmark file {path} cannot be read ({reason}): it is damaged or not dlib's 68-point file.") from reason
+    dlib = _dlib()
+    check_predictor(path)
+    with border(path, FaceError):
+        return dlib.shape_predictor(path)
 
 
 class _Tools:
