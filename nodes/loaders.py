@@ -58,7 +58,7 @@ class LoadGenerator(_LoadFile):
                     default="auto",
                     optional=True,
                     advanced=True,
-                    tooltip="How it computes. auto: the fastest that works here; cuda: our kernels or an error; eager: plain torch;"
+                    tooltip="How it computes. auto and eager: plain torch; cuda: our own kernels, not yet tried on a card, or an error;"
                     " reference: the slow textbook form, to compare with.",
                 ),
             ],

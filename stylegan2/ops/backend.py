@@ -36,7 +36,7 @@ class Status:
 
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Force a backend for the calls inside: ``reference``, ``eager``, ``cuda``, or ``auto`` (the fastest that works).
+    """Force a backend for the calls inside: ``reference``, ``eager``, ``cuda``, or ``auto`` (eager).
 
     It goes before the environment variable ``MICROMOTION_OPS``, and holds for this thread only.
     """
@@ -55,32 +55,31 @@ def requested() -> str:
 def select(x: torch.Tensor) -> str:
     """The backend that runs operations on ``x``: ``reference``, ``eager`` or ``cuda``. Raises `BackendError`."""
     name = requested()
-    if name in ("reference", "eager"):
-        return name
-    reason = why_not_cuda(x.device, x.dtype)
-    if not reason:
-        return "cuda"
-    if name == "cuda":
+    if name != "cuda":
+        return "eager" if name == "auto" else name
+    if reason := why_not_cuda(x.device, x.dtype):
         raise BackendError(f"The CUDA kernels were asked for, but cannot run here: {reason}. Choose 'auto' or 'eager'.")
-    return "eager"
+    return name
 
 
 def status(device: torch.device | str | None = None, test: bool = True) -> Status:
     """Say which backend runs on ``device`` (None: the GPU where there is one) in float32, and why.
 
-    The first call on a device compiles the kernels and tests them; ``test`` False leaves that to the first picture.
+    ``auto`` is eager on every device: a fault in a kernel would end the whole process, and ours have not run on a card yet. Where the
+    kernels are asked for, the first call on a device compiles and tests them; ``test`` False leaves that to the first picture.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     name = requested()
-    if name in ("reference", "eager"):
+    if name == "auto":
+        return Status("eager", name, str(device), "plain torch; the CUDA kernels run only where they are asked for")
+    if name != "cuda":
         return Status(name, name, str(device), "it was asked for")
     if device.type == "cuda" and not torch.version.hip and not test:
-        return Status("cuda", name, str(device), "if the kernels pass their self-test at the first picture")
+        return Status(name, name, str(device), "if the kernels pass their self-test at the first picture")
     reason = why_not_cuda(device, torch.float32)
     if not reason:
-        return Status("cuda", name, str(device), "the kernels passed their self-test")
-    backend = "none" if name == "cuda" else "eager"
-    return Status(backend, name, str(device), f"the CUDA kernels are off: {reason}")
+        return Status(name, name, str(device), "the kernels passed their self-test")
+    return Status("none", name, str(device), f"the CUDA kernels cannot run here: {reason}")
 
 
 def why_not_cuda(device: torch.device, dtype: torch.dtype) -> str:
