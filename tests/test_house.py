@@ -268,6 +268,30 @@ def test_licence_version_and_names():
     assert meta["tool"]["comfy"]["requires-comfyui"] == ">=0.26.0"
 
 
+def test_the_registry_finds_repository_icon_and_banner():
+    from PIL import Image
+
+    meta = project()
+    home = meta["project"]["urls"]["Repository"]
+    assert home.startswith("https://github.com/") and all(url.startswith(home) for url in meta["project"]["urls"].values())
+    for key, right in (("Icon", lambda w, h: w == h <= 400), ("Banner", lambda w, h: 9 * w == 21 * h)):
+        file = ROOT / meta["tool"]["comfy"][key].partition("/main/")[2]
+        assert right(*Image.open(file).size), key
+
+
+def test_workflows_and_forms_can_be_read():
+    yaml = pytest.importorskip("yaml", reason="PyYAML reads them")
+    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"]
+    assert len(files) >= 7
+    found = {f.name: yaml.safe_load(f.read_text(encoding="utf-8")) for f in files}
+    matrix = found["test.yml"]["jobs"]["test"]["strategy"]["matrix"]
+    assert len(matrix["os"]) == 3
+    listed = [c.rpartition(" ")[2] for c in project()["project"]["classifiers"] if re.search(r"Python :: 3\.\d", c)]
+    assert matrix["python"] == listed
+    floor = project()["tool"]["comfy"]["requires-comfyui"].removeprefix(">=")
+    assert f"v{floor}" in {job["comfyui"] for job in found["test.yml"]["jobs"]["comfyui"]["strategy"]["matrix"]["include"]}
+
+
 def test_links_in_the_pages_lead_somewhere():
     broken = []
     for page in tracked("*.md"):
@@ -276,6 +300,15 @@ def test_links_in_the_pages_lead_somewhere():
             if not re.match(r"[a-z]+:", link) and not (page.parent / link).exists():
                 broken.append(f"{page.relative_to(ROOT)} -> {link}")
     assert not broken
+
+
+def test_contributing_names_files_and_commands_that_exist():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[\w.]+/)+[\w.]*|\w+\.(?:md|toml))`", page)
+    missing = {name for name in named if not (ROOT / name).exists() and "NAME" not in name and not name.startswith((".venv", "runs/"))}
+    assert not missing and len(named) > 25
+    modules = re.findall(r"micromotion\.(lab[.\w]+)", page)
+    assert modules and all((ROOT / f"{m.replace('.', '/')}.py").is_file() for m in modules)
 
 
 def test_readme_gives_the_two_commands_and_ci_runs_the_second():
