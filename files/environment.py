@@ -49,14 +49,15 @@ OPTIONAL = (
     Package("face_recognition_models", ("face_recognition_models",), "brings dlib's landmark file", imported=False),
     Package("lpips", ("lpips",), "a perceptual distance for Refine Face"),
     Package("tqdm", ("tqdm",), "progress bars on the command line"),
+    Package("ray", ("ray",), "training pairs on several processes or machines", imported=False),
+    Package("pyarrow", ("pyarrow",), "training pairs on several processes or machines", imported=False),
+    Package("fsspec", ("fsspec",), "training pairs in a store such as s3"),
 )
 
 
 def version() -> str:
-    """This pack's version: of the checkout where there is one, else as it was installed."""
-    project = PACK / "pyproject.toml"
-    found = re.search(r'^version = "([^"]+)"', project.read_text(encoding="utf-8"), re.M) if project.is_file() else None
-    return found.group(1) if found else _installed(("micromotion",)) or "unknown"
+    """This pack's version."""
+    return importlib.import_module(__package__.rpartition(".")[0]).__version__
 
 
 def comfyui_version() -> str:

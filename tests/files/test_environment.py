@@ -61,6 +61,7 @@ def test_the_version_of_a_comfyui_around_the_pack_is_read_without_running_it(tmp
 @pytest.mark.parametrize("missing", ["dlib", "open_clip"])
 def test_the_summary_is_one_line_and_imports_nothing(tmp_path, monkeypatch, missing):
     real = importlib.util.find_spec
+    monkeypatch.setattr(environment, "version", lambda: "0.0.0")
     monkeypatch.setattr(importlib, "import_module", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else real(name))
     (tmp_path / "a.pt").write_bytes(b"")
