@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from .files import limits
+
 FAVOURITE = 1415
 FACTORS = ("smile", "eyes", "anger", "turn", "age")
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
@@ -57,44 +59,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
 
 
-def whole(text: str) -> int:
-    """A whole number above zero."""
-    return _number(text, int, lambda n: n > 0, "a whole number above 0")
+def within(limit: limits.Limit):
+    """What argparse makes a number with: one that the limit holds, or a sentence that says what is allowed."""
 
+    def number(text: str) -> float:
+        try:
+            value = (int if limit.whole else float)(text)
+        except ValueError:
+            value = None
+        if value is None or not limit.holds(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {limit}")
+        return value
 
-def positive(text: str) -> float:
-    """A number above zero."""
-    return _number(text, float, lambda x: 0 < x < float("inf"), "a number above 0")
-
-
-def not_negative(text: str) -> float:
-    """Zero or a number above it."""
-    return _number(text, float, lambda x: 0 <= x < float("inf"), "a number of 0 or more")
-
-
-def finite(text: str) -> float:
-    """A number."""
-    return _number(text, float, lambda x: abs(x) < float("inf"), "a number")
-
-
-def seed(text: str) -> int:
-    """A seed that NumPy's and torch's generators take."""
-    return _number(text, int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
-
-
-def index(text: str) -> int:
-    """The number of a frame."""
-    return _number(text, int, lambda n: n >= 0, "a whole number of 0 or more")
-
-
-def _number(text: str, kind, allowed, wanted: str):
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not allowed(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
+    return number
 
 
 def template(text: str) -> str:
@@ -141,9 +118,14 @@ def _animate(commands) -> None:
     parser = _command(commands, "animate", "make a face move: writes a video and a contact sheet")
     parser.add_argument("image", nargs="?", type=Path, help="a picture of a face; without it an avatar is drawn from --seed")
     parser.add_argument(
-        "--seed", type=seed, default=FAVOURITE, help=f"which face of the generator to show without an image (default {FAVOURITE})"
+        "--seed",
+        type=within(limits.SEED),
+        default=FAVOURITE,
+        help=f"which face of the generator to show without an image (default {FAVOURITE})",
     )
-    parser.add_argument("--truncation", type=finite, default=0.7, help="0: the mean face, 1: the full variety (default 0.7)")
+    parser.add_argument(
+        "--truncation", type=within(limits.TRUNCATION), default=0.7, help="0: the mean face, 1: the full variety (default 0.7)"
+    )
     parser.add_argument(
         "--code",
         type=Path,
@@ -152,7 +134,9 @@ def _animate(commands) -> None:
     )
     parser.add_argument("--face", metavar="NAME", help="which face of --code, by name or number (default: the first)")
     _framing(parser)
-    parser.add_argument("--invert-steps", type=whole, metavar="N", help="work on finding the image's code (default: the inverter's own)")
+    parser.add_argument(
+        "--invert-steps", type=within(limits.STEPS), metavar="N", help="work on finding the image's code (default: the inverter's own)"
+    )
     what = parser.add_argument_group("motions (default: the ready ones, one after another)")
     what.add_argument(
         "--motion", action="append", default=[], metavar="NAME", help="a ready motion, a file, or FILE:NAME of many; repeat for several"
@@ -165,12 +149,12 @@ def _animate(commands) -> None:
     how.add_argument(
         "--range",
         nargs=2,
-        type=finite,
+        type=within(limits.COEFFICIENT),
         metavar=("LOW", "HIGH"),
         help="coefficients: 0 changes nothing, 1 is one unit (default: 0 to 1, calibrated motions a little less, turn both ways)",
     )
-    how.add_argument("--frames", type=whole, default=48, help="frames of each motion, there and back (default 48)")
-    how.add_argument("--fps", type=positive, default=24, help="frames per second (default 24)")
+    how.add_argument("--frames", type=within(limits.FRAMES), default=48, help="frames of each motion, there and back (default 48)")
+    how.add_argument("--fps", type=within(limits.FPS), default=24, help="frames per second (default 24)")
     how.add_argument(
         "--easing", choices=EASINGS, default="ease", help=f"how the coefficient moves: {', '.join(EASINGS)} (default ease)", metavar="NAME"
     )
@@ -182,7 +166,7 @@ def _animate(commands) -> None:
     )
     how.add_argument("--drive", type=Path, metavar="CLIP", help="read the coefficients of all motions from a clip of another moving face")
     how.add_argument(
-        "--smooth", type=not_negative, default=1.0, metavar="N", help="take this many frames of jitter out of --drive (default 1)"
+        "--smooth", type=within(limits.SMOOTH), default=1.0, metavar="N", help="take this many frames of jitter out of --drive (default 1)"
     )
     where = parser.add_argument_group("output")
     where.add_argument(
@@ -192,7 +176,7 @@ def _animate(commands) -> None:
         metavar="FILE",
         help="the video: .mp4, .mov, .mkv or .gif (default output/micromotion.mp4)",
     )
-    where.add_argument("--size", type=whole, default=512, help="enlarge smaller pictures to this many pixels (default 512)")
+    where.add_argument("--size", type=within(limits.SIZE), default=512, help="enlarge smaller pictures to this many pixels (default 512)")
     _models(parser)
 
 
@@ -203,18 +187,18 @@ def _fit(commands) -> None:
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, metavar="NAME", help=f"{', '.join(ESTIMATORS)} (default: theil_sen for text, rpca for clips)"
     )
-    parser.add_argument("--rank", type=whole, default=1, help="how many components to keep (default 1)")
+    parser.add_argument("--rank", type=within(limits.RANK), default=1, help="how many components to keep (default 1)")
     parser.add_argument("--joint", action="store_true", help="decompose all layers as one matrix instead of each for itself")
     parser.add_argument(
-        "--sparsity", type=positive, metavar="X", help="weight of robust PCA's sparse part (default: by the anchors' number)"
+        "--sparsity", type=within(limits.SPARSITY), metavar="X", help="weight of robust PCA's sparse part (default: by the anchors' number)"
     )
     _layers(parser)
     parser.add_argument("--name", default="", help="a name for the motion (default: that of the file)")
     parser.add_argument("--licence", default="", help="on what terms others may use it, kept in the file")
     text = parser.add_argument_group("from a text")
-    text.add_argument("--seed", type=seed, default=0, help="first of the faces a text is decoded from (default 0)")
-    text.add_argument("--faces", "--seeds", type=whole, default=3, help="how many faces to pool for a text (default 3)")
-    text.add_argument("--steps", type=whole, help="optimisation steps per anchor for a text")
+    text.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces a text is decoded from (default 0)")
+    text.add_argument("--faces", "--seeds", type=within(limits.FACES), default=3, help="how many faces to pool for a text (default 3)")
+    text.add_argument("--steps", type=within(limits.STEPS), help="optimisation steps per anchor for a text")
     text.add_argument("--degrees", metavar="LIST", help='what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%)')
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
     text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
@@ -226,7 +210,9 @@ def _fit(commands) -> None:
     clip.add_argument(
         "--also", action="append", default=[], type=Path, metavar="CLIP", help="another clip of the same motion; repeat for more"
     )
-    clip.add_argument("--positive", type=index, metavar="FRAME", help="the frame of a clip that shows the motion most (counted from 0)")
+    clip.add_argument(
+        "--positive", type=within(limits.FRAME), metavar="FRAME", help="the frame of a clip that shows the motion most (counted from 0)"
+    )
     clip.add_argument("--reverse", action="store_true", help="take the other end of the clip's motion as the positive one")
     _framing(parser)
     _models(parser)
@@ -243,12 +229,17 @@ def _calibrate(commands) -> None:
         "--factor", choices=FACTORS, help=f"by the embedded avatars' factor regressor: {', '.join(FACTORS)}; one unit is its whole range"
     )
     by.add_argument(
-        "--change", type=positive, metavar="X", help="what one unit shall change the measured value by (default: keep the unit)"
+        "--change",
+        type=within(limits.CHANGE),
+        metavar="X",
+        help="what one unit shall change the measured value by (default: keep the unit)",
     )
-    parser.add_argument("--component", type=whole, default=1, help="which component of a motion of higher rank (default 1)")
-    parser.add_argument("--reach", type=positive, default=1.5, help="how many units to look to both sides (default 1.5)")
-    parser.add_argument("--seed", type=seed, default=0, help="first of the faces it is measured on (default 0)")
-    parser.add_argument("--faces", type=whole, default=8, help="how many faces (default 8)")
+    parser.add_argument(
+        "--component", type=within(limits.COMPONENT), default=1, help="which component of a motion of higher rank (default 1)"
+    )
+    parser.add_argument("--reach", type=within(limits.REACH), default=1.5, help="how many units to look to both sides (default 1.5)")
+    parser.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces it is measured on (default 0)")
+    parser.add_argument("--faces", type=within(limits.FACES), default=8, help="how many faces (default 8)")
     _models(parser)
 
 
@@ -264,7 +255,9 @@ def _combine(commands) -> None:
     parser.add_argument("motions", nargs="+", metavar="MOTION", help="ready motions or files; the first is the one that is changed")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the motion file to write (.safetensors); needed for all but cosines")
     _owner(parser)
-    parser.add_argument("--weight", type=finite, default=1.0, help="how much of the others, or the factor of scale (default 1)")
+    parser.add_argument(
+        "--weight", type=within(limits.FACTOR), default=1.0, help="how much of the others, or the factor of scale (default 1)"
+    )
     parser.add_argument("--per-layer", action="store_true", help="without: in every layer for itself, which takes out more")
     _layers(parser)
     parser.add_argument("--name", default="", help="a name for the motion (default: that of the file)")
@@ -313,33 +306,52 @@ def _dataset(commands) -> None:
         help='a ready motion or a file, with its coefficients: "smile", "smile=-0.5,0.5,1", or with --draws "smile=-1:1"',
     )
     parser.add_argument("--together", action="store_true", help="move all motions at once in every variant, not one motion in each")
-    parser.add_argument("--draws", type=index, default=0, metavar="N", help="N random variants of each face instead of a grid")
+    parser.add_argument(
+        "--draws", type=within(limits.DRAWS), default=0, metavar="N", help="N random variants of each face instead of a grid"
+    )
     whose = parser.add_argument_group("faces")
-    whose.add_argument("--seeds", type=whole, metavar="N", help="N faces drawn by the generator, from --seed on (default 100)")
+    whose.add_argument(
+        "--faces",
+        "--seeds",
+        dest="seeds",
+        type=within(limits.MANY),
+        metavar="N",
+        help="N faces drawn by the generator, from --seed on (default 100)",
+    )
     whose.add_argument("--photos", type=Path, metavar="FOLDER", help="a folder of photos, which are aligned and inverted")
     whose.add_argument("--codes", type=Path, action="append", metavar="FILE", help="saved face codes")
-    whose.add_argument("--truncation", type=not_negative, default=0.7, help="of drawn faces (default 0.7)")
+    whose.add_argument("--truncation", type=within(limits.TRUNCATION), default=0.7, help="of drawn faces (default 0.7)")
     whose.add_argument("--paste", action="store_true", help="--photos: whole photos with the change pasted in, not aligned squares")
-    whose.add_argument("--test", type=not_negative, default=0.1, metavar="SHARE", help="share of the faces kept for testing (default 0.1)")
-    whose.add_argument("--seed", type=seed, default=0, help="of the faces, the draws and the split (default 0)")
+    whose.add_argument(
+        "--test", type=within(limits.SHARE), default=0.1, metavar="SHARE", help="share of the faces kept for testing (default 0.1)"
+    )
+    whose.add_argument("--seed", type=within(limits.SEED), default=0, help="of the faces, the draws and the split (default 0)")
     files = parser.add_argument_group("files")
     files.add_argument("--layout", choices=PAIR_LAYOUTS, default="pairs", help="what the trainer reads (default pairs)")
     files.add_argument("--format", choices=("png", "webp", "jpg"), default="png", help="of the pictures (default png)")
-    files.add_argument("--quality", type=whole, default=95, help="of webp and jpg, 1 to 100 (default 95; webp at 100 is lossless)")
-    files.add_argument("--size", type=whole, help="width of the pictures in pixels (default: as drawn)")
+    files.add_argument(
+        "--quality", type=within(limits.PERCENT), default=95, help="of webp and jpg, 1 to 100 (default 95; webp at 100 is lossless)"
+    )
+    files.add_argument("--size", type=within(limits.SIZE), help="width of the pictures in pixels (default: as drawn)")
     words = parser.add_argument_group("words ({degree} becomes slightly, nothing, or strongly)")
     words.add_argument("--instruction", metavar="TEXT", help='for positive strengths, such as "make the person smile {degree}"')
     words.add_argument("--opposite", metavar="TEXT", help="for negative strengths")
     words.add_argument("--caption", metavar="TEXT", help='of the result, such as "a person with a {degree} smile"')
     gate = parser.add_argument_group("quality (measured for the embedded avatars)")
-    gate.add_argument("--least-identity", type=finite, default=0.9, help="lowest identity cosine (default 0.9)")
-    gate.add_argument("--least-change", type=finite, default=0.5, help="lowest share of the intended change (default 0.5)")
-    gate.add_argument("--most-leakage", type=not_negative, default=0.5, help="largest other changes beside the intended one (default 0.5)")
+    gate.add_argument("--least-identity", type=within(limits.SHARE), default=0.9, help="lowest identity cosine (default 0.9)")
+    gate.add_argument(
+        "--least-change", type=within(limits.CHANGE_SHARE), default=0.5, help="lowest share of the intended change (default 0.5)"
+    )
+    gate.add_argument(
+        "--most-leakage", type=within(limits.CHANGE_SHARE), default=0.5, help="largest other changes beside the intended one (default 0.5)"
+    )
     gate.add_argument("--no-gate", action="store_true", help="keep every pair")
     engine = parser.add_argument_group("engine")
     engine.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: on this machine, or on the cluster there")
-    engine.add_argument("--workers", type=whole, metavar="N", help="--ray: how many processes (default: one for each GPU or core)")
-    engine.add_argument("--shard", type=whole, default=8, metavar="N", help="faces in one unit of work (default 8)")
+    engine.add_argument(
+        "--workers", type=within(limits.MANY), metavar="N", help="--ray: how many processes (default: one for each GPU or core)"
+    )
+    engine.add_argument("--shard", type=within(limits.MANY), default=8, metavar="N", help="faces in one unit of work (default 8)")
     _models(parser)
 
 

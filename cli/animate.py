@@ -12,11 +12,10 @@ from PIL import Image
 
 from ..files.writing import whole_file
 from ..media.pictures import contact_sheet, enlarge, to_bytes
-from ..media.video import FILMS, open_writer
+from ..media.video import FILMS, GIF_BYTES, open_writer
 from ..stylegan2 import Generator
 from ..stylegan2.codes import SUFFIXES
-from ..stylegan2.frames import synthesize_frames
-from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, read_coefficients, reading_gain, sweep
+from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, play, read_coefficients, reading_gain, sweep
 from .clips import codes_of_clip
 from .fit import anchors_of_text
 from .models import Models, check_files, embedded, embedded_motions, find_motion, open_named, split_choice
@@ -26,21 +25,27 @@ from .terminal import Clock, UsageError, note, progress_bar, say
 
 COLUMNS, CELL = 7, 160
 MOST_DRIVEN = 600  # frames of a driving clip
+PIECE = 2**22  # pixels that are composed at once
 REACH = 0.7  # of a unit: every ready motion is plain to see there
 TWO_SIDED = ("turn",)  # motions whose rest is in the middle
 
 
 @dataclass(frozen=True)
 class Take:
-    """One part of the video: a code per frame, and the coefficient that it was moved by."""
+    """One part of the video: a code, how it is moved, and the coefficient that is told of each frame."""
 
     name: str
-    codes: torch.Tensor  # [F, L, D]
+    code: torch.Tensor  # [1, L, D]
+    moves: list[tuple[Subspace, torch.Tensor]]  # each with coefficients [F] or [F, K]
     coefficients: torch.Tensor  # [F]
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
 
     def farthest(self) -> torch.Tensor:
         """The code ``[1, L, D]`` that is moved most."""
-        return self.codes[int(self.coefficients.abs().argmax())][None]
+        at = int(self.coefficients.abs().argmax())
+        return apply_motions(self.code, [(motion, c[at : at + 1]) for motion, c in self.moves])
 
     def columns(self) -> list[int]:
         """Frames for the contact sheet: evenly spaced coefficients, each the first frame that comes nearest."""
@@ -81,7 +86,7 @@ def run(args: Namespace, clock: Clock) -> None:
         rows = film(video_part, takes, portrait, generator, args, clock)
         with clock.stage("draw the contact sheet"):
             contact_sheet(rows, CELL).save(sheet_part)
-    frames = sum(len(t.codes) for t in takes)
+    frames = sum(map(len, takes))
     say(f"{video}  ({frames} frames, {frames / args.fps:.1f} s)")
     say(f"{sheet}  (contact sheet: {', '.join(t.name for t in takes)})")
 
@@ -96,6 +101,8 @@ def _check_sweep(args: Namespace) -> None:
         raise UsageError("--once, --keyframes and --drive each say how the coefficient moves; give one of them.")
     if args.keyframes is not None:
         keyframes(args.keyframes, args.frames, loop=True)
+    if args.out.suffix.lower() == ".gif" and args.drive is None and args.frames * args.size**2 > GIF_BYTES:
+        raise UsageError(f"{args.frames} frames of {args.size} px are too many for a GIF; choose .mp4, fewer --frames or a smaller --size.")
     if args.drive is not None and not args.drive.exists():
         raise UsageError(f"There is no file or folder {args.drive}.")
 
@@ -122,8 +129,7 @@ def _portrait(args: Namespace, models: Models) -> Portrait:
 def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:
     """Move one code ``[1, L, D]`` along all of ``motions`` at once: there and back, once, or as the keyframes say."""
     coefficients = _sweep(args, args.range or default_span(motions))
-    moved = apply_motions(codes, [(motion, coefficients) for _, motion in motions])
-    return Take(" + ".join(name for name, _ in motions), moved, coefficients)
+    return Take(" + ".join(name for name, _ in motions), codes, [(motion, coefficients) for _, motion in motions], coefficients)
 
 
 def _sweep(args: Namespace, span: tuple[float, float]) -> torch.Tensor:
@@ -146,7 +152,7 @@ def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: torch
         gain = None
     track = read_coefficients(together, clip, reference="first", smooth=smooth, gain=gain).reshape(len(clip), -1)  # [F, K]
     strongest = track[:, int(track.abs().amax(0).argmax())]
-    return Take(" + ".join(name for name, _ in motions), together.apply(codes, track), strongest)
+    return Take(" + ".join(name for name, _ in motions), codes, [(together, track)], strongest)
 
 
 def default_span(motions: list[tuple[str, Subspace]]) -> tuple[float, float]:
@@ -171,17 +177,18 @@ def _excursion(frames: int, start: float, end: float, easing: str) -> torch.Tens
 
 def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generator, args: Namespace, clock: Clock) -> list:
     """Synthesize all takes into one video, chunk by chunk; returns the rows of the contact sheet."""
-    sheet, total = Sheet(takes), sum(len(t.codes) for t in takes)
+    sheet, total = Sheet(takes), sum(map(len, takes))
     with open_writer(video, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
         for t in takes:
             with torch.no_grad():
                 shown = portrait.facing(generator.synthesize(t.farthest().to(generator.w_avg.device)))
-            for images in clock.each("synthesize", synthesize_frames(generator, t.codes)):
-                with clock.stage("compose the frames"):
-                    frames = to_bytes(enlarge(shown.compose(images), args.size))
-                with clock.stage("encode the video"):
-                    writer.write(frames)
-                    sheet.keep(frames)
+            for images in clock.each("synthesize", play(generator, t.code, t.moves)):
+                for part in images.split(max(1, PIECE // max(args.size, images.shape[-1]) ** 2)):
+                    with clock.stage("compose the frames"):
+                        frames = to_bytes(enlarge(shown.compose(part), args.size))
+                    with clock.stage("encode the video"):
+                        writer.write(frames)
+                        sheet.keep(frames)
                 progress(sheet.seen, total)
     return sheet.rows()
 
@@ -191,7 +198,7 @@ class Sheet:
 
     def __init__(self, takes: list[Take]):
         self.takes = takes
-        self.starts = np.cumsum([0, *(len(t.codes) for t in takes)]).tolist()
+        self.starts = np.cumsum([0, *map(len, takes)]).tolist()
         self.wanted = {start + column for start, t in zip(self.starts, takes) for column in t.columns()}
         self.kept: dict[int, Image.Image] = {}
         self.seen = 0

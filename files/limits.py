@@ -34,10 +34,11 @@ class Limit:
 
 
 FRAMES = Limit(1, 100_000, whole=True)
+FRAME = Limit(0, 10_000_000, whole=True)  # of a clip, counted from 0
 HOLD = Limit(0, 100_000, whole=True)
 CYCLES = Limit(1, 1000, whole=True)
 FPS = Limit(0.1, 240)
-SIZE = Limit(16, 8192, whole=True)  # pixels
+SIZE = Limit(16, 4096, whole=True)  # pixels
 COEFFICIENT = Limit(-1000, 1000)
 FACTOR = Limit(-1000, 1000)  # of a motion
 SEED = Limit(0, 2**32 - 1, whole=True)
@@ -52,6 +53,11 @@ CHANGE = Limit(1e-6, 1e6)
 SMOOTH = Limit(0, 1000)  # frames
 LEARNING_RATE = Limit(1e-6, 1e3)
 WEIGHT = Limit(0, 1e6)  # of a term of a loss
+SHARE = Limit(0, 1)
+CHANGE_SHARE = Limit(0, 100)  # of the change that was asked for
+PERCENT = Limit(1, 100, whole=True)
+DRAWS = Limit(0, 10_000, whole=True)
+MANY = Limit(1, 10_000_000, whole=True)
 VIEWS = Limit(0, 16, whole=True)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..files import limits
 from .errors import MediaError
 from .pictures import read_image, to_bytes
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BIT_RATE = 8_000_000
+GIF_BYTES = 2**30  # of frames that wait in memory for the end, one byte a pixel
 FILMS = (*CONTAINERS, ".gif")
 H264 = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -109,10 +111,15 @@ class GifWriter:
     """An animated GIF that loops; its frames wait in memory, one byte a pixel, until the end."""
 
     def __init__(self, path: Path, fps: float):
-        self.path, self.milliseconds, self.pictures = path, 1000 / fps, []
+        self.path, self.milliseconds, self.pictures, self.bytes = path, 1000 / fps, [], 0
 
     def write(self, frames: np.ndarray) -> None:
-        """Append uint8 frames ``[n, H, W, 3]``."""
+        """Append uint8 frames ``[n, H, W, 3]``. Raises MediaError where they get too many."""
+        self.bytes += frames.size // 3
+        if self.bytes > GIF_BYTES:
+            raise MediaError(
+                f"{self.path.name} gets too long for a GIF, which waits in memory; choose .mp4, fewer frames or a smaller size."
+            )
         self.pictures += [Image.fromarray(pixels).quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for pixels in frames]
 
     def __enter__(self) -> GifWriter:
@@ -130,7 +137,8 @@ class GifWriter:
 
 
 def open_writer(path: Path, fps: float) -> VideoWriter | GifWriter:
-    """The writer for a path's ending."""
+    """The writer for a path's ending, at 0.1 to 240 frames per second. Raises MediaError."""
+    fps = limits.FPS.checked(fps, "The frames per second are", MediaError)
     return GifWriter(path, fps) if path.suffix.lower() == ".gif" else VideoWriter(path, fps)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from comfy_api.input import CurveInput
 from comfy_api.v0_0_2 import InputImpl, io
 
 from ..files.writing import whole_file
 from ..media import open_writer, to_bytes
-from ..stylegan2.frames import frame_bytes, synthesize_frames
-from ..subspaces import EASINGS, close_loop, from_samples, read_coefficients, reading_gain
+from ..stylegan2.frames import frame_bytes
+from ..subspaces import EASINGS, close_loop, from_samples, play, read_coefficients, reading_gain
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
 from . import host, measure, sockets
@@ -22,7 +20,6 @@ from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
 CURVE_SAMPLES = 1025
-BLOCK = 1024  # frames whose codes exist at once
 
 
 class Sweep(io.ComfyNode):
@@ -365,27 +362,11 @@ class SweepToVideo(io.ComfyNode):
         warn_beyond(motion, sweep * coefficient)
         path = host.temporary_video()
         with whole_file(path) as part, open_writer(part, fps) as out:
-            for images in synthesize_sweep(net, codes, motion, sweep * coefficient, host.progress(), half):
-                shown = images if photo is None else paste_image(photo, images, crop, unedited, mask=shape)[0]
-                out.write(to_bytes(host.from_image(shown)))
+            for images in play(net, codes, [(motion, sweep * coefficient)], half=half, progress=host.progress()):
+                if photo is not None:
+                    images = host.from_image(paste_image(photo, host.to_image(images), crop, unedited, mask=shape)[0])
+                out.write(to_bytes(images))
         return host.output(InputImpl.VideoFromFile(str(path)))
-
-
-def synthesize_sweep(net, codes: torch.Tensor, motion, coefficients: torch.Tensor, progress, half: int = 0) -> Iterator[torch.Tensor]:
-    """IMAGE chunks of a sweep ``[F]`` in order; the codes of a block of frames exist at a time."""
-    total = len(coefficients)
-    if len(codes) not in (1, total):
-        raise host.HostError(f"There are {len(codes)} codes and {total} frames in the sweep; give one code, or one for each frame.")
-    for start in range(0, total, BLOCK):
-        base = codes if len(codes) == 1 else codes[start : start + BLOCK]
-        moved = motion.apply(base, coefficients[start : start + BLOCK])
-        for images in synthesize_frames(net, moved, half=half, progress=shifted(progress, start, total)):
-            yield host.to_image(images)
-
-
-def shifted(progress, start: int, total: int):
-    """A part's progress as that of the whole."""
-    return lambda done, _, images: progress(start + done, total, images)
 
 
 NODES = [Sweep, SweepFromCurve, SweepFromKeyframes, ReadCoefficients, ApplySubspace, SweepToVideo, MeasureMotion]

@@ -11,6 +11,7 @@ from .estimators import ESTIMATORS
 from .fitting import fit
 from .layers import BANDS, parse_layers
 from .opening import open_motion
+from .playing import play
 from .preview import preview_strip, with_preview
 from .reading import read_coefficients, reading_gain, smooth_track
 from .subspace import Calibration, Subspace, apply_motions
@@ -46,6 +47,7 @@ __all__ = [
     "open_motion",
     "orthogonalize",
     "parse_layers",
+    "play",
     "pool",
     "preview_strip",
     "read_coefficients",

@@ -143,7 +143,7 @@ class Subspace:
 
     def displacement(self, coefficients: torch.Tensor | Sequence[float] | float) -> torch.Tensor:
         """``[F, L, D]``: what ``apply`` adds."""
-        c = self._coefficients(coefficients)
+        c = self.coefficients(coefficients)
         return (c[:, :, None, None] * self.directions.to(c.device)).sum(1)
 
     def check(self, generator: Generator) -> None:
@@ -180,7 +180,8 @@ class Subspace:
             preview = _preview(tensors.get("preview"), path)
             return cls(basis=basis.float(), spectrum=spectrum.float(), preview=preview, calibration=calibration, **fields)
 
-    def _coefficients(self, coefficients) -> torch.Tensor:
+    def coefficients(self, coefficients: torch.Tensor | Sequence[float] | float) -> torch.Tensor:
+        """Coefficients of any accepted form as float32 ``[F, K]``. Raises SubspaceError."""
         try:
             c = torch.as_tensor(coefficients, dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -249,19 +250,20 @@ def apply_motions(codes: torch.Tensor, motions: Sequence[tuple[Subspace, torch.T
         )
     if not torch.isfinite(base).all():
         raise SubspaceError("The codes hold numbers that are not finite (NaN or infinity); invert or draw the face again.")
-    tracks = [(s, s._coefficients(c).to(base.device)) for s, c in motions]
+    tracks = [(s, s.coefficients(c).to(base.device)) for s, c in motions]
     for s, _ in tracks:
         if base.shape[1:] != s.basis.shape[1:]:
             raise SubspaceError(_wrong_shape(s, base.shape[1], base.shape[2], "codes"))
-    frames = _common_length([len(base), *(len(c) for _, c in tracks)])
+    frames = frames_of(base, [c for _, c in tracks])
     delta = sum((s.displacement(c) for s, c in tracks), torch.zeros(1, *base.shape[1:], device=base.device))
     still = torch.stack([(c == 0).all(1).expand(frames) for _, c in tracks]).all(0) if tracks else torch.ones(frames, dtype=torch.bool)
     base = base.expand(frames, -1, -1)
     return torch.where(still.to(base.device)[:, None, None], base, base + delta.to(base.dtype))
 
 
-def _common_length(lengths: list[int]) -> int:
-    several = {n for n in lengths if n != 1}
+def frames_of(codes: torch.Tensor, tracks: Sequence[torch.Tensor]) -> int:
+    """How many frames codes ``[F, L, D]`` and coefficients ``[F, K]`` make, where one stands for all. Raises SubspaceError."""
+    several = {len(x) for x in (codes, *tracks)} - {1}
     if len(several) > 1:
         raise SubspaceError(
             f"Codes and coefficients have {' and '.join(map(str, sorted(several)))} frames; give each one frame or the same number."

@@ -58,7 +58,7 @@ def test_one_face_of_several(run, faces, monkeypatch):
     from micromotion.cli import animate
 
     shown = []
-    monkeypatch.setattr(animate, "take", lambda codes, *_: shown.append(codes) or animate.Take("smile", codes, torch.zeros(1)))
+    monkeypatch.setattr(animate, "take", lambda codes, *_: shown.append(codes) or animate.Take("smile", codes, [], torch.zeros(1)))
     torch.save({"ann.png": faces[0], "bob.png": faces[1]}, "latents.pt")
     for face in ((), ("--face", "2"), ("--face", "bob.png")):
         code, said = run("animate", "--code", "latents.pt", *face, "--motion", "smile", *QUICK)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from micromotion.files.errors import MicromotionError
+from micromotion.media import open_writer, video
 from micromotion.media import read_picture as read
 from PIL import Image
 
@@ -93,3 +94,19 @@ def test_files_that_are_no_pictures(tmp_path):
         read(saved(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"))
     with pytest.raises(MicromotionError, match="not from NoneType"):
         read(None)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), 1e12, 0.001, "fast"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_a_rate_that_no_player_has_is_refused(tmp_path, name, fps):
+    with pytest.raises(MicromotionError, match="The frames per second are .*; give a number from 0.1 to 240"):
+        open_writer(tmp_path / name, fps)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gif_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "GIF_BYTES", 3 * 64)
+    with pytest.raises(MicromotionError, match="choose .mp4"), open_writer(tmp_path / "a.gif", 10) as writer:
+        for _ in range(4):
+            writer.write(np.zeros((1, 8, 8, 3), np.uint8))
+    assert not list(tmp_path.iterdir())

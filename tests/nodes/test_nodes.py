@@ -197,7 +197,7 @@ def test_a_long_sweep_is_encoded_frame_by_frame(run, pack, loaded, monkeypatch):
     pack.fake.folders.get_temp_directory = lambda: str(pack.base / "temp")
     codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
     sweep = run("Sweep", frames=70)[0]
-    monkeypatch.setattr("micromotion.nodes.sweep.BLOCK", 32)
+    monkeypatch.setattr("micromotion.subspaces.playing.BLOCK", 32)
     path = run("SweepToVideo", generator=loaded.generator, codes=codes, motion=motion, sweep=sweep, fps=25.0)[0]
     with av.open(path) as clip:
         frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
