@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 SUPPORTED = (
     "Supported are StyleGAN2 generators: NVIDIA .pkl (stylegan2-ada-pytorch, the stylegan3 repository's StyleGAN2, TensorFlow StyleGAN2),"
-    " rosinality .pt, pSp / e4e / ReStyle .pt, genforce .pth, and micromotion .safetensors"
+    " rosinality .pt, pSp / e4e / ReStyle .pt, genforce, mmgeneration and BasicSR .pth, PaddleGAN .pdparams, and micromotion .safetensors"
 )
 
 

@@ -64,6 +64,11 @@ def _mapping_sizes(state: Mapping[str, Any]) -> dict[str, Any]:
     embed, classes = _shape(state, "mapping.embed.weight", 2) if "mapping.embed.weight" in state else (0, 0)
     if max(hidden, n_in, w_dim, embed, classes) > MAX_WIDTH:
         raise DamagedFileError(f"The generator's mapping is wider than {MAX_WIDTH:,}, far more than any StyleGAN2; the file is refused.")
+    if not embed and n_in == 2 * w_dim:
+        raise DamagedFileError(
+            f"The generator's first mapping layer takes {n_in} numbers, twice the width of its codes: it is class-conditional, and its"
+            " label embedding was lost when the file was converted. Load the original file."
+        )
     return {
         "mapping_layers": layers,
         "z_dim": n_in - embed,

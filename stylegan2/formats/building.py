@@ -10,11 +10,14 @@ from torch.overrides import TorchFunctionMode
 from ...files.errors import DamagedFileError
 from ..generator import Architecture, Generator, Provenance
 from ..ops import fir_kernel
+from . import dialects
 from .architecture import infer_architecture
 from .recognise import Found
 
 MEAN_CODE_SAMPLES = 10_000
 MEAN_CODE = "mapping.w_avg"
+SMALL = 64  # px: enough to see a color
+BLUER = 0.1  # of the range -1..1
 
 
 def build(found: Found, path: str, size: int, *, shared: bool) -> Generator:
@@ -35,6 +38,9 @@ def build(found: Found, path: str, size: int, *, shared: bool) -> Generator:
     if not has_mean:
         generator.mapping.w_avg = _mean_code(generator)
         notes.append(f"The file has no mean code; it was estimated from {MEAN_CODE_SAMPLES:,} samples (seed 0).")
+    if found.any_order and draws_blue_first(generator):
+        _exchange_colors(generator)
+        notes.append(dialects.BGR)
     generator.provenance = Provenance(found.format, path, tuple(notes))
     return generator
 
@@ -98,6 +104,24 @@ def _check(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tenso
             raise DamagedFileError(f"The tensor {key} has shape {found}; expected {right}. The file is damaged.")
         if not state[key].isfinite().all():
             raise DamagedFileError(f"The tensor {key} holds numbers that are not finite; the file is damaged.")
+
+
+@torch.no_grad()
+def draws_blue_first(generator: Generator) -> bool:
+    """Whether the middle of the mean picture is bluer than red, which no face in red, green, blue is."""
+    if generator.architecture.img_channels != 3:
+        return False
+    resolution = min(generator.resolution, SMALL) if generator.architecture.architecture == "skip" else generator.resolution
+    code = generator.w_avg.expand(1, generator.num_layers, -1)
+    height, width = (picture := generator.synthesis(code, "none", resolution=resolution)[0].clamp(-1, 1)).shape[-2:]
+    red, _, blue = picture[:, height // 4 : height - height // 4, width // 4 : width - width // 4].mean((1, 2)).tolist()
+    return blue - red > BLUER
+
+
+def _exchange_colors(generator: Generator) -> None:
+    for name, parameter in generator.synthesis.named_parameters():
+        if name.endswith(("torgb.weight", "torgb.bias")):
+            parameter.data = parameter.data.flip(0).contiguous()
 
 
 def _mean_code(generator: Generator) -> torch.Tensor:

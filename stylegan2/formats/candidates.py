@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,10 @@ from ...files.values import Array, Instance, TensorRef
 SEARCH_DEPTH = 3
 MAX_MODULES = 20_000
 MAX_PREFIX = 1000  # characters
-# Averaged weights first: they are the ones every repository draws its pictures with.
-PREFERENCE = ("g_ema", "generator_smooth", "gs", "generator_ema", "params_ema", "ema", "netg_ema", "decoder", "generator", "g", "netg")
+# Averaged weights are the ones every repository draws its pictures with, whatever it calls them.
+_AVERAGED = re.compile(r"(?<![a-z])(ema|avg|average|averaged|averages|running|smooth|smoothed|shadow|swa|polyak|gs)(?![a-z])")
+_JOINED = re.compile(r"(?<=[a-z])(?=[A-Z])|[_\W\d]+")  # where a name is made of words
+PREFERENCE = ("decoder", "generator", "g", "netg")
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,11 @@ def state_dicts(tree: Any) -> list[StateDict]:
 
 
 def rank(where: str) -> int:
-    """Position of a name in the order of preference; unknown names come last."""
+    """Position of a name in the order of preference: averaged weights, then usual names of a generator, then all others."""
+    if _AVERAGED.search(" ".join(_JOINED.split(where)).lower()):
+        return 0
     words = [w.lower() for w in where.split(".") if w]
-    return min((PREFERENCE.index(w) for w in words if w in PREFERENCE), default=len(PREFERENCE))
+    return 1 + min((PREFERENCE.index(w) for w in words if w in PREFERENCE), default=len(PREFERENCE))
 
 
 def _search(node: Any, path: tuple[str, ...], depth: int) -> Iterator[StateDict]:

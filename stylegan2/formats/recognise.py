@@ -10,7 +10,7 @@ import torch
 from ...files.containers import Contents
 from ...files.errors import DamagedFileError
 from ...files.values import Instance
-from . import genforce, native, nvidia, rosinality, tensorflow
+from . import dialects, genforce, native, nvidia, rosinality, sahlman, tensorflow
 from .candidates import StateDict, loaded, state_dicts, tensor_in, under
 from .refusals import refusal
 
@@ -23,12 +23,13 @@ class Found:
     state: dict[str, torch.Tensor]
     hints: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    any_order: bool = False  # of the colors: red before blue, or blue before red
 
 
 def find_generator(contents: Contents, name: str) -> Found:
     """Return the generator in ``contents``, or raise an error that says what the file is instead."""
     try:
-        found = _native(contents) or _tensorflow(contents) or _torch(contents)
+        found = _native(contents) or _tensorflow(contents) or _sahlman(contents) or _torch(contents)
     except (RuntimeError, IndexError, TypeError, AttributeError, OverflowError) as e:
         raise DamagedFileError(f"The tensors in {name} do not have the shapes of a generator; the file is damaged.") from e
     if found is None:
@@ -51,6 +52,12 @@ def _tensorflow(contents: Contents) -> Found | None:
     return Found("NVIDIA TensorFlow StyleGAN2", *tensorflow.canonical(network)) if network else None
 
 
+def _sahlman(contents: Contents) -> Found | None:
+    if not sahlman.is_model(contents.tree):
+        return None
+    return Found("adriansahlman stylegan2_pytorch", *sahlman.canonical(contents.tree), notes=(sahlman.SHIFT,))
+
+
 def _torch(contents: Contents) -> Found | None:
     for candidate in state_dicts(contents.tree):
         for signature, reader in _READERS.items():
@@ -71,12 +78,29 @@ def _read_nvidia(candidate: StateDict, prefix: str, part: dict[str, Any], tree: 
 def _read_rosinality(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
     if "style.1.weight" not in part:
         return None
-    state = rosinality.canonical(_loaded(part))
+    paddle = dialects.is_paddle(part, tree)
+    state = dialects.from_paddle(_loaded(part)) if paddle else rosinality.canonical(_loaded(part))
     mean = _mean_code(tree, part)
     if mean is not None:
         state["mapping.w_avg"] = mean
     form = "pSp / e4e / ReStyle (its decoder)" if "decoder" in f"{candidate.where}.{prefix}" else "rosinality StyleGAN2"
-    return Found(form, state)
+    return Found("PaddleGAN StyleGAN2" if paddle else form, state, notes=_left_out(candidate, prefix))
+
+
+def _left_out(candidate: StateDict, prefix: str) -> tuple[str, ...]:
+    """DualStyleGAN's second path of styles stands beside the generator."""
+    beside = any(k.startswith("res.") for k in candidate.tensors) and prefix.startswith("generator.")
+    return ("The file's second path of styles (DualStyleGAN's res.*) is left out: the generator draws plain faces.",) if beside else ()
+
+
+def _read_mmgen(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
+    return Found("mmgeneration / MMagic StyleGAN2", dialects.from_mmgen(_loaded(part)), any_order=True)
+
+
+def _read_basicsr(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
+    if "style_mlp.1.weight" not in part:
+        return None
+    return Found("BasicSR StyleGAN2", dialects.from_basicsr(_loaded(part)))
 
 
 def _mean_code(tree: Any, part: dict[str, Any]) -> torch.Tensor | None:
@@ -98,4 +122,10 @@ def _loaded(part: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {k: loaded(v) for k, v in part.items()}
 
 
-_READERS = {nvidia.SIGNATURE: _read_nvidia, rosinality.SIGNATURE: _read_rosinality, genforce.SIGNATURE: _read_genforce}
+_READERS = {
+    nvidia.SIGNATURE: _read_nvidia,
+    rosinality.SIGNATURE: _read_rosinality,
+    genforce.SIGNATURE: _read_genforce,
+    dialects.MMGEN: _read_mmgen,
+    dialects.BASICSR: _read_basicsr,
+}

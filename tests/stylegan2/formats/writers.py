@@ -393,3 +393,96 @@ def genforce_module_file(path, generator, zipped=True):
     with modules(models__stylegan2_generator=classes):
         torch.save(root, path, _use_new_zipfile_serialization=zipped)
     return path
+
+
+def mmgen_state(generator):
+    """mmgeneration's StyleGANv2Generator: equalized weights under ``weight_orig``."""
+    out = OrderedDict()
+    for key, tensor in rosinality_state(generator).items():
+        part = key.split(".")
+        if part[0] == "style":
+            key = f"style_mapping.{part[1]}." + ("linear.weight_orig" if part[2] == "weight" else "bias")
+        elif part[0] == "input":
+            key = "constant_input.input"
+        elif part[0] == "noises":
+            key = part[1].replace("noise_", "injected_noise_")
+        elif "modulation" in part:
+            key = ".".join(part[:-2]) + ".style_modulation." + ("linear.weight_orig" if part[-1] == "weight" else "bias")
+        elif part[-2:] == ["noise", "weight"]:
+            key = ".".join(part[:-2]) + ".noise_injector.weight"
+        elif part[-2:] == ["conv", "weight"]:
+            key += "_orig"
+        out[key] = tensor
+    return out
+
+
+def mmgen(path, generator, prefix="generator_ema."):
+    state, meta = mmgen_state(generator), {"mmgen_version": "0.7.3", "CLASSES": None}
+    raw = {f"generator.{k}": v + 1 for k, v in state.items()}
+    torch.save({"meta": meta, "state_dict": {**raw, **{prefix + k: v for k, v in state.items()}}}, path)
+    return path
+
+
+def basicsr_state(generator):
+    """BasicSR's StyleGAN2Generator, of GFPGAN's priors: its filters are no buffers, the noise strength is the layer's ``weight``."""
+    out = OrderedDict()
+    for key, tensor in rosinality_state(generator, buffers=False).items():
+        part = key.split(".")
+        if part[0] == "style":
+            part[0] = "style_mlp"
+        elif part[0] == "input":
+            part = ["constant_input", "weight"]
+        elif part[0] == "noises":
+            part[1] = part[1].replace("_", "")
+        elif part[0] in ("conv1", "convs"):
+            part[0] = f"style_{part[0]}"
+        if part[-2:] == ["noise", "weight"]:
+            del part[-2]
+        out[".".join("modulated_conv" if p == "conv" else p for p in part)] = tensor
+    return out
+
+
+def basicsr(path, generator):
+    state = basicsr_state(generator)
+    torch.save({"params": {k: v + 1 for k, v in state.items()}, "params_ema": state}, path)
+    return path
+
+
+def paddle(path, generator):
+    """PaddleGAN: numpy arrays under rosinality's names, linear weights as [in, out]."""
+    arrays = {k: v.numpy() for k, v in rosinality_state(generator).items()}
+    linear = {k for k in arrays if arrays[k].ndim == 2 and (k.startswith("style.") or k.endswith("modulation.weight"))}
+    arrays = {k: np.ascontiguousarray(v.T) if k in linear else v for k, v in arrays.items()}
+    path.write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": {k: f"param_{i}" for i, k in enumerate(arrays)}}, 2))
+    return path
+
+
+def sahlman(path, generator, **kwargs):
+    """adriansahlman/stylegan2_pytorch: nested models; bias, noise and convolution wrap one another."""
+    state = generator.state_dict()
+    mapping, synthesis = OrderedDict(), OrderedDict(const=state["synthesis.b4.const"])
+    for key, tensor in state.items():
+        part = key.split(".")
+        if part[0] == "mapping" and part[1] != "w_avg":
+            mapping[f"main.{part[1][2:]}.{'layer.' * (part[2] == 'weight')}{part[2]}"] = tensor
+        if part[0] == "mapping" or part[2] in ("const", "resample_filter") or part[-1] == "resample_filter":
+            continue
+        block, tail = int(part[1][1:]).bit_length() - 3, ".".join(part[3:])
+        rgb = part[2] == "torgb"
+        base = f"to_data_layers.{block}." if rgb else f"conv_blocks.{block}.conv_block.{0 if block == 0 else int(part[2][-1])}."
+        inner = "" if rgb else "layer."
+        name = {
+            "bias": "bias",
+            "noise_strength": "layer.weight",
+            "noise_const": "layer.noise_storage",
+            "weight": f"{inner}layer.weight",
+            "affine.weight": f"{inner}layer.dense.layer.weight",
+            "affine.bias": f"{inner}layer.dense.bias",
+        }[tail]
+        synthesis[base + name] = tensor[None, None] if tail == "noise_const" else tensor.reshape(1) if tail == "noise_strength" else tensor
+    model = {"name": "Generator", "kwargs": {"dlatent_avg_beta": 0.995}, "state_dict": OrderedDict(dlatent_avg=generator.w_avg)}
+    model["G_mapping"] = {"name": "GeneratorMapping", "kwargs": {"latent_size": generator.width}, "state_dict": mapping}
+    arguments = {"noise": True, "conv_filter": [1, 3, 3, 1], **kwargs}
+    model["G_synthesis"] = {"name": "GeneratorSynthesis", "kwargs": arguments, "state_dict": synthesis}
+    torch.save(model, path)
+    return path
