@@ -55,7 +55,7 @@ def simulate(seed: int, *, faces: int = 1, spikes: float = 0.0, curved: bool = F
     return torch.cat(parts), t.repeat(faces), torch.arange(faces).repeat_interleave(ANCHORS), direction
 
 
-def mean_centred_rpca(codes: torch.Tensor, degrees: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+def mean_centered_rpca(codes: torch.Tensor, degrees: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
     """The first component of the converged decomposition after centring by the mean, which one bad anchor moves."""
     low = robust_pca(center(codes, group, torch.mean).transpose(0, 1))[0].transpose(0, 1)
     component = torch.linalg.svd(low.flatten(1), full_matrices=False).Vh[0].reshape(codes.shape[1:])
@@ -71,7 +71,7 @@ METHODS = {
     "published": of_estimator("published"),
     "pca": of_estimator("pca"),
     "least_squares": of_estimator("least_squares"),
-    "rpca, mean-centred": mean_centred_rpca,
+    "rpca, mean-centered": mean_centered_rpca,
     "rpca": of_estimator("rpca"),
     "theil_sen": of_estimator("theil_sen"),
 }

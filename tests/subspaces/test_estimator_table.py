@@ -46,6 +46,6 @@ def test_the_command_gives_the_figures_of_the_page(command, page, name):
 def test_the_page_says_which_estimators_stand_what(page):
     errors = [kind for kind in next(iter(page.values())) if kind not in ("clean", "small motion, 2 %")]
     assert all(page[name][kind] > 0.95 for name in ("rpca", "theil_sen") for kind in errors)
-    assert page["pca"]["1 bad anchor"] < 0.2 and page["rpca, mean-centred"]["1 bad anchor"] < 0.2
+    assert page["pca"]["1 bad anchor"] < 0.2 and page["rpca, mean-centered"]["1 bad anchor"] < 0.2
     assert max(page[name]["5 %"] for name in ("secant", "pca", "least_squares", "published")) < 0.85
     assert page["published"]["small motion, 2 %"] < page["theil_sen"]["small motion, 2 %"]
