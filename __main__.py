@@ -22,7 +22,7 @@ ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares"
 DEVICE = "auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
 
 DESCRIPTION = """\
-Make a face move: a micromotion (smile, anger, closing eyes, head turn, ageing, or what a text or a clip
+Make a face move: a micromotion (smile, anger, closing eyes, head turn, aging, or what a text or a clip
 describes) is a direction in a StyleGAN2's W+ space, and a coefficient says how far to go along it."""
 
 EXAMPLES = """\
@@ -44,7 +44,7 @@ examples:
                                                           a smile that leaves the age alone
   micromotion inspect ffhq.pkl                            what a file holds, without running anything in it
   micromotion convert ffhq.pkl ffhq.safetensors           a safe copy that loads faster
-  micromotion download                                    the known public files, their licences and folders
+  micromotion download                                    the known public files, their licenses and folders
   micromotion dataset pairs --motion smile=-0.5,0.5,1     training pairs of known strength
   micromotion doctor                                      what a bug report needs
 
@@ -198,7 +198,7 @@ def _fit(commands) -> None:
     text = parser.add_argument_group("from a text")
     text.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces a text is decoded from (default 0)")
     text.add_argument("--faces", "--seeds", type=within(limits.FACES), default=3, help="how many faces to pool for a text (default 3)")
-    text.add_argument("--steps", type=within(limits.STEPS), help="optimisation steps per anchor for a text")
+    text.add_argument("--steps", type=within(limits.STEPS), help="optimization steps per anchor for a text")
     text.add_argument("--degrees", metavar="LIST", help='what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%)')
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
     text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
@@ -291,7 +291,7 @@ def _owner(parser: argparse.ArgumentParser) -> None:
 
 def _download(commands) -> None:
     parser = _command(commands, "download", "list the known public files, or fetch one")
-    parser.add_argument("name", nargs="?", help="which one; without it they are listed with size, licence and folder")
+    parser.add_argument("name", nargs="?", help="which one; without it they are listed with size, license and folder")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to put it")
 
 

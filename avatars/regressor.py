@@ -56,7 +56,7 @@ class Regressor(nn.Module):
 
     @torch.no_grad()
     def identity(self, images: torch.Tensor) -> torch.Tensor:
-        """The identity parameters ``[N, P - 5]``, centred on 0, to be compared by their cosine."""
+        """The identity parameters ``[N, P - 5]``, centered on 0, to be compared by their cosine."""
         return self(images)[:, len(FACTORS) :] - 0.5
 
 

@@ -170,7 +170,7 @@ def _smoothstep(low: float, high: float, x: torch.Tensor) -> torch.Tensor:
 
 
 def _ramp(stops: list[tuple[float, float, float]], t: torch.Tensor) -> torch.Tensor:
-    """Colour ``[N, 3, 1, 1]`` at position ``t [N, 1, 1]`` (0..1) of an even colour ramp."""
+    """Color ``[N, 3, 1, 1]`` at position ``t [N, 1, 1]`` (0..1) of an even color ramp."""
     table = torch.tensor(stops)
     position = t.flatten().clamp(0, 1) * (len(stops) - 1)
     low = position.floor().long().clamp(max=len(stops) - 2)
@@ -178,7 +178,7 @@ def _ramp(stops: list[tuple[float, float, float]], t: torch.Tensor) -> torch.Ten
 
 
 def _plane(a: torch.Tensor, b: torch.Tensor, level: float, chroma: float) -> torch.Tensor:
-    """Colour ``[N, 3, 1, 1]`` on a plane of opponent colours: ``a`` green to red, ``b`` blue to yellow."""
+    """Color ``[N, 3, 1, 1]`` on a plane of opponent colors: ``a`` green to red, ``b`` blue to yellow."""
     a, b = (a - 0.5) * chroma, (b - 0.5) * chroma
     return torch.cat([level + a + 0.35 * b, level - 0.6 * a + 0.3 * b, level + 0.15 * a - b], 1)[:, :, None].clamp(0, 1)
 
@@ -219,7 +219,7 @@ _STONE = dict(skin=0.74, hair=0.60, lips=0.62, iris=0.60, background=0.30, cloth
 
 
 def _recolour(c: _Canvas, colours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Statues keep the tones of identity a little and lose its colours."""
+    """Statues keep the tones of identity a little and lose its colors."""
     materials = (("stone", (1.0, 0.99, 0.96)), ("bronze", (1.0, 0.68, 0.36)))
     for style, tint in materials:
         on = c.is_style(style)[:, None]

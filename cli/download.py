@@ -1,4 +1,4 @@
-"""``micromotion download``: the catalogue of public files, and fetching one of them."""
+"""``micromotion download``: the catalog of public files, and fetching one of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .terminal import Clock, progress_bar, say
 
 
 def run(args: Namespace, clock: Clock) -> None:
-    """List the catalogue, or fetch the file that is asked for."""
+    """List the catalog, or fetch the file that is asked for."""
     if args.name is None:
         say("\n".join(str(entry) for entry in catalogue.ENTRIES))
         return
     entry = catalogue.find(args.name)
     folder = args.to or models_folder() / entry.folder
-    say(f"{entry.file}: {entry.about}. Licence: {entry.licence}.")
+    say(f"{entry.file}: {entry.about}. License: {entry.licence}.")
     with clock.stage("download"), progress_bar(entry.file, "B", scale=True) as progress:
         path = catalogue.download(args.name, folder, progress)
     say(str(path))

@@ -143,7 +143,7 @@ def _cut(image: Image.Image, quad: np.ndarray, border: int) -> tuple[Image.Image
 
 
 def _pad(image: Image.Image, quad: np.ndarray, border: int, length: float) -> tuple[Image.Image, np.ndarray]:
-    """Reflect what lies outside, and let it fade to a blur and then to the median colour."""
+    """Reflect what lies outside, and let it fade to a blur and then to the median color."""
     low, high = _bounds(quad)
     before, after = np.maximum(border - low, 0), np.maximum(high - image.size + border, 0)
     if max(before.max(), after.max()) <= border - 4:
@@ -170,7 +170,7 @@ def sample(frames: torch.Tensor, crops: Sequence[Crop], side: int) -> torch.Tens
 
     Continuous in the crop, which the official procedure is not (its reduction is a whole number, its padding starts at once): a crop
     that drifts by a hundredth of a pixel changes the square by as little. Area-averaged where the photo is finer than the square; what
-    lies outside the photo is its mirror image, fading to a blur and to the median colour. One crop may stand for all frames.
+    lies outside the photo is its mirror image, fading to a blur and to the median color. One crop may stand for all frames.
     """
     count = paired_count(len(frames), len(crops), "image", "crop")
     dense = density(crops, side)
@@ -186,7 +186,7 @@ def sample_one(frame: torch.Tensor, crop: Crop, side: int, dense: int) -> torch.
     """One frame ``[C, H, W]`` of ``sample``, with ``dense`` samples along each axis of a pixel."""
     points = lattice(crop, side * dense).to(frame.device)  # [S, S, 2]
     last = points.new_tensor([max(edge - 1, 1) for edge in crop.size])
-    # The mirror is the centre of the outermost pixel, as in the official padding: that is what align_corners means here.
+    # The mirror is the center of the outermost pixel, as in the official padding: that is what align_corners means here.
     grid = (points * 2 / last - 1)[None]
     square = F.grid_sample(frame[None].float(), grid, mode="bilinear", padding_mode="reflection", align_corners=True)
     return _fade_outside(F.avg_pool2d(square, dense), crop)[0]

@@ -211,7 +211,7 @@ def _sampled(clip: Pictures, kept: Sequence[int], crops: Sequence[Crop], side: i
 
 
 def _state(points: np.ndarray | None) -> np.ndarray:
-    """Centre x, centre y, log of the half side, tilt in radians; not a number without a face."""
+    """Center x, center y, log of the half side, tilt in radians; not a number without a face."""
     if points is None:
         return np.full(4, np.nan)
     centre, x = ffhq_square(points)
@@ -312,7 +312,7 @@ def _constant(y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _local_line(y: np.ndarray, w: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """A weighted line through the neighbours of each frame, and what each frame differs from the line through the others."""
+    """A weighted line through the neighbors of each frame, and what each frame differs from the line through the others."""
     radius = min(int(4 * width + 0.5), len(y) - 1)
     t = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (t / width) ** 2)
@@ -342,7 +342,7 @@ def _crop(state: np.ndarray, photo_size: tuple[int, int], side: int) -> Crop:
 
 
 def _outlines(crops: dict, points: list, seen: list[int], shot: range) -> dict[int, tuple]:
-    """Landmarks of all crops of a shot, averaged over neighbouring frames in the square, so that a mask made from them does not flicker."""
+    """Landmarks of all crops of a shot, averaged over neighboring frames in the square, so that a mask made from them does not flicker."""
     if not seen:
         return {}
     shapes = np.stack([crops[i].to_square(points[i]).ravel() for i in seen])

@@ -18,7 +18,7 @@ class Crop:
     """A square in a photo, and the size it was sampled at.
 
     ``size`` is the photo's (width, height); ``quad`` its corners north-west, south-west, south-east, north-east as (x, y) in photo pixels,
-    the centre of pixel i lying at i; ``side`` the pixels along an edge of the aligned square. ``shrink`` is the whole factor by which the
+    the center of pixel i lying at i; ``side`` the pixels along an edge of the aligned square. ``shrink`` is the whole factor by which the
     photo was reduced before sampling (it moves the samples by half a pixel per unit). ``landmarks`` are the 68 points in photo pixels when
     they are known: the face mask follows them.
     """
@@ -115,7 +115,7 @@ class Crop:
 
 
 def ffhq_square(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and half side towards the right, both (x, y), of the FFHQ square around landmarks ``[68, 2]``."""
+    """Center and half side towards the right, both (x, y), of the FFHQ square around landmarks ``[68, 2]``."""
     left_eye, right_eye = landmarks[LEFT_EYE].mean(axis=0), landmarks[RIGHT_EYE].mean(axis=0)
     eyes, across = (left_eye + right_eye) / 2, right_eye - left_eye
     down = landmarks[list(MOUTH_CORNERS)].mean(axis=0) - eyes

@@ -91,7 +91,7 @@ def _how_to_get(folders: Iterable[str | Path]) -> str:
     folder = next(iter(folders), None)
     where = f"into {folder}" if folder else "anywhere and name it"
     return (
-        f" Put {PREDICTOR} (100 MB, unpacked from http://dlib.net/files/{PREDICTOR}.bz2; trained on iBUG 300-W, whose licence excludes"
+        f" Put {PREDICTOR} (100 MB, unpacked from http://dlib.net/files/{PREDICTOR}.bz2; trained on iBUG 300-W, whose license excludes"
         f" commercial use) {where}, or install face_recognition_models, or connect ComfyUI's MediaPipe face landmarks instead."
     )
 
@@ -207,7 +207,7 @@ def _starts(length: int, overlap: int) -> range:
 
 
 def _is_near(box: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two boxes, found in neighbouring pieces, are one face."""
+    """Whether two boxes, found in neighboring pieces, are one face."""
     return float(np.abs(box - other).max()) < 0.5 * _extent(box)
 
 
@@ -273,7 +273,7 @@ def _upright(photo: np.ndarray, centre: np.ndarray, angle: float, zoom: float, s
     piece = Image.fromarray(photo[corner[1] : far[1], corner[0] : far[0]])
     # Cubic sampling skips pixels when it reduces: whole factors are averaged first.
     factor = max(int(0.7 / zoom), 1)
-    # Pillow counts from the corner of a pixel, we from its centre.
+    # Pillow counts from the corner of a pixel, we from its center.
     cornered = np.concatenate([linear, (offset - corner + 0.5 - linear @ [0.5, 0.5])[:, None]], axis=1) / factor
     image = piece.reduce(factor).transform(size, Image.Transform.AFFINE, tuple(cornered.flatten()), Image.Resampling.BICUBIC)
     return np.asarray(image), np.concatenate([linear, offset[:, None]], axis=1)
@@ -300,7 +300,7 @@ def _tilted_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Fac
 
 
 def _turn_box(box: np.ndarray, to_small: np.ndarray, ratio: float) -> np.ndarray:
-    """A box found in a turned copy -> the box of the same size about the same centre in the photo."""
+    """A box found in a turned copy -> the box of the same size about the same center in the photo."""
     centre = to_small[:, :2] @ np.array([box[0] + box[2], box[1] + box[3]]) / 2 + to_small[:, 2]
     centre, half = (centre + 0.5) * ratio - 0.5, (box[2] - box[0] + box[3] - box[1]) / 4 * ratio
     return np.concatenate([centre - half, centre + half])

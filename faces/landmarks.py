@@ -102,7 +102,7 @@ def faces_from_mediapipe(value: dict, size: tuple[int, int] | None = None) -> li
 
 
 def _mediapipe_face(face: dict, size: tuple[int, int] | None) -> Face:
-    # MediaPipe's picture runs from 0 to width; here the centre of the first pixel is 0.
+    # MediaPipe's picture runs from 0 to width; here the center of the first pixel is 0.
     landmarks = from_mediapipe(face["landmarks_xy"]) - 0.5
     left, top, right, bottom = (float(v) for v in face["bbox_xyxy"])
     return Face(landmarks, (left, top, right, bottom), float(face.get("score", 1.0)), size)

@@ -15,7 +15,7 @@ MASK_SIDE = 256
 JAW, BROWS = slice(0, 17), slice(17, 27)
 CHIN = 8
 FOREHEAD = 0.45  # of the height from chin to brows
-# The outline of a face in the FFHQ square when no landmarks are known: (centre x, centre y, half width, half height), in sides.
+# The outline of a face in the FFHQ square when no landmarks are known: (center x, center y, half width, half height), in sides.
 AVERAGE_FACE = (0.5, 0.53, 0.27, 0.39)
 
 

@@ -28,7 +28,7 @@ CORRECTIONS = 2  # of a square about as fine as the photo; each brings the round
 FADE = 0.025  # of the value range: root mean square change from which on an edit shows in full
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
-# changes something, and a colour is the mean over half a face.
+# changes something, and a color is the mean over half a face.
 SHAPE_WINDOW, EDIT_WINDOW, COLOUR_WINDOW = 0.025, 0.04, 0.1
 
 
@@ -111,7 +111,7 @@ def reconstruction_error(photo, reconstruction, crop: Crop | Sequence[Crop], *, 
     """How far a reconstruction is from the photo in the face, ``[N]`` in share of the value range: over 0.06 an edit leaves ghosts.
 
     What counts is the error of shapes, the local standard deviation of photo minus reconstruction in windows of a fortieth of the side,
-    and of it the value that a twentieth of the face exceeds. An even difference in colour cancels in difference mode and does not count.
+    and of it the value that a twentieth of the face exceeds. An even difference in color cancels in difference mode and does not count.
     """
     photos = as_pictures(photo, "photo", value_range)
     crops = _as_crops(crop)
@@ -144,7 +144,7 @@ def _squares(value, name: str, photos: Pictures, value_range) -> torch.Tensor:
 
 
 def _channels(frames: torch.Tensor, photos: Pictures) -> torch.Tensor:
-    """Colour for colour photos, grey for grey ones."""
+    """Color for color photos, gray for gray ones."""
     channels = min(photos.frames.shape[1], 3)
     if frames.shape[1] == channels:
         return frames
@@ -208,7 +208,7 @@ class _Ghosts:
         self.poor: dict[int, float] = {}  # frame -> error of shapes over the limit
 
     def resolve(self, change: torch.Tensor, base: torch.Tensor, i: int):
-        """Pure difference where the reconstruction is good or nothing changes; elsewhere the edited square in the photo's colours."""
+        """Pure difference where the reconstruction is good or nothing changes; elsewhere the edited square in the photo's colors."""
         offset, error = self.measure(i)
         active = smoothstep(self._window(self._small(change).abs().mean(0), EDIT_WINDOW) / self._span(0.02))
         weight = smoothstep(error / self._span(self.limit) - 1) * active  # [s, s]
@@ -218,7 +218,7 @@ class _Ghosts:
         return change + weight_full * (base - offset_full), weight
 
     def measure(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Smooth colour offset ``[C, s, s]`` of the reconstruction, and its local error of shapes ``[s, s]``; once for equal frames."""
+        """Smooth color offset ``[C, s, s]`` of the reconstruction, and its local error of shapes ``[s, s]``; once for equal frames."""
         key = tuple(i % len(group) for group in (self.photos, self.bases, self.crops))
         if key not in self.measured:
             photo, base, crop = key
@@ -311,7 +311,7 @@ def _reach(mask: torch.Tensor, crop: Crop) -> tuple[int, int, int, int]:
     rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
     if len(rows) == 0:
         return 0, 0, 0, 0
-    # Half a pixel beyond the last centre that counts, and half a pixel for the interpolation.
+    # Half a pixel beyond the last center that counts, and half a pixel for the interpolation.
     across, down = (((int(at[0]) - 1) / side, (int(at[-1]) + 2) / side) for at in (columns, rows))
     corners = crop.to_photo([(x, y) for x in across for y in down])
     box = crop.box()

@@ -41,7 +41,7 @@ class Pictures:
         return self.frames.shape[0]
 
     def rgb(self, index: int) -> np.ndarray:
-        """Frame ``index`` as ``[H, W, 3]`` uint8: rounded, without alpha, grey repeated."""
+        """Frame ``index`` as ``[H, W, 3]`` uint8: rounded, without alpha, gray repeated."""
         frame = self.frames[index][:3]
         if frame.dtype != torch.uint8:
             unit = (frame.float() - self.low) / (self.high - self.low)
@@ -68,7 +68,7 @@ class Pictures:
         if self.form == "tensor":
             return frames[0] if single else frames
         arrays = frames.permute(0, 2, 3, 1).cpu().numpy()
-        arrays = arrays[..., 0] if self.form == "grey array" and arrays.shape[-1] == 1 else arrays
+        arrays = arrays[..., 0] if self.form == "gray array" and arrays.shape[-1] == 1 else arrays
         if self.form == "pil":
             images = [Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array) for array in arrays]
             return images[0] if single else images
@@ -79,7 +79,7 @@ def as_pictures(image, name: str = "image", value_range: tuple[float, float] = (
     """Any picture or batch of pictures.
 
     Accepts tensors ``[C, H, W]`` or ``[N, C, H, W]``, arrays ``[H, W]``, ``[H, W, C]`` or ``[N, H, W, C]``, PIL images, or a list of
-    either; C is 1 (grey), 3 or 4 (with alpha). Integers are 8 or 16 bit; ``value_range`` says what black and white are in floats.
+    either; C is 1 (gray), 3 or 4 (with alpha). Integers are 8 or 16 bit; ``value_range`` says what black and white are in floats.
     """
     if isinstance(image, (str, Path)):
         raise FaceError(f"{name} must be a picture and not a file name: read it first (media.read_picture).")
@@ -88,7 +88,7 @@ def as_pictures(image, name: str = "image", value_range: tuple[float, float] = (
     if isinstance(image, Image.Image):
         return _from_array(pixels_of(image), name, value_range, "pil")
     if isinstance(image, np.ndarray):
-        return _from_array(image, name, value_range, "grey array" if image.ndim == 2 else "array")
+        return _from_array(image, name, value_range, "gray array" if image.ndim == 2 else "array")
     if not isinstance(image, torch.Tensor):
         raise FaceError(f"{name} must be a tensor, an array or a PIL image, not {type(image).__name__}.")
     return _from_tensor(image, name, value_range, "tensor")

@@ -1,1 +1,1 @@
-"""The ground: reading any file while executing nothing, our own files, the catalogue and downloads, the one family of errors."""
+"""The ground: reading any file while executing nothing, our own files, the catalog and downloads, the one family of errors."""

@@ -248,7 +248,7 @@ def find(name: str) -> Entry:
     for entry in ENTRIES:
         if name in (entry.name, entry.file):
             return entry
-    raise DownloadError(f"There is no {name!r} in the catalogue. Known: {', '.join(e.name for e in ENTRIES)}.")
+    raise DownloadError(f"There is no {name!r} in the catalog. Known: {', '.join(e.name for e in ENTRIES)}.")
 
 
 def by_hash(sha256: str) -> Entry | None:
@@ -257,7 +257,7 @@ def by_hash(sha256: str) -> Entry | None:
 
 
 def advice(folder: str = GENERATORS, limit: int = 2) -> str:
-    """What to put into an empty ``folder``: names, sizes, licences, sources, and the command that fetches them."""
+    """What to put into an empty ``folder``: names, sizes, licenses, sources, and the command that fetches them."""
     known = [e for e in ENTRIES if e.folder == folder]
     if not known:
         return f"Put files into models/{folder}."
@@ -267,7 +267,7 @@ def advice(folder: str = GENERATORS, limit: int = 2) -> str:
 
 
 def download(name: str, folder: str | Path, progress: Callable[[int, int, Any], None] | None = None) -> Path:
-    """Fetch the catalogue's ``name`` into ``folder`` and return its path; an existing file that verifies is kept.
+    """Fetch the catalog's ``name`` into ``folder`` and return its path; an existing file that verifies is kept.
 
     Resumes what an earlier attempt left, compares size and SHA-256, and renames into place only what is right.
     ``progress(done, total, None)`` counts bytes; total is 0 where unknown; it may raise to cancel. Raises DownloadError.

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def read_picture(source) -> torch.Tensor:
     """A picture file (path, bytes or open file) -> ``[1, C, H, W]`` float32 in -1..1; C is 4 when the file has transparency, else 3.
 
-    Turns the picture as its EXIF orientation says; grey, palette, 16 bit and CMYK become RGB (CMYK through its own colour profile).
-    Sixteen bits are kept for grey; Pillow reads sixteen bits of colour as eight.
+    Turns the picture as its EXIF orientation says; gray, palette, 16 bit and CMYK become RGB (CMYK through its own color profile).
+    Sixteen bits are kept for gray; Pillow reads sixteen bits of color as eight.
     """
     label = source if isinstance(source, (str, Path)) else "in the given bytes"
     if not isinstance(source, (str, Path, bytes)) and not hasattr(source, "read"):
@@ -38,7 +38,7 @@ def read_picture(source) -> torch.Tensor:
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
-    """A PIL image of any mode -> ``[H, W, C]`` uint8, or uint16 for 16-bit grey; C is 1, 3 or 4."""
+    """A PIL image of any mode -> ``[H, W, C]`` uint8, or uint16 for 16-bit gray; C is 1, 3 or 4."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey(np.asarray(image))
@@ -58,7 +58,7 @@ def _plain_mode(image: Image.Image) -> str:
 
 
 def _deep_grey(values: np.ndarray) -> np.ndarray:
-    """16-bit, 32-bit or float grey; Pillow's own conversion would clip everything above 255."""
+    """16-bit, 32-bit or float gray; Pillow's own conversion would clip everything above 255."""
     if not np.isfinite(values).all():
         raise DamagedFileError("The picture contains values that are not numbers (NaN or infinity): write it again.")
     top = values.max(initial=0)
@@ -74,5 +74,5 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
             return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image.convert("RGB")
         except (ImageCms.PyCMSError, OSError):
-            log.info("The colour profile of a CMYK picture cannot be read; it is converted plainly.")
+            log.info("The color profile of a CMYK picture cannot be read; it is converted plainly.")
     return image.convert("RGB")

@@ -82,7 +82,7 @@ class Hypotheses(Study):
     def labelled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """As in any study, but kept: every code is a picture that was drawn and read, and nulls ask for them often."""
         whole = super().labelled
-        made = self.cache.tensors(f"labelled-{count or self.sizes.labels}", lambda: dict(zip(("codes", "labels"), whole(count))))
+        made = self.cache.tensors(f"labeled-{count or self.sizes.labels}", lambda: dict(zip(("codes", "labels"), whole(count))))
         return made["codes"], made["labels"]
 
     def directions(self, group: str, motion: Motion) -> torch.Tensor:

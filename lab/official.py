@@ -2,7 +2,7 @@
 
 None of their code is here: ``git clone https://github.com/wuqiuche/micromotion-styleGAN`` wherever you like, then ``python -m
 micromotion.lab.official PATH``. **This runs the module** ``StyleCLIP/optimization/pca.py`` **of that folder.** Their truncation to rank
-four is randomised; it is run as published, twice, and once to convergence, so that what it adds by chance is seen for itself.
+four is randomized; it is run as published, twice, and once to convergence, so that what it adds by chance is seen for itself.
 """
 
 from __future__ import annotations

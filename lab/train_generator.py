@@ -1,6 +1,6 @@
 """Train the avatar generator: a true StyleGAN2, distilled from the renderer, then finished adversarially.
 
-Distillation: a normalised latent z, turned by a fixed random rotation and passed through the Gaussian distribution
+Distillation: a normalized latent z, turned by a fixed random rotation and passed through the Gaussian distribution
 function, *is* a parameter vector of the renderer, so every z has a picture to regress to. The picture grows through the
 partial sums of the skip architecture: 16, 32, then 64 px. Finish: a discriminator that never sees a parameter takes over
 beside the regression, which keeps every latent at its picture. ``--start`` trains a finished generator further.

@@ -176,7 +176,7 @@ class Training:
 
 @torch.no_grad()
 def settle(encoder: nn.Module, pictures: PictureSet, count: int = 1024) -> None:
-    """Measure the statistics of the encoder's normalisations again, for weights that are an average."""
+    """Measure the statistics of the encoder's normalizations again, for weights that are an average."""
     norms = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()

@@ -128,7 +128,7 @@ class Prior:
 
     @torch.no_grad()
     def likeness(self, draw, count: int = 2000) -> float:
-        """Two-sample test by nearest neighbours: how often a code's nearest one is of its own kind; 0.5 means not told apart."""
+        """Two-sample test by nearest neighbors: how often a code's nearest one is of its own kind; 0.5 means not told apart."""
         real = self.whitened(self.codes[torch.randperm(len(self.codes), generator=self.random)[:count]])
         both = torch.cat([real, self.whitened(draw(self.latents(count)))])
         nearest = torch.cdist(both, both).fill_diagonal_(torch.inf).argmin(1)

@@ -30,7 +30,7 @@ def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def augment(images: torch.Tensor, seed: int) -> torch.Tensor:
-    """Blur, noise and colour shifts that leave the parameters readable, each on about a third of the batch."""
+    """Blur, noise and color shifts that leave the parameters readable, each on about a third of the batch."""
     g = torch.Generator().manual_seed(seed)
     n = len(images)
 

@@ -29,7 +29,7 @@ class Average:
 
 
 class Checkpoint:
-    """Modules and optimisers of a run in one file, written atomically and read back with ``weights_only``."""
+    """Modules and optimizers of a run in one file, written atomically and read back with ``weights_only``."""
 
     def __init__(self, path: Path, **parts):
         self.path, self.parts = Path(path), parts

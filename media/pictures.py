@@ -36,7 +36,7 @@ def enlarge(images: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def contact_sheet(rows: list[tuple[str, list[tuple[str, Image.Image]]]], cell: int) -> Image.Image:
-    """Lay pictures, none larger than ``cell`` px, out in labelled rows: ``[(row label, [(caption, picture), ...]), ...]``."""
+    """Lay pictures, none larger than ``cell`` px, out in labeled rows: ``[(row label, [(caption, picture), ...]), ...]``."""
     margin, caption = 8, 22
     label_width = 12 + max(int(_font(16).getlength(label)) for label, _ in rows)
     columns = max(len(cells) for _, cells in rows)

@@ -82,7 +82,7 @@ class VideoWriter:
         self.stream: Any = None  # PyAV types a stream by its codec, which is chosen at run time
 
     def write(self, frames: np.ndarray) -> None:
-        """Append uint8 frames ``[n, H, W, 3]``; an odd side repeats its last row, because the colour planes are halved."""
+        """Append uint8 frames ``[n, H, W, 3]``; an odd side repeats its last row, because the color planes are halved."""
         import av
 
         if any(side % 2 for side in frames.shape[1:3]):

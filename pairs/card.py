@@ -31,7 +31,7 @@ def card(job: Job, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> st
 {len(rows):,} pairs of {_faces_in(rows):,} faces. Each pair is the same face before and after a motion of a known coefficient.
 Layout: {layout.about}.
 
-| motion | unit | strengths | licence |
+| motion | unit | strengths | license |
 |---|---|---|---|
 {chr(10).join(_motion_row(job, m) for m in plan.motions)}
 
@@ -45,7 +45,7 @@ No face is on both sides. Left out by the quality gate: {_left(left)}. Histogram
 
 ## Terms
 
-The pictures derive from the generator: its licence holds for them. The motions' licences stand above.
+The pictures derive from the generator: its license holds for them. The motions' licenses stand above.
 {CONSENT}
 """
     )

@@ -106,7 +106,7 @@ class Report:
 
 
 def inspect(path: str | Path) -> Report:
-    """Load ``path`` and report its format, sizes, hash and licence. Raises CheckpointError like :func:`load`."""
+    """Load ``path`` and report its format, sizes, hash and license. Raises CheckpointError like :func:`load`."""
     path = Path(path)
     generator = load(path)
     arch = generator.architecture
@@ -128,10 +128,10 @@ def inspect(path: str | Path) -> Report:
 
 
 def _licence(form: str, digest: str) -> str:
-    """The licence of a known file, else what its format suggests."""
+    """The license of a known file, else what its format suggests."""
     known = catalogue.by_hash(digest)
     if known:
-        return f"{known.licence} (this is {known.name} of the catalogue)"
+        return f"{known.licence} (this is {known.name} of the catalog)"
     if "NVIDIA" in form:
         return f"unknown file; weights published by NVIDIA are under the {catalogue.NVIDIA}"
     if any(word in form for word in ("rosinality", "pSp", "genforce")):

@@ -1,4 +1,4 @@
-"""Synthesis at a lower resolution, close to a given code: a fast stand-in for the full generator in optimisation loops."""
+"""Synthesis at a lower resolution, close to a given code: a fast stand-in for the full generator in optimization loops."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def robust_pca(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Split each matrix D of ``matrices [..., m, n]`` into ``low_rank, sparse`` of the same shape, L + S = D.
 
-    Minimises ``||L||_* + sparsity * ||S||_1`` by the inexact augmented Lagrangian of Lin, Chen and Ma (2010,
+    Minimizes ``||L||_* + sparsity * ||S||_1`` by the inexact augmented Lagrangian of Lin, Chen and Ma (2010,
     arXiv 1009.5055), all matrices at once, in the dtype given. ``sparsity`` None: ``default_sparsity``. Center first: an
     offset counts as the strongest component. Errors: not a matrix, empty, or not finite.
     """

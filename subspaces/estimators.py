@@ -47,7 +47,7 @@ class Problem:
 class Motion:
     """What an estimator found.
 
-    ``basis [K, L, D]``; ``spectrum``: singular values of the centred anchors, or of their low-rank part; the rank of that part and
+    ``basis [K, L, D]``; ``spectrum``: singular values of the centered anchors, or of their low-rank part; the rank of that part and
     the share of entries taken for errors (None where the estimator does not look); ``outliers``: anchors that it left out.
     """
 
@@ -73,7 +73,7 @@ def least_squares(p: Problem) -> Motion:
 
 
 def rpca(p: Problem) -> Motion:
-    """Converged robust PCA of the median-centred anchors, then the Theil-Sen slope of its low-rank part.
+    """Converged robust PCA of the median-centered anchors, then the Theil-Sen slope of its low-rank part.
 
     Where degrees are unknown, the scores of its strongest component stand in for them; a component that lives in a single anchor
     is that anchor's fault, not a motion, and the anchor is left out.
@@ -90,7 +90,7 @@ def rpca(p: Problem) -> Motion:
 
 
 def pca(p: Problem) -> Motion:
-    """The first principal component of the mean-centred anchors, scaled by the least-squares slope of its scores."""
+    """The first principal component of the mean-centered anchors, scaled by the least-squares slope of its scores."""
     centred = center(p.codes, p.group, torch.mean)
     degrees = motion_scores(centred, p, robust=False)[0] if p.degrees is None else p.degrees
     blocks = centred.flatten(1)[:, None] if p.joint else centred  # [A, B, P]
@@ -117,10 +117,10 @@ def secant(p: Problem) -> Motion:
 
 
 def published_direction(p: Problem) -> Motion:
-    """The paper's code: uncentred decomposition per layer, four components, next-to-last row minus the first.
+    """The paper's code: uncentered decomposition per layer, four components, next-to-last row minus the first.
 
     The start code is the first row, so that with the eleven published degrees the direction ends at "90%", and the displacement is not
-    rescaled. Kept as it is for comparison, but for the rank-four truncation: it is exact here, the limit of their randomised one, which
+    rescaled. Kept as it is for comparison, but for the rank-four truncation: it is exact here, the limit of their randomized one, which
     gives another answer for every seed. Anchors of an opposite motion (degrees below 0), which their code does not know, are left out.
     """
     directions, parts, spikes = [], [], []
@@ -226,7 +226,7 @@ def order_in_group(p: Problem) -> torch.Tensor:
 
 
 def residual_of(centred: torch.Tensor, slope: torch.Tensor, degrees: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
-    """What a slope leaves of centred anchors, centred again."""
+    """What a slope leaves of centered anchors, centered again."""
     return center(centred - degrees[:, None, None] * slope, group)
 
 
@@ -246,7 +246,7 @@ def complete(slope: torch.Tensor, residual: torch.Tensor, rank: int, group: torc
 
 
 def spectrum(x: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
-    """The largest singular values of ``x [A, L, D]``, centred in its groups, as one matrix ``[A, L * D]``."""
+    """The largest singular values of ``x [A, L, D]``, centered in its groups, as one matrix ``[A, L * D]``."""
     return torch.linalg.svdvals(center(x, group, torch.mean).flatten(1))[:SPECTRUM_LENGTH]
 
 

@@ -50,7 +50,7 @@ def sweep(
 
 
 def keyframes(points: Sequence[tuple[float, float]] | str, frames: int, *, easing: str = "linear", loop: bool = False) -> torch.Tensor:
-    """Coefficients ``[frames]`` through ``points``: pairs of frame number (from 0, in any order) and value, eased between neighbours.
+    """Coefficients ``[frames]`` through ``points``: pairs of frame number (from 0, in any order) and value, eased between neighbors.
 
     A text holds them as ``"0: 0, 12: 1, 47: 0"``. Before the first and after the last point its value holds; with ``loop`` the last point
     leads on to the first one of the next round, so that the clip loops exactly. Errors: two values at one frame, no pairs, no numbers.

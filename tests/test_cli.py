@@ -73,7 +73,7 @@ def frames_of(video: Path) -> np.ndarray:
 
 
 def picture(path: Path, width: int = SIDE, height: int = SIDE) -> Path:
-    """A smooth coloured picture."""
+    """A smooth colored picture."""
     y, x = np.mgrid[0:height, 0:width]
     Image.fromarray(np.stack([x * 255 // width, y * 255 // height, (x + y) * 2 % 256], -1).astype(np.uint8)).save(path)
     return path
@@ -416,7 +416,7 @@ def test_an_interrupted_fit_goes_on(room, monkeypatch):
     assert micromotion(*command) == 130
     assert [p.name for p in room.iterdir()] == [".a.anchors.safetensors"]
     assert micromotion(*command) == 0
-    assert sum(seen) - seen[1] == 33, "no anchor is optimised twice"
+    assert sum(seen) - seen[1] == 33, "no anchor is optimized twice"
     assert [p.name for p in room.iterdir()] == ["a.safetensors"]
 
 

@@ -90,7 +90,7 @@ def files(folder: Path) -> Iterator[tuple[str, str, Path, Path]]:
     yield "NVIDIA TensorFlow `.pkl`", formats + "test_tensorflow", writers.tf_pickle(folder / "tf.pkl", ada), NVIDIA
     yield "rosinality `.pt` (official file)", official, ROSINALITY, ROSINALITY
     torch.save({"g_ema": writers.rosinality_state(ros), "latent_avg": ros.w_avg}, folder / "old.pt", _use_new_zipfile_serialization=False)
-    yield "the same, old serialisation", formats + "test_rosinality_containers", folder / "old.pt", ROSINALITY
+    yield "the same, old serialization", formats + "test_rosinality_containers", folder / "old.pt", ROSINALITY
     yield "pSp, e4e, ReStyle `.pt` (decoder)", formats + "test_psp_e4e_restyle", writers.psp(folder / "psp.pt", ros), ROSINALITY
     yield "genforce `.pth`", formats + "test_genforce", writers.genforce(folder / "genforce.pth", ada), NVIDIA
     for source, fixture in ((ada, NVIDIA), (ros, ROSINALITY)):

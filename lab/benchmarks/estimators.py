@@ -56,7 +56,7 @@ def simulate(seed: int, *, faces: int = 1, spikes: float = 0.0, curved: bool = F
 
 
 def mean_centered_rpca(codes: torch.Tensor, degrees: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
-    """The first component of the converged decomposition after centring by the mean, which one bad anchor moves."""
+    """The first component of the converged decomposition after centering by the mean, which one bad anchor moves."""
     low = robust_pca(center(codes, group, torch.mean).transpose(0, 1))[0].transpose(0, 1)
     component = torch.linalg.svd(low.flatten(1), full_matrices=False).Vh[0].reshape(codes.shape[1:])
     return component * pair_slopes(low, degrees, group).flatten().dot(component.flatten()).sign()

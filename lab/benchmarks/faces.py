@@ -96,14 +96,14 @@ def avatars(count: int, seed: int = 5, size: int = 512, **factors: float) -> np.
 
 @functools.lru_cache(maxsize=2)
 def background(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """Soft colours with fine grain, ``[height, width, 3]`` uint8."""
+    """Soft colors with fine grain, ``[height, width, 3]`` uint8."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(110, 160, (5, 7, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(coarse) + random.normal(0, 4, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
 def place(picture: np.ndarray, points: np.ndarray, degrees: float, face: float, canvas: np.ndarray, at, original: float):
-    """``picture`` turned and scaled into ``canvas`` so that its face, ``original`` px large, is ``face`` px large and centred ``at``.
+    """``picture`` turned and scaled into ``canvas`` so that its face, ``original`` px large, is ``face`` px large and centered ``at``.
 
     Returns the photo and where ``points`` of the picture came to lie.
     """
@@ -190,8 +190,8 @@ def files_of(picture: np.ndarray) -> dict[str, bytes]:
     return {
         "8-bit PNG": encoded(image, "PNG"),
         "turned by EXIF, JPEG": encoded(image.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=turned),
-        "grey PNG": encoded(Image.fromarray(grey), "PNG"),
-        "16-bit grey PNG": encoded(Image.fromarray(grey.astype(np.uint16) * 257), "PNG"),
+        "gray PNG": encoded(Image.fromarray(grey), "PNG"),
+        "16-bit gray PNG": encoded(Image.fromarray(grey.astype(np.uint16) * 257), "PNG"),
         "transparent PNG": encoded(Image.fromarray(transparent), "PNG"),
         "CMYK JPEG": encoded(image.convert("CMYK"), "JPEG", quality=95),
         "24 megapixels, JPEG": encoded(large, "JPEG", quality=90),
@@ -238,7 +238,7 @@ def measure_sources() -> str:
         face = FACE * dlib.length
         apart = np.hypot(*(mediapipe.centre - dlib.centre)) / face
         rows.append([name, f"{100 * apart:.1f} %", f"{100 * (mediapipe.length / dlib.length - 1):+.1f} %"])
-    return table("The square from MediaPipe's landmarks against dlib's", ["photo", "centres apart, share of the face", "size"], rows)
+    return table("The square from MediaPipe's landmarks against dlib's", ["photo", "centers apart, share of the face", "size"], rows)
 
 
 def measure_round_trip() -> str:
@@ -294,7 +294,7 @@ def _pasted_edits(old: np.ndarray, new: np.ndarray, mode: str, mask: str):
 
 
 def seam_ratio(photo: np.ndarray, pasted: np.ndarray, weight: np.ndarray) -> float:
-    """Mean squared step between neighbours along the outer border of the mask, over the photo's own there."""
+    """Mean squared step between neighbors along the outer border of the mask, over the photo's own there."""
     soft = (weight > 0) & (weight < 0.1)
     energies = []
     for picture in (pasted, photo):
@@ -317,7 +317,7 @@ def measure_jitter() -> str:
         steps = np.linalg.norm(np.diff(corners, axis=0), axis=-1)
         spread = np.linalg.norm(corners - corners.mean(axis=0), axis=-1)
         rows.append([path, f"{np.sqrt((spread**2).mean()):.3f} px", f"{steps.max():.3f} px"])
-    title = "Jitter of the crop of a still face: 60 frames, noise of 8 grey levels, dlib in every frame"
+    title = "Jitter of the crop of a still face: 60 frames, noise of 8 gray levels, dlib in every frame"
     return table(title, ["path", "root mean square of the corners", "largest step between frames"], rows)
 
 
@@ -379,7 +379,7 @@ def measure_ghosts() -> str:
         if name not in ("reconstruction", "edited")
     ]
     title = f"A poor inversion (error of shapes {100 * error:.1f} % of the range): a smile added to a face whose mouth it gets wrong"
-    return table(title, ["pasted", "mean error round the mouth, grey levels"], rows)
+    return table(title, ["pasted", "mean error round the mouth, gray levels"], rows)
 
 
 def draw_pictures() -> None:

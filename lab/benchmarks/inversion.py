@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "inversion.md"
 START, END = "<!-- figures: python lab/benchmarks/inversion.py --write -->", "<!-- end of figures -->"
 SEED = 940_000_000
 STEP = 0.25  # share of a factor's range, for the counterfactual
-CURVE = (1, 2, 5, 10, 20, 35, 50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400)  # steps at which a long optimisation is looked at
+CURVE = (1, 2, 5, 10, 20, 35, 50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400)  # steps at which a long optimization is looked at
 
 if importlib.util.find_spec("micromotion") is None:
     spec = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
@@ -83,7 +83,7 @@ def draw(parameters: torch.Tensor, styles: torch.Tensor, resolution: int) -> tor
 
 
 def ways(world: World, steps: list[int]) -> tuple[list[Result], dict[str, Curve]]:
-    """Every way to invert, quickest first, and the two longest optimisations step by step."""
+    """Every way to invert, quickest first, and the two longest optimizations step by step."""
     generator, images = world.generator, world.images
     mean = generator.w_avg.expand(len(images), generator.num_layers, -1)
     results, start = [Result("mean code", mean, generator, 0.0)], mean
@@ -111,7 +111,7 @@ VARIANTS = {
 
 
 def followed(world: World, start: torch.Tensor, steps: int, points: Curve) -> torch.Tensor:
-    """Codes of a whole optimisation without an early stop; the codes at the steps of ``CURVE`` go into ``points``."""
+    """Codes of a whole optimization without an early stop; the codes at the steps of ``CURVE`` go into ``points``."""
 
     def observe(step: int, codes: torch.Tensor, errors: torch.Tensor) -> None:
         if step + 1 in CURVE:
@@ -272,7 +272,7 @@ def write_page(text: str) -> None:
 
 @torch.no_grad()
 def sheet(world: World, results: list[Result], shown: torch.Tensor, path: Path) -> None:
-    """Rows: the renders, the encoder, optimised codes, tuned generators; one column per face."""
+    """Rows: the renders, the encoder, optimized codes, tuned generators; one column per face."""
     count = len(shown)
     rows = [world.images[:count], *(r.generator.synthesize(r.codes[:count]) for r in results), shown]
     save_sheet(torch.nn.functional.interpolate(torch.cat(rows), scale_factor=2.0, mode="nearest"), count, path)
@@ -294,7 +294,7 @@ def measure(world: World, args: argparse.Namespace) -> str:
     ]
     head = ["step", *(f"PSNR {n}" for n in curves), *(f"factor error {n}" for n in curves)]
     text.append(f"{chosen.name}, by the look of the face:\n\n{by_style(world, chosen)}")
-    return "\n\n".join([*text, "Along one optimisation:", table(head, points), "Pivotal tuning:", lines])
+    return "\n\n".join([*text, "Along one optimization:", table(head, points), "Pivotal tuning:", lines])
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One optimisation step of a text anchor: the published loss pipeline against ours, in time and memory, with the same networks.
+"""One optimization step of a text anchor: the published loss pipeline against ours, in time and memory, with the same networks.
 
 Both sides synthesize, look with CLIP (ViT-B/32) and with an identity network (IR-SE50), and take the gradient in the code; all weights are
 random, which changes no cost. The published side upsamples 7x and pools, encodes the text and both faces in every step, and computes

@@ -124,7 +124,7 @@ def load_scorer(flow: Flow):
 
 def load_identity(_flow: Flow):
     return words(
-        "None is embedded: put model_ir_se50.pth\ninto models/stylegan2_identity and press R.\nThe error names its source and licence."
+        "None is embedded: put model_ir_se50.pth\ninto models/stylegan2_identity and press R.\nThe error names its source and license."
     )
 
 

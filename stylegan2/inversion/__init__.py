@@ -1,4 +1,4 @@
-"""Images -> codes: encoders, optimisation in W and W+, pivotal tuning."""
+"""Images -> codes: encoders, optimization in W and W+, pivotal tuning."""
 
 from .errors import InversionError
 from .feedforward import EncoderInverter

@@ -52,7 +52,7 @@ class SqueezeExcite(nn.Module):
 
 
 class IRSEUnit(nn.Module):
-    """Pre-normalised residual unit of IR-SE50."""
+    """Pre-normalized residual unit of IR-SE50."""
 
     def __init__(self, n_in: int, n_out: int, stride: int):
         super().__init__()

@@ -40,7 +40,7 @@ class CompactEncoder(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two normalised 3x3 convolutions beside a shortcut: ``[N, n_in, H, W]`` -> ``[N, n_out, H, W]``."""
+    """Two normalized 3x3 convolutions beside a shortcut: ``[N, n_in, H, W]`` -> ``[N, n_out, H, W]``."""
 
     def __init__(self, n_in: int, n_out: int):
         super().__init__()

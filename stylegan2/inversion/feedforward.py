@@ -81,7 +81,7 @@ class EncoderInverter(Inverter):
     def invert(self, generator, images, steps=None, progress=None, *, batch: int = DEFAULT_BATCH):
         """See ``Inverter.invert``. ``batch`` faces go through the encoder at a time.
 
-        ``steps`` up to the encoder's own number (5 for ReStyle, else 1) are passes; what goes beyond is spent on optimisation
+        ``steps`` up to the encoder's own number (5 for ReStyle, else 1) are passes; what goes beyond is spent on optimization
         in W+ from the code of the last pass. The synthesis after the last pass, which nothing reads, is left out, so previews
         show the reconstruction before each pass, and encoders of a single pass have none.
         """

@@ -83,7 +83,7 @@ def save_inverter(inverter: EncoderInverter, path: str | Path, *, dtype: torch.d
 
 
 def _narrowed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Vectors (normalisation statistics) stay as they are, and so does what would overflow."""
+    """Vectors (normalization statistics) stay as they are, and so does what would overflow."""
     return tensor if tensor.ndim < 2 or tensor.abs().max() > torch.finfo(dtype).max else tensor.to(dtype)
 
 

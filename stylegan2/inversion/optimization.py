@@ -1,4 +1,4 @@
-"""Inversion by optimising the code itself, in W or W+ (Abdal et al. 2019, arXiv 1904.03189; Karras et al. 2020, section 5)."""
+"""Inversion by optimizing the code itself, in W or W+ (Abdal et al. 2019, arXiv 1904.03189; Karras et al. 2020, section 5)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def optimize(
 
 
 def default_batch(generator: Generator) -> int:
-    """Images optimised at once, at most 16: what fits into half of a GPU's free memory, one 1024 px picture's worth elsewhere."""
+    """Images optimized at once, at most 16: what fits into half of a GPU's free memory, one 1024 px picture's worth elsewhere."""
     device, cost = generator.w_avg.device, BACKWARD_BYTES * generator.resolution**2 // 1024**2
     memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else BACKWARD_BYTES
     return max(1, min(16, memory // cost))
@@ -157,7 +157,7 @@ def _check_request(space: str, steps: int, lr: float) -> None:
     if space not in SPACES:
         raise InversionError(f"Unknown space {space!r}; choose one of {', '.join(SPACES)}.")
     if steps < 1 or not lr > 0:
-        raise InversionError(f"An optimisation of {steps} steps at learning rate {lr} does nothing; both must be positive.")
+        raise InversionError(f"An optimization of {steps} steps at learning rate {lr} does nothing; both must be positive.")
 
 
 def learning_rate(t: float) -> float:
@@ -167,7 +167,7 @@ def learning_rate(t: float) -> float:
 
 
 class _Run:
-    """The optimisation of one batch."""
+    """The optimization of one batch."""
 
     def __init__(self, objective: Objective, images: torch.Tensor, start: torch.Tensor, space: str, lr: float, steps: int):
         self.objective, self.target = objective, Target(images, objective)
@@ -225,7 +225,7 @@ class _Run:
 
     def _keep(self, errors: torch.Tensor, codes: torch.Tensor) -> None:
         if not errors.isfinite().all():
-            raise InversionError("The optimisation diverged (NaN). Lower the learning rate.")
+            raise InversionError("The optimization diverged (NaN). Lower the learning rate.")
         better = errors < self.best
         self.best = torch.where(better, errors, self.best)
         self.best_codes = torch.where(better[:, None, None], codes, self.best_codes)

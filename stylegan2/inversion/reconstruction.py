@@ -71,7 +71,7 @@ def out_of_domain(card: InverterCard, report: ReconstructionReport, *, margin: f
     if card.typical_psnr is None or worst >= card.typical_psnr - margin:
         return None
     domain = card.domain or "other pictures"
-    advice = f" For photos load {PHOTO_FILES}." if "photo" not in domain else " Align the face first, or optimise from this code."
+    advice = f" For photos load {PHOTO_FILES}." if "photo" not in domain else " Align the face first, or optimize from this code."
     return (
         f"This face is reproduced at {worst:.1f} dB, where this inverter reaches {card.typical_psnr:.1f} dB: it was made for"
         f" {domain}, and the picture is not one, so the result will not look like it.{advice}"

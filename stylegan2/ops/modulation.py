@@ -24,7 +24,7 @@ def modulated_conv2d(
 ) -> torch.Tensor:
     """Convolve ``x [N, I, H, W]`` with ``weight [O, I, k, k]`` modulated by ``style [N, I]`` -> ``[N, O, H, W]``.
 
-    Every sample has its own kernel ``weight * style``, normalised to unit length when ``demodulate`` is set
+    Every sample has its own kernel ``weight * style``, normalized to unit length when ``demodulate`` is set
     (Karras et al. 2020, equations 1 and 3). With ``up`` the output is twice as large: transposed convolution, then the
     low-pass ``kernel [m, m]`` with gain 4. This is the literal form, one kernel per sample; `styled_conv2d` is the fast one.
     """

@@ -49,7 +49,7 @@ def block_in_strips(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Run ``up`` (2x), ``same`` and the 1x1 convolution ``to_rgb [N, C, O]`` on ``x [N or 1, I, h, w]``, without gradients.
 
-    Returns the features ``[N, O, 2h, 2w]`` (None unless ``keep``) and the colours ``[N, C, 2h, 2w]`` (None without ``to_rgb``).
+    Returns the features ``[N, O, 2h, 2w]`` (None unless ``keep``) and the colors ``[N, C, 2h, 2w]`` (None without ``to_rgb``).
     """
     to_rgb = None if to_rgb is None else to_rgb.to(x.dtype)
     n, (o, _, _, _), size = max(len(x), len(up.style), len(same.style)), same.weight.shape, (2 * x.shape[2], 2 * x.shape[3])

@@ -17,7 +17,7 @@ class Anchors:
 
     ``degrees [A]`` says how far along each is (0 to 1, below 0 for the opposite motion; None: unknown, in the order of time);
     ``group [A]`` counts from 0 which face, seed or clip each belongs to; ``start [G, L, D]`` is the code each group was
-    optimised from; ``labels`` are the words or frames; ``used [A]`` is False for anchors to leave out; ``notes`` are sentences
+    optimized from; ``labels`` are the words or frames; ``used [A]`` is False for anchors to leave out; ``notes`` are sentences
     for the user. Errors: shapes that disagree, and numbers that are not finite.
     """
 

@@ -47,7 +47,7 @@ def load_named(name: str, *, normalize: bool = False) -> Scorer:
 
 
 def load_file(path: Path, architecture: str | None = None, *, normalize: bool = False) -> Scorer:
-    """Load an open_clip model's weights from a file; ``architecture`` None: recognised by its tensors. Errors: SubspaceError."""
+    """Load an open_clip model's weights from a file; ``architecture`` None: recognized by its tensors. Errors: SubspaceError."""
     open_clip = import_open_clip()
     with border(path.name, SubspaceError):
         state, script = read_state(path)
@@ -117,7 +117,7 @@ def recognise(path: Path, state: dict[str, torch.Tensor], script: bool = False) 
         names = [max(named, key=len)]
     if len(names) == 1:
         return names[0]
-    choices = f"it may be {' or '.join(names)}" if names else "its tensors fit no open_clip model that can be recognised"
+    choices = f"it may be {' or '.join(names)}" if names else "its tensors fit no open_clip model that can be recognized"
     raise SubspaceError(f"{path.name} does not say which model it is: {choices}; put the model's name first in the file's name.")
 
 

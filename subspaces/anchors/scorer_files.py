@@ -48,7 +48,7 @@ def tokenizer(merges: int, context_length: int) -> Tokenize:
 
 
 def build_model(config: dict) -> nn.Module:
-    """A new, randomly initialised open_clip ``CLIP`` of a scorer config; its vocabulary size follows from ``merges``."""
+    """A new, randomly initialized open_clip ``CLIP`` of a scorer config; its vocabulary size follows from ``merges``."""
     config = copy.deepcopy(config)
     merges, _ = config.pop("merges"), config.pop("normalize", None)
     config["text_cfg"]["vocab_size"] = 512 + merges + 2
@@ -67,7 +67,7 @@ def save_scorer(
 def load_scorer(path_or_name: str | Path, architecture: str | None = None, *, normalize: bool | None = None) -> Scorer:
     """Load a scorer from a file, or by the name of an open_clip model that was downloaded before.
 
-    A file is a native ``.safetensors``, or weights of any open_clip model, whose ``architecture`` is its name there (None: recognised);
+    A file is a native ``.safetensors``, or weights of any open_clip model, whose ``architecture`` is its name there (None: recognized);
     a name is ``"MODEL"`` or ``"MODEL/TAG"``, for example ``"ViT-B-32-quickgelu/openai"``. ``normalize`` gives pictures CLIP's mean and
     standard deviation (None: as the file says; open_clip models: no, as published). Nothing is downloaded. Errors: SubspaceError.
     """

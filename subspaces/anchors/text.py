@@ -1,6 +1,6 @@
-"""Text anchors: codes optimised until their pictures fit a sentence, degree by degree (Wu et al. 2024, after StyleCLIP's optimiser).
+"""Text anchors: codes optimized until their pictures fit a sentence, degree by degree (Wu et al. 2024, after StyleCLIP's optimizer).
 
-Every degree is optimised by itself from the code of the same face. All degrees and faces share one batch: the loss is a sum and Adam
+Every degree is optimized by itself from the code of the same face. All degrees and faces share one batch: the loss is a sum and Adam
 works coordinate by coordinate, so each anchor takes the same path as it would alone.
 """
 
@@ -91,14 +91,14 @@ def text_anchors(
     is asked for. ``identity``: a network with ``embed(images) -> unit vectors``, or such a function. ``layers``: rows to
     move (see ``parse_layers``). ``lr`` follows the published ramp. ``space``: "w+" lets every row go its own way, as published;
     "w" gives all rows one displacement, which has far fewer ways to please the scorer without showing the motion. ``views``: so
-    many altered looks at each picture are scored in its place (shift, contrast, colour, noise), anew in every step; 0 as published.
+    many altered looks at each picture are scored in its place (shift, contrast, color, noise), anew in every step; 0 as published.
     ``quality``: "exact", or "fast", which looks at pictures of at most 256 px and half the generator's size (`SkipSynthesis`) in all
     but the last 8 steps: quicker, with slightly other anchors.
 
-    ``batch`` anchors are optimised at once (None: by memory; halved when memory runs out). Finished ones are kept in the file
+    ``batch`` anchors are optimized at once (None: by memory; halved when memory runs out). Finished ones are kept in the file
     ``state``, from which the same call goes on after it was cancelled. ``progress(done, total, pictures)`` counts anchor steps,
     comes once per step and may raise to cancel. The same seeds give the same anchors; neither network is changed; works under
-    ``torch.inference_mode``. Errors: a template without ``{degree}``, bad degrees, no seeds, an optimisation that diverges.
+    ``torch.inference_mode``. Errors: a template without ``{degree}``, bad degrees, no seeds, an optimization that diverges.
     """
     settings = getattr(scorer, "settings", PUBLISHED)
     space, views = settings.space if space is None else space, settings.views if views is None else views
@@ -198,7 +198,7 @@ class _Schedule:
 
 
 class _Optimiser:
-    """The optimisation of any subset of the anchors; anchor ``a`` is degree ``a % T`` of face ``a // T``."""
+    """The optimization of any subset of the anchors; anchor ``a`` is degree ``a % T`` of face ``a // T``."""
 
     def __init__(self, generator, scorer, task: _Task, start, weights: Weights, identity, rows, schedule: _Schedule):
         device = generator.w_avg.device
@@ -234,7 +234,7 @@ class _Optimiser:
             adam.step()
             progress(i, images.detach())
         if not torch.isfinite(codes).all():
-            raise SubspaceError(f"The optimisation of the text anchors diverged; lower lr ({self.schedule.lr}).")
+            raise SubspaceError(f"The optimization of the text anchors diverged; lower lr ({self.schedule.lr}).")
         return codes.detach()
 
     def _step_of(self, gradient: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ SHIFT, CONTRAST, BRIGHTNESS, NOISE = 0.05, 0.15, 0.1, 0.1
 
 
 def view(images: torch.Tensor, seed: int) -> torch.Tensor:
-    """``images [N, 3, H, W]`` in -1..1, all altered alike: shifted by up to a twentieth of their size, in contrast, colour and noise,
+    """``images [N, 3, H, W]`` in -1..1, all altered alike: shifted by up to a twentieth of their size, in contrast, color and noise,
     every other one softened. The same ``seed`` alters the same way on every device; gradients pass."""
     g = torch.Generator().manual_seed(seed)
     size, most = images.shape[2:], max(1, round(SHIFT * images.shape[3]))

@@ -23,7 +23,7 @@ def test_mediapipe_gives_the_same_square_as_dlib(landmarks, mediapipe_points):
 
 
 def test_mediapipe_gives_the_same_place_behind_glasses(glasses):
-    """A portrait whose frames draw dlib's eyes together: one centre still, and one size but for that."""
+    """A portrait whose frames draw dlib's eyes together: one center still, and one size but for that."""
     dlib, mesh = (Crop.from_landmarks(points, (512, 600), 256) for points in (glasses["dlib"], from_mediapipe(glasses["mediapipe"]) - 0.5))
     assert np.linalg.norm(dlib.centre - mesh.centre) < 0.01 * 186 and abs(mesh.length / dlib.length - 1) < 0.05
 

@@ -104,7 +104,7 @@ def test_an_aligned_picture_is_replaced_exactly(drawn):
 
 
 def test_a_fine_square_does_not_alias():
-    """A 1024 px checkerboard on a 100 px face is grey."""
+    """A 1024 px checkerboard on a 100 px face is gray."""
     board = (np.indices((1024, 1024)).sum(0) % 2 * 255).astype(np.uint8)
     crop = Crop.from_square((80, 80), (48, 14), (160, 160), 1024)
     pasted, mask = paste(np.zeros((160, 160), np.uint8), board, crop, mask="square")
@@ -220,7 +220,7 @@ def test_colour_match_is_one_correction_for_a_batch(photo, landmarks):
 
 
 def bar(at: int, size: int = 64) -> torch.Tensor:
-    """A dark bar at row ``at`` on grey: a mouth."""
+    """A dark bar at row ``at`` on gray: a mouth."""
     image = torch.full((1, 3, size, size), 0.4)
     image[..., at : at + 4, 16:48] = -0.8
     return image

@@ -40,7 +40,7 @@ def test_the_same_solver_agrees_and_another_is_told_apart(repository):
     other = official.compare(official.load_solver(repository(1.5)), start[:2], codes[:, :2])
     assert same["low-rank part"] < 1e-12 and same["direction, truncation converged"] < 1e-5
     assert other["low-rank part"] > 0.1 and other["direction, truncation converged"] > 0.1
-    assert same["theirs from run to run"] > 1e-6  # their truncation is randomised
+    assert same["theirs from run to run"] > 1e-6  # their truncation is randomized
 
 
 def test_the_table_names_every_share_of_errors(repository, capsys):

@@ -111,7 +111,7 @@ def test_rank_two_finds_both_motions_of_a_clip(estimator, known):
 
 
 def test_the_published_estimator_follows_its_recipe():
-    """Section 5.4 written out: start row first, uncentred, four components, next-to-last minus first."""
+    """Section 5.4 written out: start row first, uncentered, four components, next-to-last minus first."""
     from micromotion.subspaces.decomposition import published
 
     codes, degrees, _ = line(direction(), count=11)

@@ -301,7 +301,7 @@ def rosinality_layer(part, log2, tensor):
 
 
 def rosinality_training(path, generator, zipped=True):
-    """What rosinality's train.py saves: optimisers, an argparse.Namespace, no mean code."""
+    """What rosinality's train.py saves: optimizers, an argparse.Namespace, no mean code."""
     state = rosinality_state(generator)
     parameters = [nn.Parameter(torch.randn(3))]
     optimiser = torch.optim.Adam(parameters)

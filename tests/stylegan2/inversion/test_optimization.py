@@ -1,4 +1,4 @@
-"""Optimisation of codes: it finds them, repeats itself bit for bit, and leaves the generator alone."""
+"""Optimization of codes: it finds them, repeats itself bit for bit, and leaves the generator alone."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_prior_pulls_toward_the_mean_code(generator, images):
 
 
 class Channels(torch.nn.Module):
-    """An identity network that sees the mean colours."""
+    """An identity network that sees the mean colors."""
 
     def __init__(self):
         super().__init__()

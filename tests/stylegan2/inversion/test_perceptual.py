@@ -28,7 +28,7 @@ def test_pyramid_is_a_distance(pictures):
 
 
 def test_pyramid_hears_structure_that_pixels_do_not(pictures):
-    """Noise and a shift of colour of the same squared error: the colours of whole regions weigh more in no level than noise in one."""
+    """Noise and a shift of color of the same squared error: the colors of whole regions weigh more in no level than noise in one."""
     noise = 0.1 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(1)).sign()
     shift = torch.full_like(pictures, 0.1)
     distance = load_perceptual("pyramid")
