@@ -40,7 +40,7 @@ def read_run(run: Path, size: int) -> tuple[Generator, CompactEncoder]:
 
 @torch.no_grad()
 def codes_of(encoder: CompactEncoder, pictures: PictureSet, count: int) -> torch.Tensor:
-    """Codes ``[N, D]`` of the first ``count`` pictures and of their mirror images."""
+    """Codes ``[N, D]`` of the first ``count`` pictures, every other 64 of them mirrored."""
     numbers = torch.arange(min(count, pictures.drawn)).split(64)
     flips = [torch.zeros(len(n), dtype=torch.bool) if k % 2 else torch.ones(len(n), dtype=torch.bool) for k, n in enumerate(numbers)]
     return torch.cat([encoder(pictures.batch(n, f))[:, 0] for n, f in zip(numbers, flips)])
