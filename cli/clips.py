@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..media.video import read_clip, thinned
+from ..media.clips import read_clip, thinned
 from .models import Models
 from .portrait import Framing
 from .terminal import Clock, UsageError, progress_bar

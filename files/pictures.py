@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -10,9 +14,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from .budget import border
 from .errors import CheckpointError, DamagedFileError
 
 log = logging.getLogger(__name__)
+
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF")
+MAX_PIXELS = 120_000_000
 
 
 def read_picture(source) -> torch.Tensor:
@@ -24,17 +32,38 @@ def read_picture(source) -> torch.Tensor:
     label = source if isinstance(source, (str, Path)) else "in the given bytes"
     if not isinstance(source, (str, Path, bytes)) and not hasattr(source, "read"):
         raise CheckpointError(f"A picture is read from a path, from bytes or from an open file, not from {type(source).__name__}.")
-    try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            pixels = pixels_of(image)
-    except UnidentifiedImageError as reason:
-        raise DamagedFileError(f"The picture {label} cannot be read: it is damaged, or of a kind that Pillow does not know.") from reason
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as reason:
-        raise DamagedFileError(f"The picture {label} cannot be read: {reason}.") from reason
+    with border(f"The picture {label}"), opened_picture(BytesIO(source) if isinstance(source, bytes) else source, str(label)) as image:
+        pixels = pixels_of(image)
     if pixels.shape[-1] == 1:
         pixels = pixels.repeat(3, axis=-1)
     scale = 65535 if pixels.dtype == np.uint16 else 255
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / (scale / 2) - 1
+
+
+@contextmanager
+def opened_picture(source, label: str) -> Iterator[Image.Image]:
+    """The picture in a file, of one of `FORMATS` (Pillow knows others, some of which start programs), and not larger than `MAX_PIXELS`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(source, formats=known_formats())
+    except UnidentifiedImageError as reason:
+        kinds = ", ".join(name for name in FORMATS if name not in ("DIB", "MPO"))
+        raise DamagedFileError(f"The picture {label} cannot be read: it is damaged, or none of {kinds}.") from reason
+    except Image.DecompressionBombError as reason:
+        raise DamagedFileError(f"The picture {label} is larger than {MAX_PIXELS // 10**6} megapixels; shrink it first.") from reason
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            size = f"{image.width} x {image.height} px"
+            raise DamagedFileError(f"The picture {label} has {size}, more than {MAX_PIXELS // 10**6} megapixels; shrink it first.")
+        yield image
+
+
+@lru_cache(maxsize=1)
+def known_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
@@ -61,10 +90,16 @@ def _deep_grey(values: np.ndarray) -> np.ndarray:
     """16-bit, 32-bit or float gray; Pillow's own conversion would clip everything above 255."""
     if not np.isfinite(values).all():
         raise DamagedFileError("The picture contains values that are not numbers (NaN or infinity): write it again.")
-    top = values.max(initial=0)
     if values.dtype.kind == "f":
-        values = values * (65535 if top <= 1 else 257)
+        values = values * (65535 / _white(values))
     return np.clip(np.rint(values), 0, 65535).astype(np.uint16)[..., None]
+
+
+def _white(values: np.ndarray) -> float:
+    """The value that means white in a float picture: 1, which single highlights may exceed, else that of 8 or of 16 bits."""
+    if not values.size or np.quantile(values, 0.99) <= 1.5:
+        return 1.0
+    return 255.0 if values.max() <= 255.5 else 65535.0
 
 
 def _from_cmyk(image: Image.Image) -> Image.Image:

@@ -1,20 +1,18 @@
-"""Videos as files: frames in, frames out, one at a time; a writer and a reader for every door."""
+"""Videos out: frames into a file, one at a time, by one writer for every door."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ..files import limits
 from .errors import MediaError
-from .pictures import read_image, to_bytes
+from .sound import Sound
 
 log = logging.getLogger(__name__)
 
@@ -22,64 +20,25 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BIT_RATE = 8_000_000
 GIF_BYTES = 2**30  # of frames that wait in memory for the end, one byte a pixel
 FILMS = (*CONTAINERS, ".gif")
+BT709, LIMITED = 1, 1  # in FFmpeg's tables of colour spaces, of primaries and of transfer curves; and of ranges
 H264 = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def read_clip(path: str | Path) -> Iterator[torch.Tensor]:
-    """Yield the frames uint8 ``[3, H, W]`` of a video file, an animated picture, or a folder of pictures in the order of their names."""
-    path = Path(path)
-    if not path.is_dir():
-        yield from _decode(path)
-        return
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-    if not files:
-        raise MediaError(f"The folder {path} holds no pictures ({', '.join(sorted(PICTURES))}).")
-    for file in files:
-        yield torch.from_numpy(to_bytes(read_image(file))[0]).permute(2, 0, 1)
-
-
-def _decode(path: Path) -> Iterator[torch.Tensor]:
-    import av
-    from av.error import FFmpegError
-
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-    except FileNotFoundError:
-        raise MediaError(f"There is no file or folder {path}.") from None
-    except (FFmpegError, IndexError) as error:
-        raise MediaError(
-            f"{path} is not a video that can be read ({_first_line(error)}); give an MP4, MOV, MKV, WebM or GIF file."
-        ) from None
-
-
-def thinned(frames: Iterable[torch.Tensor], most: int) -> tuple[list[torch.Tensor], int]:
-    """At most ``most`` evenly spaced frames of a clip of unknown length, and their spacing; memory stays flat."""
-    kept, spacing = [], 1
-    for i, frame in enumerate(frames):
-        if i % spacing:
-            continue
-        kept.append(frame)
-        if len(kept) > most:
-            kept, spacing = kept[::2], 2 * spacing
-    return kept, spacing
 
 
 class VideoWriter:
-    """An H.264 video (MPEG-4 Part 2 where this PyAV has no H.264), written to one file; the first frames decide its size."""
+    """An H.264 video (MPEG-4 Part 2 where this PyAV has no H.264), written to one file; the first frames decide its size.
 
-    def __init__(self, path: Path, fps: float):
+    Its colours are converted and tagged as BT.709, as players expect of videos. ``sound``: a film whose sound goes along, as long as the
+    frames last.
+    """
+
+    def __init__(self, path: Path, fps: float, sound: Path | None = None):
         import av
 
         self.container = av.open(str(path), "w", format=CONTAINERS[path.suffix.lower()])
         self.rate = Fraction(fps).limit_denominator(1001)
-        self.stream: Any = None  # PyAV types a stream by its codec, which is chosen at run time
+        self.stream = None
+        self.sound = None if sound is None else Sound(sound)
+        self.written = 0
 
     def write(self, frames: np.ndarray) -> None:
         """Append uint8 frames ``[n, H, W, 3]``; an odd side repeats its last row, because the color planes are halved."""
@@ -89,8 +48,16 @@ class VideoWriter:
             frames = np.pad(frames, ((0, 0), *((0, side % 2) for side in frames.shape[1:3]), (0, 0)), mode="edge")
         if self.stream is None:
             self.stream = _open_stream(self.container, frames.shape[2], frames.shape[1], self.rate)
+            if self.sound is not None:
+                self.sound.join(self.container)
         for pixels in frames:
-            self._mux(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+            self._mux(_in_video_colours(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            self.written += 1
+            self._sound_until(self.written)
+
+    def _sound_until(self, frame: int) -> None:
+        if self.sound is not None:
+            self.sound.write(float(frame / self.rate))
 
     def _mux(self, frame) -> None:
         for packet in self.stream.encode(frame):
@@ -103,8 +70,19 @@ class VideoWriter:
         try:
             if kind is None and self.stream is not None:
                 self._mux(None)
+                if self.sound is not None:
+                    self.sound.finish()
         finally:
             self.container.close()
+            if self.sound is not None:
+                self.sound.close()
+
+
+def _in_video_colours(frame):
+    """An RGB frame as YUV 4:2:0 by BT.709 of limited range, and saying so."""
+    frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame.colorspace, frame.color_range = BT709, LIMITED
+    return frame
 
 
 class GifWriter:
@@ -136,10 +114,13 @@ class GifWriter:
         return [end - start for start, end in zip([0, *ends], ends)]
 
 
-def open_writer(path: Path, fps: float) -> VideoWriter | GifWriter:
-    """The writer for a path's ending, at 0.1 to 240 frames per second. Raises MediaError."""
+def open_writer(path: Path, fps: float, sound: Path | None = None) -> VideoWriter | GifWriter:
+    """The writer for a path's ending, at 0.1 to 240 frames per second. Raises MediaError.
+
+    ``sound`` is the film whose sound goes along, where the format carries any.
+    """
     fps = limits.FPS.checked(fps, "The frames per second are", MediaError)
-    return GifWriter(path, fps) if path.suffix.lower() == ".gif" else VideoWriter(path, fps)
+    return GifWriter(path, fps) if path.suffix.lower() == ".gif" else VideoWriter(path, fps, sound)
 
 
 def _open_stream(container, width: int, height: int, rate: Fraction):
@@ -149,6 +130,9 @@ def _open_stream(container, width: int, height: int, rate: Fraction):
             continue
         stream = container.add_stream(name, rate=rate, options={"crf": "14"} if name == "libx264" else {})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED
         if name != "libx264":
             stream.bit_rate = BIT_RATE
         if name == "mpeg4":
