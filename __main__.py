@@ -154,7 +154,9 @@ def _animate(commands) -> None:
         help="coefficients: 0 changes nothing, 1 is one unit (default: 0 to 1, calibrated motions a little less, turn both ways)",
     )
     how.add_argument("--frames", type=within(limits.FRAMES), default=48, help="frames of each motion, there and back (default 48)")
-    how.add_argument("--fps", type=within(limits.FPS), default=24, help="frames per second (default 24)")
+    how.add_argument(
+        "--fps", type=within(limits.FPS), help="frames per second (default 24; that of the clip with --drive, whose sound is kept then)"
+    )
     how.add_argument(
         "--easing", choices=EASINGS, default="ease", help=f"how the coefficient moves: {', '.join(EASINGS)} (default ease)", metavar="NAME"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,11 +11,11 @@ from PIL import Image
 
 from ..files.writing import whole_file
 from ..media.pictures import contact_sheet, enlarge, to_bytes
-from ..media.video import FILMS, GIF_BYTES, open_writer
+from ..media.video import FILMS, GIF_BYTES, GifWriter, VideoWriter, open_writer
 from ..stylegan2 import Generator
 from ..stylegan2.codes import SUFFIXES
 from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, play, read_coefficients, reading_gain, sweep
-from .clips import codes_of_clip
+from .clips import ClipCodes, codes_of_clip
 from .fit import anchors_of_text
 from .models import Models, check_files, embedded, embedded_motions, find_motion, open_named, split_choice
 from .outputs import check_output
@@ -24,6 +23,7 @@ from .portrait import Framing, Portrait, avatar, kept, portrait_of
 from .terminal import Clock, UsageError, note, progress_bar, say
 
 COLUMNS, CELL = 7, 160
+USUAL_FPS = 24
 MOST_DRIVEN = 600  # frames of a driving clip
 PIECE = 2**22  # pixels that are composed at once
 REACH = 0.7  # of a unit: every ready motion is plain to see there
@@ -78,16 +78,18 @@ def run(args: Namespace, clock: Clock) -> None:
             motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}))))
     if args.drive is not None:
         clip = codes_of_clip(args.drive, models, Framing(args.align, args.predictor), MOST_DRIVEN, clock)
-        takes = [driven(portrait.codes, motions, clip.codes, args.smooth, models)]
+        takes = [driven(portrait.codes, motions, clip, args.smooth, models)]
+        fps, sound = (clip.fps or USUAL_FPS, clip.sound) if args.fps is None else (args.fps, None)
     else:
+        fps, sound = args.fps or USUAL_FPS, None
         groups = [motions] if args.together else [[motion] for motion in motions]
         takes = [take(portrait.codes, group, args) for group in groups]
     with whole_file(video) as video_part, whole_file(sheet) as sheet_part:
-        rows = film(video_part, takes, portrait, generator, args, clock)
+        rows = film(open_writer(video_part, fps, sound), takes, portrait, generator, args, clock)
         with clock.stage("draw the contact sheet"):
             contact_sheet(rows, CELL).save(sheet_part)
     frames = sum(map(len, takes))
-    say(f"{video}  ({frames} frames, {frames / args.fps:.1f} s)")
+    say(f"{video}  ({frames} frames, {frames / fps:.1f} s)")
     say(f"{sheet}  (contact sheet: {', '.join(t.name for t in takes)})")
 
 
@@ -139,18 +141,19 @@ def _sweep(args: Namespace, span: tuple[float, float]) -> torch.Tensor:
     return sweep(args.frames, *span, easing=args.easing) if args.once else there_and_back(span, args.frames, args.easing)
 
 
-def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: torch.Tensor, smooth: float, models: Models) -> Take:
-    """Move one code ``[1, L, D]`` as a clip ``[F, L, D]`` moves along ``motions``; read together, so that none counts what is another's.
+def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: ClipCodes, smooth: float, models: Models) -> Take:
+    """Move one code ``[1, L, D]`` as a clip moves along ``motions``; read together, so that none counts what is another's.
 
     What the inverter loses of the motions is measured on the clip's own first face, and made up for.
     """
     together = Subspace(torch.stack([motion.direction for _, motion in motions]))
     try:
-        gain = reading_gain(together, models.generator, lambda images: models.inverter.invert(models.generator, images), clip[0])
+        gain = reading_gain(together, models.generator, lambda images: models.inverter.invert(models.generator, images), clip.codes[0])
     except SubspaceError as error:
         note(f"{error} It is not made up for.")
         gain = None
-    track = read_coefficients(together, clip, reference="first", smooth=smooth, gain=gain).reshape(len(clip), -1)  # [F, K]
+    track = read_coefficients(together, clip.codes, reference="first", smooth=smooth, gain=gain).reshape(len(clip.codes), -1)
+    track = clip.over_time(track)  # [F, K]
     strongest = track[:, int(track.abs().amax(0).argmax())]
     return Take(" + ".join(name for name, _ in motions), codes, [(together, track)], strongest)
 
@@ -175,10 +178,10 @@ def _excursion(frames: int, start: float, end: float, easing: str) -> torch.Tens
     return sweep(frames, start, end, easing=easing, ping_pong=True, hold_end=frames // 8)
 
 
-def film(video: Path, takes: list[Take], portrait: Portrait, generator: Generator, args: Namespace, clock: Clock) -> list:
+def film(out: VideoWriter | GifWriter, takes: list[Take], portrait: Portrait, generator: Generator, args: Namespace, clock: Clock) -> list:
     """Synthesize all takes into one video, chunk by chunk; returns the rows of the contact sheet."""
     sheet, total = Sheet(takes), sum(map(len, takes))
-    with open_writer(video, args.fps) as writer, progress_bar("Synthesize", "frame") as progress:
+    with out as writer, progress_bar("Synthesize", "frame") as progress:
         for t in takes:
             with torch.no_grad():
                 shown = portrait.facing(generator.synthesize(t.farthest().to(generator.w_avg.device)))

@@ -5,34 +5,62 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from ..media.clips import read_clip, thinned
+from ..media.clips import open_clip, thinned
+from ..stylegan2.inversion import out_of_domain, reconstruction_report
 from .models import Models
 from .portrait import Framing
-from .terminal import Clock, UsageError, progress_bar
+from .terminal import Clock, UsageError, note, progress_bar
 
 
 @dataclass(frozen=True)
 class ClipCodes:
-    """Codes ``[T, L, D]`` of a clip; ``frames`` says which frames they are, of which every ``spacing``-th was looked at."""
+    """Codes ``[T, L, D]`` of a clip of ``total`` frames at ``fps`` (None: not known); ``frames`` says which of them show a face that the
+    inverter knows. Every ``spacing``-th frame was looked at."""
 
     codes: torch.Tensor
     frames: tuple[int, ...]
     spacing: int
+    total: int
+    fps: float | None = None
+    sound: Path | None = None
 
     def nearest(self, frame: int) -> int:
         """The code whose frame is nearest to ``frame``."""
         return min(range(len(self.frames)), key=lambda i: abs(self.frames[i] - frame))
 
+    def over_time(self, track: torch.Tensor) -> torch.Tensor:
+        """A track ``[T, K]`` of the frames with a face -> of every frame looked at ``[F, K]``: between faces it goes on in a line."""
+        wanted, known = np.arange(0, self.total, self.spacing), np.asarray(self.frames)
+        columns = [np.interp(wanted, known, column) for column in track.double().numpy().T]
+        return torch.from_numpy(np.stack(columns, 1)).to(track.dtype)
+
 
 def codes_of_clip(path: Path, models: Models, framing: Framing, most: int, clock: Clock) -> ClipCodes:
-    """Align and invert at most ``most`` evenly spaced frames of a clip; frames without a face are left out."""
+    """Align and invert at most ``most`` evenly spaced frames of a clip; frames without a face are left out, and it is said how many."""
     with clock.stage("read and align the clip"):
-        frames, spacing = thinned(read_clip(path), most)
+        film = open_clip(path)
+        frames, spacing = thinned(film.frames(), most)
         if len({frame.shape for frame in frames}) != 1:
             raise UsageError(f"The pictures in {path} have different sizes; one clip has one size.")
         squares, kept = framing.frame_clip(torch.stack(frames), path)
     with clock.stage("invert the clip"), progress_bar("Invert") as progress:
-        codes = models.inverter.invert(models.generator, squares, progress=progress)
-    return ClipCodes(codes.detach().cpu(), tuple(k * spacing for k in kept), spacing)
+        codes = models.inverter.invert(models.generator, squares, progress=progress).detach()
+        known = _known(codes, squares, models, path)
+    shown = tuple(kept[i] * spacing for i in known)
+    rate = None if film.fps is None else film.fps / spacing
+    return ClipCodes(codes[known].cpu(), shown, spacing, len(frames) * spacing, rate, path if film.has_sound else None)
+
+
+def _known(codes: torch.Tensor, squares: torch.Tensor, models: Models, path: Path) -> list[int]:
+    """Which squares show a face of the kind that the inverter was made for. Raises UsageError where none does."""
+    card = models.inverter.card
+    report = reconstruction_report(models.generator, codes, squares)
+    known = [i for i in range(len(codes)) if out_of_domain(card, report.at(i)) is None]
+    if not known:
+        raise UsageError(f"No frame of {path} shows a face that this inverter knows. {out_of_domain(card, report)}")
+    if len(known) < len(codes):
+        note(f"{len(codes) - len(known)} of {len(codes)} frames of {path} show no face that this inverter knows; they are left out.")
+    return known

@@ -18,7 +18,8 @@ from micromotion import __main__ as command_line
 from micromotion import faces, media
 from micromotion.avatars.captions import MOTIONS
 from micromotion.avatars.regressor import load_regressor
-from micromotion.cli import animate, combine, models, portrait
+from micromotion.cli import animate, clips, combine, models, portrait
+from micromotion.cli.clips import ClipCodes
 from micromotion.cli.terminal import Clock
 from micromotion.files import catalogue
 from micromotion.media.video import VideoWriter
@@ -420,12 +421,19 @@ def test_an_interrupted_fit_goes_on(room, monkeypatch):
     assert [p.name for p in room.iterdir()] == ["a.safetensors"]
 
 
+@pytest.fixture
+def knows_everything(monkeypatch):
+    """An inverter that takes every picture for a face of its kind."""
+    monkeypatch.setattr(clips, "out_of_domain", lambda card, report: None)
+
+
 def _clip(room: Path, name: str, shades) -> Path:
     with VideoWriter(room / name, 24) as writer:
         writer.write(np.stack([np.full((SIDE, SIDE, 3), shade, np.uint8) for shade in shades]))
     return room / name
 
 
+@pytest.mark.usefixtures("knows_everything")
 def test_several_clips_are_fitted_as_one_motion(room):
     _clip(room, "a.mp4", range(20, 180, 20))
     _clip(room, "b.mp4", range(180, 20, -20))
@@ -438,6 +446,7 @@ def test_several_clips_are_fitted_as_one_motion(room):
     assert torch.cosine_similarity(there.flatten(), back.flatten(), 0) < -0.99
 
 
+@pytest.mark.usefixtures("knows_everything")
 def test_a_clip_drives_another_face(room):
     _clip(room, "nod.mp4", [20, 60, 100, 140, 100, 60, 20])
     assert micromotion("fit", "nod.mp4", "nod.safetensors", "--device", "cpu") == 0
@@ -453,8 +462,36 @@ def test_a_driving_clip_is_read_along_all_motions_together(room, monkeypatch):
     motions = [("a", Subspace(a)), ("b", Subspace(b))]
     track, code = torch.linspace(0, 1, 9), torch.zeros(1, 8, 32)
     monkeypatch.setattr(animate, "reading_gain", lambda *args: torch.eye(2))
-    shown = animate.driven(code, motions, Subspace(a).apply(code, track), 0.0, models.Models())
+    clip = ClipCodes(Subspace(a).apply(code, track), tuple(range(9)), 1, 9)
+    shown = animate.driven(code, motions, clip, 0.0, models.Models())
     assert torch.allclose(shown.coefficients, track, atol=1e-4) and torch.allclose(shown.farthest()[0], a, atol=1e-4)
+
+
+def test_a_clip_without_a_face_is_refused_and_frames_without_one_are_told(room, monkeypatch, capsys):
+    _clip(room, "grey.mp4", [20, 60, 100, 140])
+    command = ["animate", "--motion", "smile", "--drive", "grey.mp4", "--out", "d.mp4", *QUICK]
+    assert micromotion(*command) == 2
+    assert "No frame of grey.mp4 shows a face that this inverter knows" in capsys.readouterr().err
+    seen = []
+    monkeypatch.setattr(clips, "out_of_domain", lambda card, report: seen.append(report) or ("strange" if len(seen) == 2 else None))
+    assert micromotion(*command) == 0
+    assert "1 of 4 frames of grey.mp4 show no face" in capsys.readouterr().err
+    assert len(frames_of(room / "d.mp4")) == 4, "the clip keeps its length"
+
+
+@pytest.mark.usefixtures("knows_everything")
+def test_what_a_clip_drives_lasts_as_long_as_the_clip(room):
+    with VideoWriter(room / "fast.mp4", 60) as writer:
+        writer.write(np.stack([np.full((SIDE, SIDE, 3), shade, np.uint8) for shade in range(20, 200, 6)]))
+    assert micromotion("animate", "--motion", "smile", "--drive", "fast.mp4", "--out", "d.mp4", *QUICK) == 0
+    assert media.open_clip(room / "d.mp4").fps == 60 and len(frames_of(room / "d.mp4")) == 30
+    assert micromotion("animate", "--motion", "smile", "--drive", "fast.mp4", "--fps", 24, "--out", "e.mp4", *QUICK) == 0
+    assert media.open_clip(room / "e.mp4").fps == 24
+
+
+def test_frames_without_a_face_are_held_and_the_clip_keeps_its_length():
+    clip = ClipCodes(torch.zeros(3, 1, 1), (0, 2, 8), 2, 12)
+    assert clip.over_time(torch.tensor([[0.0], [1.0], [4.0]])).flatten().tolist() == [0, 1, 2, 3, 4, 4]
 
 
 def test_a_motion_may_go_once_or_follow_keyframes(room):
@@ -502,6 +539,7 @@ def test_motions_are_combined_and_compared(room, capsys):
 
 
 @pytest.mark.parametrize("form", ["folder", "video", "gif"])
+@pytest.mark.usefixtures("knows_everything")
 def test_fit_from_a_clip(room, form):
     frames = [Image.fromarray(np.full((SIDE, SIDE, 3), 20 * i, np.uint8)) for i in range(8)]
     if form == "folder":
@@ -539,6 +577,7 @@ def test_a_plain_direction_can_be_inspected_converted_and_animated(room, capsys)
     assert np.array_equal(frames_of("d_latent.pt.mp4"), frames_of("wink.safetensors.mp4"))
 
 
+@pytest.mark.usefixtures("knows_everything")
 def test_fit_from_a_clip_that_is_not_square_follows_the_face(room, monkeypatch, capsys):
     clip = (np.indices((90, 120)).sum(0)[None, ..., None] + 7 * np.arange(6)[:, None, None, None] + np.zeros(3)) % 256
     with VideoWriter(room / "clip.mp4", 24) as writer:

@@ -33,6 +33,12 @@ class ReconstructionReport:
     distance: torch.Tensor
     spread: torch.Tensor
 
+    def at(self, index: int) -> ReconstructionReport:
+        """The report of one image."""
+        pick = slice(index, index + 1)
+        identity = None if self.identity is None else self.identity[pick]
+        return ReconstructionReport(self.psnr[pick], self.pyramid[pick], identity, self.distance[pick], self.spread[pick])
+
     def __str__(self) -> str:
         parts = [f"PSNR {self.psnr.mean():.1f} dB", f"pyramid {self.pyramid.mean():.3f}"]
         if self.identity is not None:
