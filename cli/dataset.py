@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..avatars.instrument import AvatarInstrument
-from ..media.video import PICTURES
+from ..media.clips import PICTURES
 from ..pairs import Gate, Job, MotionPlan, Plan, make
 from ..pairs.store import is_address
 from ..stylegan2 import Generator, load_codes

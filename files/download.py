@@ -6,9 +6,10 @@ import bz2
 import contextlib
 import errno
 import hashlib
-import html
+import html.parser
 import http.client
 import logging
+import os
 import re
 import urllib.error
 import urllib.parse
@@ -18,14 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from .errors import MicromotionError
+from .writing import lock
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 TIMEOUT = 30
 CHUNK = 1 << 18
-MAX_PAGE = 1 << 20
+MAX_PAGE = 1 << 18
+MAX_FIELDS = 100
+MAX_SIZE = 1 << 34  # bytes of a file whose size nobody published; the largest known ones have a tenth of it
+MAX_UNPACKED = 1 << 32
 USER_AGENT = "micromotion"
+LOCAL = ("127.0.0.1", "localhost", "::1")
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EFBIG}
 Progress = Callable[[int, int, Any], None]
 
@@ -58,15 +64,35 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
     packed = url.endswith(".bz2")
     part = target.with_name(target.name + (".bz2.part" if packed else ".part"))
-    transfer = _Transfer(url, part, None if packed else size, page or url, target, progress)
-    transfer.run(resume=bool(packed_sha256 if packed else sha256))
-    _verify_part(part, None if packed else size, packed_sha256 if packed else sha256, url)
-    if packed:
-        part = _unpack(part, target, size)
-        _verify_part(part, size, sha256, url)
-    with _writing(target):
-        part.replace(target)
+    with _alone(target):
+        transfer = _Transfer(url, part, None if packed else size, page or url, target, progress)
+        transfer.run(resume=bool(packed_sha256 if packed else sha256))
+        _verify_part(part, None if packed else size, packed_sha256 if packed else sha256, url)
+        if packed:
+            part = _unpack(part, target, size)
+            _verify_part(part, size, sha256, url)
+        with _writing(target):
+            part.replace(target)
     return target
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One writer per target: a second one is refused, since both would write into one part. The lock's file goes with the last of them."""
+    gate = target.with_name(f".{target.name}.lock")
+    with _writing(target):
+        handle = lock(gate)
+    if handle is None:
+        raise DownloadError(f"{target} is being fetched by another program; wait for it.")
+    try:
+        yield
+    finally:
+        if os.name == "nt":  # which removes no open file
+            os.close(handle)
+        with contextlib.suppress(OSError):
+            gate.unlink()
+        if os.name != "nt":
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -78,6 +104,19 @@ def _writing(target: Path) -> Iterator[None]:
         raise DownloadError(f"{target} cannot be written ({e.strerror or e}); choose another place.") from e
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only where the transfer may go: every hop is looked at, not the last alone."""
+
+    def __init__(self, transfer: _Transfer):
+        self.transfer = transfer
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if not self.transfer.allowed(newurl):
+            first, by_hand = self.transfer.url, self.transfer._by_hand()
+            raise DownloadError(f"{first} leads to {newurl[:80]!r}, which is not an encrypted address; it is refused. {by_hand}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class _Transfer:
     """One file on its way into ``part``, over as many connections as it takes."""
 
@@ -85,6 +124,19 @@ class _Transfer:
         self.url, self.part, self.size, self.page, self.target, self.progress = url, part, size, page, target, progress
         self.total = size
         self.validator: str | None = None
+        first = urllib.parse.urlsplit(url)
+        self.is_local = first.scheme == "http" and first.hostname in LOCAL
+        # Built of what https needs, and nothing that opens files, data or other protocols.
+        self.opener = urllib.request.OpenerDirector()
+        for handler in (
+            urllib.request.ProxyHandler(),
+            urllib.request.HTTPHandler(),
+            urllib.request.HTTPSHandler(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            _Redirects(self),
+        ):
+            self.opener.add_handler(handler)
 
     def run(self, resume: bool) -> None:
         """Fetch until complete. A part of an earlier call is used only where a hash will tell whether it fits."""
@@ -167,7 +219,9 @@ class _Transfer:
 
     def _expect(self, start: int, length: str) -> None:
         """Take the total from the server where nobody published it; refuse a file that is announced too long or too short."""
-        announced = start + int(length) if length.isdigit() else None
+        announced = start + int(length) if length.isdigit() and len(length) < 20 else None
+        if self.size is None and announced is not None and announced > MAX_SIZE:
+            raise DownloadError(f"{self.url} offers {announced:,} bytes, far more than any known file; it is refused. {self._by_hand()}")
         if None not in (announced, self.size) and announced != self.size:
             self.part.unlink(missing_ok=True)
             raise DownloadError(
@@ -186,6 +240,9 @@ class _Transfer:
         return int(match[1])
 
     def _report(self, done: int) -> None:
+        if self.size is None and done > MAX_SIZE:
+            self.part.unlink(missing_ok=True)
+            raise DownloadError(f"{self.url} sends more than {MAX_SIZE >> 30} GB, far more than any known file; it was stopped.")
         if self.size is not None and done > self.size:
             self.part.unlink(missing_ok=True)
             raise DownloadError(f"{self.url} sends more than the {self.size:,} bytes it should have; it is not the file asked for.")
@@ -197,14 +254,33 @@ def _is_page(response: Any) -> bool:
     return response.headers.get("Content-Type", "").startswith("text/html")
 
 
+class _Form(html.parser.HTMLParser):
+    """The first form of a page: where it leads, and its fields."""
+
+    def __init__(self):
+        super().__init__()
+        self.action: str | None = None
+        self.fields: dict[str, str] = {}
+        self.is_open = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "form" and self.action is None and "action" in found:
+            self.action, self.is_open = found["action"], True
+        elif tag == "input" and self.is_open and "name" in found and len(self.fields) < MAX_FIELDS:
+            self.fields[found["name"]] = found.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_open = self.is_open and tag != "form"
+
+
 def _form(page: str, address: str) -> str | None:
     """The address that the first form of ``page`` leads to, its hidden fields filled in."""
-    form = re.search(r"<form[^>]*\baction=\"([^\"]+)\"[^>]*>(.*?)</form>", page, re.DOTALL)
-    if not form:
+    form = _Form()
+    form.feed(page)
+    if form.action is None:
         return None
-    fields = (dict(re.findall(r"\b(name|value)=\"([^\"]*)\"", tag)) for tag in re.findall(r"<input[^>]*>", form[2]))
-    query = {f["name"]: html.unescape(f.get("value", "")) for f in fields if "name" in f}
-    return urllib.parse.urljoin(address, html.unescape(form[1])) + "?" + urllib.parse.urlencode(query)
+    return urllib.parse.urljoin(address, form.action) + "?" + urllib.parse.urlencode(form.fields)
 
 
 def _unpack(part: Path, target: Path, size: int | None) -> Path:
@@ -214,7 +290,7 @@ def _unpack(part: Path, target: Path, size: int | None) -> Path:
         with bz2.open(part) as source, open(unpacked, "wb") as file:
             while chunk := source.read(CHUNK):
                 file.write(chunk)
-                if size is not None and file.tell() > size:
+                if file.tell() > (MAX_UNPACKED if size is None else size):
                     break
     except (OSError, EOFError) as e:
         unpacked.unlink(missing_ok=True)
