@@ -111,7 +111,7 @@ def _framing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--align", action="store_true", help="look for the face in square pictures too; others are always searched (with dlib)"
     )
-    parser.add_argument("--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, where it is not found by itself")
+    parser.add_argument("--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, if it is not found without")
 
 
 def _animate(commands) -> None:
@@ -204,7 +204,7 @@ def _fit(commands) -> None:
     text.add_argument("--degrees", metavar="LIST", help='what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%)')
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
     text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
-    text.add_argument("--space", choices=SPACES, help="w+: every row of a code moves by itself, as published; w: all rows move alike")
+    text.add_argument("--space", choices=SPACES, help="w+: every row of a code moves on its own, as published; w: all rows move alike")
     text.add_argument("--views", type=int, metavar="N", help="score N altered looks at each picture instead of the picture (published: 0)")
     text.add_argument("--quality", choices=QUALITIES, default="exact", help="fast: most steps look at smaller pictures (default exact)")
     text.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that keeps the likeness")
@@ -234,7 +234,7 @@ def _calibrate(commands) -> None:
         "--change",
         type=within(limits.CHANGE),
         metavar="X",
-        help="what one unit shall change the measured value by (default: keep the unit)",
+        help="by how much one unit should change the measured value (default: keep the unit)",
     )
     parser.add_argument(
         "--component", type=within(limits.COMPONENT), default=1, help="which component of a motion of higher rank (default 1)"

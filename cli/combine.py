@@ -59,4 +59,4 @@ def _check(args: Namespace) -> None:
     if args.operation == "restrict" and args.layers is None:
         raise UsageError("restrict needs to know the layers; give --layers, for example --layers coarse.")
     if args.operation != "cosines" and args.out is None:
-        raise UsageError("Say where the new motion shall be written: --out FILE.safetensors.")
+        raise UsageError("Say where to write the new motion: --out FILE.safetensors.")

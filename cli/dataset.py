@@ -94,7 +94,7 @@ def _motion(text: str, args: Namespace) -> MotionPlan:
     try:
         numbers = tuple(float(v) for v in values.replace(":", ",").split(","))
     except ValueError as error:
-        raise UsageError(f"{text!r} is not NAME=0.25,0.5,1 nor NAME=LOW:HIGH; write the strengths as numbers.") from error
+        raise UsageError(f"{text!r} is neither NAME=0.25,0.5,1 nor NAME=LOW:HIGH; write the strengths as numbers.") from error
     if ":" in values:
         if len(numbers) != 2 or not args.draws:
             raise UsageError(f"{text!r} gives a range: that needs two numbers, and --draws to say how many variants each face gets.")

@@ -56,7 +56,8 @@ def _check(args: Namespace, from_text: bool) -> None:
     of_text |= {"--space": args.space, "--views": args.views is not None}
     of_clip = {"--also": args.also, "--positive": args.positive is not None, "--reverse": args.reverse}
     if unread := [name for name, value in (of_clip if from_text else of_text).items() if value]:
-        raise UsageError(f"{unread[0]} is for {'clips' if from_text else 'texts'}, and {args.source!r} is none; leave it out.")
+        wanted, given = ("clips", "text") if from_text else ("texts", "clip")
+        raise UsageError(f"{unread[0]} is for {wanted}, and {args.source!r} is a {given}; leave it out.")
 
 
 def _state(out: Path) -> Path:
@@ -83,7 +84,7 @@ def _existing(source: str | Path) -> Path:
     if Path(source).exists():
         return Path(source)
     raise UsageError(
-        f'{str(source)!r} is no file or folder, and as a template it lacks {{degree}}; write for example "a person with {{degree}} smile".'
+        f'{str(source)!r} is not a file or folder, and it lacks {{degree}} to be a template; write for example "a person with {{degree}} smile".'
     )
 
 

@@ -87,7 +87,7 @@ class _Walk:
         needed = [self.forest() for _ in range(self.count())]
         pixels = [self.items(self.anchor) for _ in range(self.count(len(needed)))]
         if any(n > found for n, found in zip(needed, pixels)):
-            raise _Unsound("a tree compares a pixel that is none")
+            raise _Unsound("a tree compares a pixel that does not exist")
         for found in pixels[: self.count(len(pixels))]:
             self.items(lambda: self.floats(2), found)
         if self.at != len(self.data):
@@ -112,4 +112,4 @@ class _Walk:
 
     def anchor(self) -> None:
         if not 0 <= self.number() < POINTS:
-            raise _Unsound("a pixel at a point that is none")
+            raise _Unsound("a pixel at a point that does not exist")

@@ -189,7 +189,7 @@ def _unwrapper(budget: Budget) -> Callable[[Any], Storage]:
 
     def unwrap(content: Any) -> Storage:
         if type(content) is not Blob:
-            raise DamagedFileError("The file nests a file that is none; it is damaged.")
+            raise DamagedFileError("The file nests something that is not a file; it is damaged.")
         if content.unwrapped is None:
             content.unwrapped = _unwrapped(content, budget)
         return content.unwrapped
@@ -243,7 +243,7 @@ def settle(tree: Any, budget: Budget) -> Any:
                 weights[id(node)] = _weigh(node, budget)
                 continue
             if id(node) in open_nodes or len(open_nodes) > MAX_DEPTH:
-                raise DamagedFileError("The file's data contain themselves or are nested without end; that is no checkpoint.")
+                raise DamagedFileError("The file's data contain themselves or are nested without end; this is not a checkpoint.")
             open_nodes.add(id(node))
             children = iter(_children(node))
         child = next(children, stack)

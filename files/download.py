@@ -294,7 +294,7 @@ def _unpack(part: Path, target: Path, size: int | None) -> Path:
                     break
     except (OSError, EOFError) as e:
         unpacked.unlink(missing_ok=True)
-        raise DownloadError(f"{part.name} is no sound bzip2 archive; it was removed. Try again.") from e
+        raise DownloadError(f"{part.name} is not a sound bzip2 archive; it was removed. Try again.") from e
     finally:
         part.unlink(missing_ok=True)
     return unpacked

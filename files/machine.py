@@ -263,7 +263,7 @@ def _stack_global(m: Machine) -> None:
 def _reduce(m: Machine) -> None:
     args, function = m.pop(), m.pop()
     if type(function) is not Global or type(args) is not tuple:
-        raise UnsafeFileError("The file calls a value that is not a name; that is no checkpoint. Nothing of it was executed.")
+        raise UnsafeFileError("The file calls a value that is not a name; this is not a checkpoint. Nothing of it was executed.")
     m.push(apply(m, function, args))
 
 

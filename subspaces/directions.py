@@ -147,7 +147,7 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise SubspaceError(f"There is no file {str(path)!r}; check the path.")
     if path.suffix.lower() not in SUFFIXES:
-        raise SubspaceError(f"{path.name} is no direction that can be read; give one of {', '.join(SUFFIXES)}.")
+        raise SubspaceError(f"{path.name} is not a direction that can be read; give one of {', '.join(SUFFIXES)}.")
     if files.is_ours(path):
         raise SubspaceError(
             f"{path.name} is a {files.kind_of(path)} file of micromotion, not a plain direction; Subspace.load reads motions."
@@ -241,7 +241,7 @@ def _refusal(tree: Any, path: Path) -> str:
     if is_style_list(tree):
         return f"{path.name}: {STYLES}."
     if any("mapper." in str(k) for k in _keys(tree, DEPTH)):
-        return f"{path.name} is a StyleCLIP mapper, a network that answers to each code by itself, not one direction. Give a direction."
+        return f"{path.name} is a StyleCLIP mapper, a network that answers differently to each code, not one direction. Give a direction."
     if isinstance(tree, torch.Tensor):
         return f"{path.name} has shape {tuple(tree.shape)}; a direction is [layers, width], [1, layers, width] or [width]."
     if isinstance(tree, Mapping):

@@ -39,9 +39,9 @@ def _whole_numbers(layers: Iterable[int]) -> set[int]:
     try:
         whole = {int(i) for i in chosen}
     except (TypeError, ValueError) as error:
-        raise SubspaceError(f"The layers {chosen!r} are no whole numbers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.") from error
+        raise SubspaceError(f"The layers {chosen!r} are not whole numbers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.") from error
     if any(int(i) != i for i in chosen):
-        raise SubspaceError(f"The layers {chosen!r} are no whole numbers; layers count from 0.")
+        raise SubspaceError(f"The layers {chosen!r} are not whole numbers; layers count from 0.")
     return whole
 
 

@@ -185,7 +185,7 @@ class Subspace:
         try:
             c = torch.as_tensor(coefficients, dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise SubspaceError("The coefficients are no numbers that can be read; give one, or a list of one for each frame.") from error
+            raise SubspaceError("The coefficients cannot be read as numbers; give one, or a list of one for each frame.") from error
         if not c.numel():
             raise SubspaceError("There are no coefficients; give at least one.")
         c = c.reshape(-1, 1) if c.ndim < 2 else c
@@ -229,7 +229,7 @@ def _preview(stored: torch.Tensor | None, path: Path) -> bytes:
     if stored is None:
         return b""
     if stored.dtype != torch.uint8 or stored.ndim != 1 or not (png := stored.numpy().tobytes()).startswith(files.PNG):
-        raise files.damaged(path, "its preview is no PNG picture")
+        raise files.damaged(path, "its preview is not a PNG picture")
     return png
 
 

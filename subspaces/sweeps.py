@@ -106,7 +106,7 @@ def _pair(text: str) -> tuple[float, float]:
     try:
         return float(frame), float(value)
     except ValueError as error:
-        raise SubspaceError(f"{text.strip()!r} is no keyframe; write frame: value, for example 0: 0, 12: 1, 47: 0.") from error
+        raise SubspaceError(f"{text.strip()!r} is not a keyframe; write frame: value, for example 0: 0, 12: 1, 47: 0.") from error
 
 
 def _fractions(frames: int, ping_pong: bool, hold_start: int, hold_end: int) -> list[float]:

@@ -292,6 +292,67 @@ def test_workflows_and_forms_can_be_read():
     assert f"v{floor}" in {job["comfyui"] for job in found["test.yml"]["jobs"]["comfyui"]["strategy"]["matrix"]["include"]}
 
 
+BRITISH = re.compile(
+    r"(?<![\w`./])(?<!--)\w*(colour|licence|catalogue|behaviour|favour|neighbour|centre(d|s)?\b|centring|\bgrey|ageing|labelled|learnt|analyse"
+    r"|(optim|orthogonal|recogn|random|normal|minim|maxim|initial|serial|summar|general|visual)is(e|ed|es|ing|ation|er)\b)[a-z]*(?![\w`(=])",
+    re.I,
+)
+FOREIGN = re.compile(
+    r"(?<!there )(?<!There )\b(is|are) no (?!longer|more)|\bis none\b|\bare none\b|\bthat is none\b| unasked\b| anew\b|\bshall\b"
+)
+
+
+def spoken(text: str) -> str:
+    """Prose without code, addresses and generated blocks."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    return re.sub(r"`[^`\n]*`|\]\([^)]*\)|<[^>]*>", " ", text)
+
+
+def sentences(file: Path) -> list[tuple[int, str]]:
+    """The strings of a Python file that people read: those with a space in them, docstrings and what f-strings insert left out."""
+    docs = {
+        id(n.body[0].value)
+        for n in ast.walk(parsed(file))
+        if isinstance(getattr(n, "body", None), list) and n.body and isinstance(n.body[0], ast.Expr)
+    }
+    texts = [n for n in ast.walk(parsed(file)) if isinstance(n, ast.Constant) and isinstance(n.value, str) and " " in n.value.strip()]
+    return [(n.lineno, n.value) for n in texts if id(n) not in docs]
+
+
+def unspoken(file: Path) -> list[str]:
+    """Where a page or a module writes British English, or a turn that no native speaker would."""
+    pieces = sentences(file) if file.suffix == ".py" else enumerate(spoken(file.read_text(encoding="utf-8")).splitlines(), 1)
+    where = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    return [f"{where}:{n}: {m.group(0)!r}" for n, text in pieces for r in (BRITISH, FOREIGN) if (m := r.search(text))]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The colours differ.",
+        "an optimised code",
+        "This is no file.",
+        "They are no numbers.",
+        "Nothing is fetched unasked.",
+        "it shall draw",
+        "the catalogue",
+    ],
+)
+def test_a_planted_foreign_turn_is_seen(sentence, tmp_path):
+    page, module = tmp_path / "page.md", tmp_path / "module.py"
+    page.write_text(f"{sentence}\n", encoding="utf-8")
+    module.write_text(f"raise ValueError({sentence!r})\n", encoding="utf-8")
+    assert unspoken(page) and (" " not in sentence or unspoken(module))
+
+
+def test_american_english_as_it_is_spoken():
+    fine = "There is no file here; this is no longer used. A color of the neighbor. `licence` and [x](catalogue.py)"
+    assert not [m for m in (BRITISH.search(spoken(fine)), FOREIGN.search(spoken(fine))) if m]
+    pages = [p for p in tracked("*.md") if p.relative_to(ROOT).parts[0] not in {"web", "tests"}]
+    modules = [f for f in PACK if f.name != "captions.py" and room(f) != "nodes"]
+    assert not [line for file in (*pages, *modules) for line in unspoken(file)]
+
+
 def test_links_in_the_pages_lead_somewhere():
     broken = []
     for page in tracked("*.md"):

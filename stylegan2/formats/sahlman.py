@@ -15,7 +15,7 @@ PARTS = ("G_mapping", "G_synthesis")
 LABELS = "This is a class-conditional StyleGAN2 from before ADA; its labels work differently and are not supported."
 SHORTCUTS = (
     "This is an adriansahlman network of the resnet layout, whose shortcuts that project stores with inputs and outputs exchanged or not,"
-    " depending on where they came from. Load the original network, of NVIDIA's .pkl."
+    " depending on where they came from. Load the original network from NVIDIA's .pkl."
 )
 SHIFT = "Its own code displaces the coarse layers of the picture by one pixel; here they lie where NVIDIA's code puts them."
 # Arguments that change the network, and the one value of each that is StyleGAN2's.

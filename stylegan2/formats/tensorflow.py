@@ -63,7 +63,7 @@ def _refuse_others(variables: dict[str, Any], gs: Instance) -> None:
         )
     if not any(k.endswith("4x4/Const/const") for k in variables):
         name = str(gs.state.get("name"))[:40]
-        raise UnsupportedFileError(f"The TensorFlow network {name!r} in this file is no StyleGAN2 generator.")
+        raise UnsupportedFileError(f"The TensorFlow network {name!r} in this file is not a StyleGAN2 generator.")
 
 
 _LAYERS = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb", "Skip": "skip"}

@@ -87,7 +87,7 @@ class EncoderInverter(Inverter):
         """
         images = check_images(images)
         if steps is not None and steps < 1:
-            raise InversionError(f"An inversion of {steps} steps is none at all; give 1 or more, or leave the inverter its own number.")
+            raise InversionError(f"An inversion needs 1 step or more, not {steps}; without a number the inverter takes its own.")
         self._check_sibling(generator)
         steps = steps or self.passes
         passes, chunks, codes = min(steps, self.passes), images.split(batch), []

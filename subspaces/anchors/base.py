@@ -97,7 +97,7 @@ def _floats(values, what: str) -> torch.Tensor:
     try:
         return plain(torch.as_tensor(values))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise SubspaceError(f"The anchors' {what} are no numbers that can be read; give a tensor or a list of numbers.") from error
+        raise SubspaceError(f"The anchors' {what} cannot be read as numbers; give a tensor or a list of numbers.") from error
 
 
 def _how_many(values: torch.Tensor) -> str:

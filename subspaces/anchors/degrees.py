@@ -48,7 +48,7 @@ def _split(text: str) -> tuple[str, ...]:
 def _number(degree: str | float) -> float | None:
     """A plain number, also one that is written as text; None for words and percentages."""
     if not isinstance(degree, str) and (isinstance(degree, bool) or not isinstance(degree, (int, float))):
-        raise SubspaceError(f"The degree {degree!r} is no word, percentage or number; write for example no, 50%, 100%.")
+        raise SubspaceError(f"The degree {degree!r} is not a word, a percentage or a number; write for example no, 50%, 100%.")
     return _as_float(degree)
 
 

@@ -34,14 +34,14 @@ def load_named(name: str, *, normalize: bool = False) -> Scorer:
         )
     tags = open_clip.list_pretrained_tags_by_model(model)
     if tag and tag not in tags:
-        raise SubspaceError(f"open_clip knows no weights {tag!r} of {model}; choose one of {', '.join(tags)}.")
+        raise SubspaceError(f"open_clip does not know the weights {tag!r} of {model}; choose one of {', '.join(tags)}.")
     for candidate in [tag] if tag else sorted(tags, key=lambda t: t != "openai"):
         weights = open_clip.get_pretrained_cfg(model, candidate)
         path = cached_file(weights)
         if path is not None:
             return load_file(path, _with_activation(model, weights), normalize=normalize)
     raise SubspaceError(
-        f"The weights of {name} are not on this machine, and nothing is downloaded unasked; fetch them once with"
+        f"The weights of {name} are not on this machine, and nothing is downloaded without being asked for; fetch them once with"
         f" `python -c \"import open_clip; open_clip.create_model('{model}', '{tag or (tags or [''])[0]}')\"`, or give a file."
     )
 

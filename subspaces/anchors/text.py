@@ -304,7 +304,7 @@ class _Store:
     def _resume(self) -> None:
         header, tensors = files.read(self.path, STATE, {"codes": True, "done": True})
         if header.get("key") != self.key or tensors["codes"].shape != self.codes.shape:
-            log.info("%s holds anchors of another run; they are made anew.", self.path)
+            log.info("%s holds anchors of another run; they are made again.", self.path)
             return
         self.codes, self.done = tensors["codes"], tensors["done"]
 

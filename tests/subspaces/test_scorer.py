@@ -180,7 +180,7 @@ def test_a_name_finds_what_is_downloaded_and_nothing_else(registered, monkeypatc
     monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda model: ["openai", "other"])
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda m, t: {"url": f"https://nowhere/{'0' * 64}/weights.safetensors"})
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(SubspaceError, match="nothing is downloaded unasked"):
+    with pytest.raises(SubspaceError, match="nothing is downloaded without being asked for"):
         load_scorer("tiny-test/openai")
     cache = tmp_path / ".cache" / "clip"
     cache.mkdir(parents=True)

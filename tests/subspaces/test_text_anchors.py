@@ -372,7 +372,7 @@ NAN = torch.full((1, 6, 32), float("nan"))
         ({"degrees": [-0.5]}, "outside"),
         ({"degrees": "nan, 1"}, "outside"),
         ({"degrees": " "}, "no degrees"),
-        ({"degrees": [None, 1]}, "no word, percentage or number"),
+        ({"degrees": [None, 1]}, "not a word, a percentage or a number"),
         ({"degrees": ["no", "10%", "slight"]}, "How far along 'slight'"),
         ({"seeds": ()}, "no seeds"),
         ({"seeds": 3}, r"\[3\] for that one face, range\(3\) for 3 faces"),

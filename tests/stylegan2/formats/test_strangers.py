@@ -75,7 +75,7 @@ def test_tensorflow_networks_of_other_kinds(write, small, tmp_path):
     for variables, words in {
         (("synthesis/4x4/Const/StyleMod/weight", 1),): "StyleGAN1",
         (("mapping/LabelConcat/weight", 1),): "before ADA",
-        (("4x4/Dense/weight", 1),): "'Gs' in this file is no StyleGAN2 generator",
+        (("4x4/Dense/weight", 1),): "'Gs' in this file is not a StyleGAN2 generator",
     }.items():
         with pytest.raises(checkpoint.UnsupportedFileError, match=words):
             stylegan2.load(file([(k, one) for k, _ in variables]))
