@@ -84,7 +84,7 @@ def _existing(source: str | Path) -> Path:
     if Path(source).exists():
         return Path(source)
     raise UsageError(
-        f'{str(source)!r} is not a file or folder, and it lacks {{degree}} to be a template; write for example "a person with {{degree}} smile".'
+        f'{str(source)!r} is not a file or folder, and a template needs {{degree}}; write for example "a person with {{degree}} smile".'
     )
 
 
