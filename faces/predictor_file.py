@@ -18,7 +18,7 @@ POINTS = 68
 WIDE, NARROW = 8, 2  # bytes of a size and of a floating point number's mantissa; of its exponent
 
 
-class _Unsound(FaceError):
+class _UnsoundError(FaceError):
     """What is wrong, for the sentence of `check_predictor`."""
 
 
@@ -32,7 +32,7 @@ def check_predictor(path: str | Path) -> None:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 _Walk(data).predictor()
-            except (_Unsound, IndexError) as error:
+            except (_UnsoundError, IndexError) as error:
                 why = f"it is damaged or not dlib's {POINTS}-point file"
                 raise FaceError(f"The landmark file {path} cannot be read ({error}): {why}. Copy or download it again.") from error
 
@@ -47,11 +47,11 @@ class _Walk:
         control = self.data[self.at]
         length = control & 0x0F
         if not 1 <= length <= width or control & 0x70:
-            raise _Unsound(f"no number at byte {self.at}")
+            raise _UnsoundError(f"no number at byte {self.at}")
         start = self.at + 1
         self.at = start + length
         if self.at > len(self.data):
-            raise _Unsound("it ends too early")
+            raise _UnsoundError("it ends too early")
         value = int.from_bytes(self.data[start : self.at], "little")
         return -value if control & 0x80 else value
 
@@ -64,13 +64,13 @@ class _Walk:
         """How many items follow: each takes two bytes at least."""
         found = self.number()
         if not 0 <= found <= (len(self.data) - self.at) // 2 or right not in (None, found):
-            raise _Unsound(f"{found} items where {'other' if right is None else right} belong")
+            raise _UnsoundError(f"{found} items where {'other' if right is None else right} belong")
         return found
 
     def column(self, length: int) -> None:
         """A matrix of one column; newer versions write its sides as negative numbers."""
         if (abs(self.number()), abs(self.number())) != (length, 1):
-            raise _Unsound("a column of another length")
+            raise _UnsoundError("a column of another length")
         self.floats(length)
 
     def items(self, read: Callable[[], None], right: int | None = None) -> int:
@@ -82,16 +82,16 @@ class _Walk:
     def predictor(self) -> None:
         """Version, mean shape, cascades of forests of trees, and for each cascade the pixels that its trees compare."""
         if self.number(4) != 1:
-            raise _Unsound("another version")
+            raise _UnsoundError("another version")
         self.column(2 * POINTS)
         needed = [self.forest() for _ in range(self.count())]
         pixels = [self.items(self.anchor) for _ in range(self.count(len(needed)))]
         if any(n > found for n, found in zip(needed, pixels)):
-            raise _Unsound("a tree compares a pixel that does not exist")
+            raise _UnsoundError("a tree compares a pixel that does not exist")
         for found in pixels[: self.count(len(pixels))]:
             self.items(lambda: self.floats(2), found)
         if self.at != len(self.data):
-            raise _Unsound("more bytes than a predictor has")
+            raise _UnsoundError("more bytes than a predictor has")
 
     def forest(self) -> int:
         """How many pixels the trees of one cascade need."""
@@ -106,10 +106,10 @@ class _Walk:
     def split(self) -> None:
         first, second = self.number(), self.number()
         if min(first, second) < 0:
-            raise _Unsound("a pixel before the first")
+            raise _UnsoundError("a pixel before the first")
         self.needed = max(self.needed, first + 1, second + 1)
         self.floats(1)
 
     def anchor(self) -> None:
         if not 0 <= self.number() < POINTS:
-            raise _Unsound("a pixel at a point that does not exist")
+            raise _UnsoundError("a pixel at a point that does not exist")

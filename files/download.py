@@ -184,14 +184,14 @@ class _Transfer:
             headers["Range"] = f"bytes={self._have()}-"
             if self.validator:
                 headers["If-Range"] = self.validator
-        if not url.startswith(("https:", "http:")):
-            raise DownloadError(f"{url} is not a web address. {self._by_hand()}")
-        request = urllib.request.Request(url, headers=headers)
-        # bandit warns of file: addresses here; they are refused above.
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # nosec B310
-        if url.startswith("https:") and not response.geturl().startswith("https:"):
-            raise DownloadError(f"{url} leads to an unencrypted address; it is refused. {self._by_hand()}")
-        return response
+        if not self.allowed(url):
+            raise DownloadError(f"{self.url} leads to {url[:80]!r}, which is not an encrypted address; it is refused. {self._by_hand()}")
+        return self.opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+
+    def allowed(self, url: str) -> bool:
+        """Whether an address may be opened: https all the way; plain http on this machine alone, where the first address was there too."""
+        where = urllib.parse.urlsplit(url)
+        return where.scheme == "https" or (self.is_local and where.scheme == "http" and where.hostname in LOCAL)
 
     def _confirm(self, response: Any) -> Any:
         """Answer Google Drive's question whether to fetch a file that it did not scan; refuse any other page."""
@@ -280,7 +280,8 @@ def _form(page: str, address: str) -> str | None:
     form.feed(page)
     if form.action is None:
         return None
-    return urllib.parse.urljoin(address, form.action) + "?" + urllib.parse.urlencode(form.fields)
+    action = urllib.parse.urljoin(address, form.action)
+    return action + ("&" if "?" in action else "?") + urllib.parse.urlencode(form.fields)
 
 
 def _unpack(part: Path, target: Path, size: int | None) -> Path:
@@ -291,12 +292,18 @@ def _unpack(part: Path, target: Path, size: int | None) -> Path:
             while chunk := source.read(CHUNK):
                 file.write(chunk)
                 if file.tell() > (MAX_UNPACKED if size is None else size):
-                    break
-    except (OSError, EOFError) as e:
-        unpacked.unlink(missing_ok=True)
+                    raise DownloadError(f"{part.name} unpacks to more than it should; it was removed.")
+    except (OSError, EOFError, DownloadError) as e:
+        with contextlib.suppress(OSError):
+            unpacked.unlink(missing_ok=True)
+        if isinstance(e, DownloadError):
+            raise
+        if getattr(e, "errno", None) in DISK_ERRORS:
+            raise DownloadError(f"{unpacked} cannot be written ({e.strerror}); make room and try again.") from e
         raise DownloadError(f"{part.name} is not a sound bzip2 archive; it was removed. Try again.") from e
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return unpacked
 
 

@@ -7,7 +7,9 @@ import errno
 import hashlib
 import http.server
 import threading
+import time
 import urllib.parse
+import urllib.request
 
 import pytest
 from micromotion.files import catalogue, download
@@ -206,7 +208,7 @@ def test_nobody_there(tmp_path):
 def test_only_web_addresses_are_opened(tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(BODY)
-    with pytest.raises(download.DownloadError, match="is not a web address"):
+    with pytest.raises(download.DownloadError, match="not an encrypted address"):
         download.fetch(secret.as_uri(), tmp_path / "models" / "a.pkl")
 
 
@@ -253,3 +255,61 @@ def test_the_catalogue_fetches_by_name(server, tmp_path, monkeypatch):
     assert catalogue.by_hash(HASH) is entry
     with pytest.raises(download.DownloadError, match="Known: toy"):
         catalogue.download("other", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "leads_to", ["http://example.com/a", "file:///etc/passwd", "data:text/plain,x", "ftp://example.com/a", "http://example.com/a?https:"]
+)
+def test_no_hop_leaves_encryption(leads_to, tmp_path):
+    """Redirects and forms of a page lead where its server says; a transfer follows to https alone."""
+    transfer = download._Transfer("https://example.com/a", tmp_path / "a.part", None, "page", tmp_path / "a", None)
+    assert transfer.allowed("https://other.example.com/b") and not transfer.allowed(leads_to)
+    with pytest.raises(download.DownloadError, match="not an encrypted address"):
+        transfer._open(leads_to)
+    redirects = next(h for h in transfer.opener.handlers if isinstance(h, download._Redirects))
+    with pytest.raises(download.DownloadError, match="not an encrypted address"):
+        redirects.redirect_request(urllib.request.Request("https://example.com/a"), None, 302, "Found", {}, leads_to)
+
+
+def test_the_door_knows_no_files_and_no_data(tmp_path):
+    transfer = download._Transfer("https://example.com/a", tmp_path / "a.part", None, "page", tmp_path / "a", None)
+    names = {type(h).__name__ for h in transfer.opener.handlers}
+    assert not names & {"FileHandler", "DataHandler", "FTPHandler"}
+
+
+def test_a_page_with_many_unfinished_forms_takes_no_time():
+    """Matched by a pattern, such a page took time that grew with the square of its length."""
+    start = time.process_time()
+    assert download._form("<form " * 40_000 + '<form action="/a"' * 10, "https://example.com/") is None
+    assert (
+        download._form('<form action="/take?x"><input name=a value=1></form><form action="/no">', "https://e.com/p")
+        == "https://e.com/take?x&a=1"
+    )
+    assert time.process_time() - start < 20
+
+
+def test_a_file_without_a_published_size_is_bounded(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_SIZE", 500_000)
+    with pytest.raises(download.DownloadError, match="far more than any known file"):
+        get(server, tmp_path, size=None, sha256=None)
+    server.chunked = True
+    with pytest.raises(download.DownloadError, match="far more than any known file"):
+        get(server, tmp_path, size=None, sha256=None)
+    assert left(tmp_path) == []
+
+
+def test_what_unpacks_without_end_is_stopped(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_UNPACKED", 300_000)
+    server.body = bz2.compress(BODY)
+    with pytest.raises(download.DownloadError, match="unpacks to more"):
+        download.fetch(server.url + ".bz2", tmp_path / "models" / "a.dat", packed_sha256=hashlib.sha256(server.body).hexdigest())
+    assert left(tmp_path) == []
+
+
+def test_one_writer_per_target(server, tmp_path):
+    def again(done, total, preview):
+        with pytest.raises(download.DownloadError, match="being fetched by another"):
+            get(server, tmp_path)
+
+    assert get(server, tmp_path, progress=again).read_bytes() == BODY
+    assert left(tmp_path) == ["a.pkl"]
