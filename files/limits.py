@@ -58,6 +58,7 @@ CHANGE_SHARE = Limit(0, 100)  # of the change that was asked for
 PERCENT = Limit(1, 100, whole=True)
 DRAWS = Limit(0, 10_000, whole=True)
 MANY = Limit(1, 10_000_000, whole=True)
+HALF = Limit(0, 16, whole=True)  # resolutions
 VIEWS = Limit(0, 16, whole=True)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..files import limits
 from ..files.pictures import read_picture
+from .errors import MediaError
 
 
 def read_image(path: str | Path) -> torch.Tensor:
@@ -28,7 +30,7 @@ def to_bytes(images: torch.Tensor) -> np.ndarray:
 
 def enlarge(images: torch.Tensor, size: int) -> torch.Tensor:
     """Enlarge images to at least ``size`` px on the shorter side (bicubic); larger ones stay as they are."""
-    shorter = min(images.shape[-2:])
+    shorter, size = min(images.shape[-2:]), limits.SIZE.checked(size, "The size in pixels is", MediaError)
     if shorter >= size:
         return images
     target = [round(side * size / shorter) for side in images.shape[-2:]]

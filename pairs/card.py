@@ -18,7 +18,7 @@ CONSENT = (
 )
 
 
-def card(job: Job, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> str:
+def model_card(job: Job, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> str:
     """The README of the set: origin, terms, motions with their calibration, counts, how it is split, and how to make it again."""
     plan, layout = job.plan, LAYOUTS[job.layout]
     splits = [s for s in SPLITS if any(r["split"] == s for r in rows)]

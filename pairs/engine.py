@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .card import card, quality_page
+from .card import model_card, quality_page
 from .cluster import over_ray
 from .errors import PairsError
 from .job import Job
@@ -93,7 +93,7 @@ def _conclude(job: Job, store: Store) -> Summary:
     LAYOUTS[job.layout].finish(job.plan, store, rows)
     summary = Summary(_counts(rows, "split"), _counts(left, "reason"))
     store.write("left_out.jsonl", "".join(json.dumps(r, sort_keys=True) + "\n" for r in left).encode())
-    store.write("README.md", card(job, rows, left).encode())
+    store.write("README.md", model_card(job, rows, left).encode())
     store.write("quality.html", quality_page(rows, left).encode())
     return summary
 

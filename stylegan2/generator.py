@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from ..files import limits
 from ..files.errors import MicromotionError
 from .ops import bias_act, fir_kernel, prepared, styled_conv2d, upsample2d, upsample_add, use_backend
 from .ops.backend import valid as valid_backend
@@ -447,6 +448,9 @@ class Generator(nn.Module):
         """
         if z.ndim != 2 or z.shape[1] != self.architecture.z_dim:
             raise GeneratorError(f"z has shape {tuple(z.shape)}; this generator maps [N, {self.architecture.z_dim}].")
+        truncation = limits.TRUNCATION.checked(truncation, "The truncation is", GeneratorError)
+        if cutoff is not None:
+            limits.Limit(0, self.num_layers, whole=True).checked(cutoff, "The cutoff is", GeneratorError)
         codes = self.mapping(z, labels)[:, None].repeat(1, self.num_layers, 1)
         if truncation != 1:
             codes[:, :cutoff] = self.w_avg.lerp(codes[:, :cutoff], truncation)
@@ -469,6 +473,7 @@ class Generator(nn.Module):
             )
         if noise not in NOISE_MODES:
             raise GeneratorError(f"Unknown noise mode {noise!r}; choose one of {', '.join(NOISE_MODES)}.")
+        limits.HALF.checked(half, "The resolutions in half precision are", GeneratorError)
         return self.synthesis(codes, noise, half=half, prefix=prefix, picture=picture)
 
     forward = synthesize

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import torch
 
+from ..files import limits
 from .errors import SubspaceError
 from .layers import layer_mask, parse_layers
 from .subspace import Calibration, Subspace
@@ -18,6 +19,7 @@ from .subspace import Calibration, Subspace
 def add(first: Subspace, second: Subspace, weight: float = 1.0, *, name: str = "") -> Subspace:
     """The motion ``first + weight * second``: one coefficient moves both."""
     _same_generator([first, second])
+    weight = limits.FACTOR.checked(weight, "The weight is", SubspaceError)
     direction = first.direction + weight * second.direction
     return _derived([first, second], direction[None], f"{_label(first)} {weight:+g} x {_label(second)}", name)
 
@@ -34,8 +36,8 @@ def negate(subspace: Subspace, *, name: str = "") -> Subspace:
 
 def scale(subspace: Subspace, factor: float, *, name: str = "") -> Subspace:
     """The same motion with a unit ``factor`` times as long; its safe range is kept in the new unit."""
-    if not factor or factor != factor or abs(factor) == float("inf"):
-        raise SubspaceError(f"A motion cannot be scaled by {factor}; give a finite number other than 0.")
+    if limits.FACTOR.checked(factor, "The factor is", SubspaceError) == 0:
+        raise SubspaceError(f"A motion cannot be scaled by {factor}; give {limits.FACTOR} other than 0.")
     c = subspace.calibration
     safe = tuple(None if r is None else tuple(sorted(x / factor for x in r)) for r in c.safe)
     unit = f"{factor:g} x ({c.unit})"

@@ -125,7 +125,7 @@ def _coefficients(coefficients) -> torch.Tensor:
 
 
 def _direction_only(subspace: Subspace, component: int) -> Subspace:
-    if not 1 <= component <= subspace.rank:
+    if component not in range(1, subspace.rank + 1):
         raise SubspaceError(f"There is no component {component}; this subspace has {subspace.rank}, counted from 1.")
     return Subspace(subspace.directions[component - 1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..files import limits
 from .errors import SubspaceError
 
 RHO = 1.2
@@ -134,6 +135,4 @@ def _checked(matrices: torch.Tensor) -> torch.Tensor:
 
 
 def _positive(sparsity: float) -> float:
-    if not sparsity > 0:
-        raise SubspaceError(f"The sparsity weight of robust PCA is {sparsity}; it must be above 0 (1 / sqrt of the longer side is usual).")
-    return sparsity
+    return limits.SPARSITY.checked(sparsity, "The sparsity weight of robust PCA is", SubspaceError)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
+from ..files import limits
 from .anchors.base import Anchors
 from .errors import SubspaceError
 from .estimators import ESTIMATORS, NEED_DEGREES, Motion, Problem, sparsity_of
@@ -89,8 +90,7 @@ def _check(anchors: Anchors, estimator: str, rank: int) -> None:
         raise SubspaceError(f"There is no estimator {estimator!r}; choose one of {', '.join(ESTIMATORS)}.")
     if len(anchors) < MIN_ANCHORS:
         raise SubspaceError(f"{len(anchors)} anchors are too few for a motion; give at least {MIN_ANCHORS}, better a dozen or more.")
-    if rank < 1 or int(rank) != rank:
-        raise SubspaceError(f"A subspace of rank {rank} was asked for; the rank is a whole number of at least 1.")
+    limits.RANK.checked(rank, "The rank is", SubspaceError)
     if estimator == "published" and rank > 1:
         raise SubspaceError("The published estimator gives one direction; ask for rank 1, or choose rpca or theil_sen.")
     if _same_everywhere(anchors):

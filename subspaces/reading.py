@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..files import limits
 from ..stylegan2.frames import synthesize_frames
 from ..stylegan2.generator import Generator
 from .errors import SubspaceError
@@ -51,7 +52,7 @@ def read_coefficients(
     blocks = ((block.double() - origin)[:, rows].flatten(1) for block in codes.split(FRAMES_AT_ONCE))  # [f, P]
     track = torch.cat([fit(block, directions) for block in blocks])
     track = track if gain is None else torch.linalg.solve(gain.double(), track, left=False)
-    track = smooth_track(track, smooth) if smooth else track
+    track = smooth_track(track, smooth)
     track = track.float()
     return track[:, 0] if subspace.rank == 1 else track
 
@@ -85,8 +86,8 @@ def reading_gain(
 
 def smooth_track(track: torch.Tensor, sigma: float) -> torch.Tensor:
     """Running median of three, then a Gaussian of ``sigma`` frames, along the first axis; the ends weigh only frames that exist."""
-    if not sigma > 0:
-        raise SubspaceError(f"A smoothing of {sigma} frames was asked for; give 0 for none, or more.")
+    if limits.SMOOTH.checked(sigma, "The smoothing in frames is", SubspaceError) == 0:
+        return track
     if len(track) >= 3:
         inner = torch.stack([track[:-2], track[1:-1], track[2:]]).median(0).values
         track = torch.cat([track[:1], inner, track[-1:]])

@@ -8,6 +8,7 @@ import weakref
 import torch
 from torch import nn
 
+from ...files import limits
 from ..frames import synthesize_frames
 from ..generator import Generator
 from ..resample import area_resize, resize
@@ -86,8 +87,8 @@ class EncoderInverter(Inverter):
         show the reconstruction before each pass, and encoders of a single pass have none.
         """
         images = check_images(images)
-        if steps is not None and steps < 1:
-            raise InversionError(f"An inversion needs 1 step or more, not {steps}; without a number the inverter takes its own.")
+        if steps is not None:
+            limits.STEPS.checked(steps, "The steps are", InversionError)
         self._check_sibling(generator)
         steps = steps or self.passes
         passes, chunks, codes = min(steps, self.passes), images.split(batch), []

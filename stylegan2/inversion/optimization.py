@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ...files import limits
 from ..generator import Generator
 from ..gradients import frozen, plain, with_gradients
 from ..resample import area_resize, resize
@@ -156,8 +157,8 @@ def _loaded(perceptual: str | Perceptual, size: int, device: torch.device) -> Pe
 def _check_request(space: str, steps: int, lr: float) -> None:
     if space not in SPACES:
         raise InversionError(f"Unknown space {space!r}; choose one of {', '.join(SPACES)}.")
-    if steps < 1 or not lr > 0:
-        raise InversionError(f"An optimization of {steps} steps at learning rate {lr} does nothing; both must be positive.")
+    limits.STEPS.checked(steps, "The steps are", InversionError)
+    limits.LEARNING_RATE.checked(lr, "The learning rate is", InversionError)
 
 
 def learning_rate(t: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ...files import native
+from ...files import limits, native
 from ...files.budget import border
 from ..generator import ConvLayer, Generator
 from ..gradients import frozen, plain, thawed, with_gradients
@@ -58,8 +58,8 @@ def tune(
     """
     images = check_images(images)
     codes = starting_codes(generator, codes, len(images))
-    if steps < 1 or not lr > 0:
-        raise InversionError(f"A tuning of {steps} steps at learning rate {lr} does nothing; both must be positive.")
+    limits.STEPS.checked(steps, "The steps are", InversionError)
+    limits.LEARNING_RATE.checked(lr, "The learning rate is", InversionError)
     device = generator.w_avg.device
     with with_gradients(device):
         tuned = thawed(generator)

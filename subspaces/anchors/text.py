@@ -7,10 +7,10 @@ works coordinate by coordinate, so each anchor takes the same path as it would a
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ...files import limits
 from ...files import native as files
 from ...stylegan2.generator import Generator
 from ...stylegan2.gradients import frozen, plain, with_gradients
@@ -37,6 +38,7 @@ Progress = Callable[[int, int, "torch.Tensor | None"], None]
 RAMP_UP, RAMP_DOWN = 0.05, 0.25
 PRIOR_SAMPLES = 4096
 STATE = "text-anchors"
+MOST_FACES = 100_000  # drawn at once
 QUALITIES = ("exact", "fast")
 FAST_SIDE = 256  # pixels
 EXACT_STEPS = 8  # of the ``fast`` quality, at the end
@@ -104,7 +106,7 @@ def text_anchors(
     space, views = settings.space if space is None else space, settings.views if views is None else views
     weights, degrees = weights.given(settings), settings.degrees if degrees is None else degrees
     task = _Task(template, negative, neutral, degrees)
-    _check_numbers(steps, lr, views, space)
+    _check_numbers(steps, lr, views, space, weights, batch)
     _check_quality(quality, generator)
     start, faces = _faces(generator, seeds, start, truncation)
     rows = parse_layers(layers, generator.num_layers)
@@ -142,20 +144,20 @@ def as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     if isinstance(seeds, int):
         raise SubspaceError(f"seeds is {seeds}; give several in a row: [{seeds}] for that one face, range({seeds}) for {seeds} faces.")
     try:
-        return tuple(operator.index(seed) for seed in seeds)
+        given = tuple(itertools.islice(seeds, MOST_FACES + 1))
     except TypeError:
         raise SubspaceError("The seeds are not whole numbers; give for example range(3).") from None
+    if not 0 < len(given) <= MOST_FACES:
+        raise SubspaceError(f"There are {'too many' if given else 'no'} seeds; give 1 to {MOST_FACES}, each is a face.")
+    return tuple(limits.SEED.checked(seed, "A seed is", SubspaceError) for seed in given)
 
 
 def draw_faces(generator: Generator, seeds: Iterable[int], truncation: float = 0.7) -> torch.Tensor:
     """Codes ``[G, L, D]`` of random faces, on the CPU; a seed names the same face on every machine."""
     seeds = as_seeds(seeds)
-    if not seeds:
-        raise SubspaceError("There are no seeds; give at least one, each is a face the anchors are made from.")
-    if not math.isfinite(truncation):
-        raise SubspaceError(f"The truncation is {truncation}; give a number, 0 for the mean face, 0.7 for typical ones, 1 for all.")
+    limits.TRUNCATION.checked(truncation, "The truncation is", SubspaceError)
     size = generator.architecture.z_dim
-    z = torch.cat([torch.randn(1, size, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
+    z = torch.cat([torch.randn(1, size, generator=torch.Generator().manual_seed(s)) for s in seeds])
     with torch.no_grad():
         return plain(generator.map(z.to(generator.w_avg.device), truncation), torch.device("cpu"))
 
@@ -343,11 +345,13 @@ def _checked_start(generator: Generator, start: torch.Tensor) -> torch.Tensor:
     return start
 
 
-def _check_numbers(steps: int, lr: float, views: int, space: str) -> None:
-    if steps < 1 or not lr > 0:
-        raise SubspaceError(f"Text anchors were asked for with {steps} steps and lr {lr}; both must be above 0.")
-    if views < 0:
-        raise SubspaceError(f"Text anchors were asked for with {views} views; 0 scores the picture itself, 1 or more altered looks at it.")
+def _check_numbers(steps: int, lr: float, views: int, space: str, weights: Weights, batch: int | None) -> None:
+    limits.STEPS.checked(steps, "The steps are", SubspaceError)
+    limits.LEARNING_RATE.checked(lr, "The learning rate lr is", SubspaceError)
+    limits.VIEWS.checked(views, "The views are", SubspaceError)
+    limits.MANY.checked(batch or 1, "The batch is", SubspaceError)
+    for name in ("l2", "identity", "prior"):
+        limits.WEIGHT.checked(getattr(weights, name), f"The weight {name} is", SubspaceError)
     if space not in SPACES:
         raise SubspaceError(f"Text anchors were asked for in the space {space!r}; it must be {' or '.join(SPACES)}.")
 

@@ -98,7 +98,7 @@ def test_bad_matrices_get_one_sentence(matrix, words):
 
 
 def test_a_sparsity_of_zero_is_refused():
-    with pytest.raises(SubspaceError, match="above 0"):
+    with pytest.raises(SubspaceError, match="from 0.0001 to 100"):
         robust_pca(torch.ones(3, 3), 0.0)
 
 

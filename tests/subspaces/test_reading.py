@@ -120,7 +120,7 @@ def test_layers_outside_the_motion_do_not_count():
         (lambda: read_coefficients(S, torch.full((3, 6, 32), float("nan"))), "not finite"),
         (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference="last"), "choose median"),
         (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference=torch.zeros(32)), "give one code"),
-        (lambda: read_coefficients(S, torch.zeros(3, 6, 32), smooth=-1.0), "0 for none"),
+        (lambda: read_coefficients(S, torch.zeros(3, 6, 32), smooth=-1.0), "The smoothing in frames is -1.0; give a number from 0 to 1000"),
         (lambda: read_coefficients(S, torch.zeros(3, 6, 32), reference=CODE / 0), "not finite"),
     ],
 )

@@ -339,6 +339,15 @@ def test_degrees_are_words_percentages_or_numbers(given, labels, values):
     assert parse_degrees(given)[1] == pytest.approx(values)
 
 
+def test_an_optimization_that_diverges_says_so(generator, scorer):
+    class Broken(type(scorer)):
+        def encode_images(self, images):
+            return super().encode_images(images) * float("inf")
+
+    with pytest.raises(SubspaceError, match="diverged; lower lr"):
+        text_anchors(generator, Broken(), TEMPLATE, degrees=["no"], steps=2)
+
+
 def test_given_codes_are_recorded_in_place_of_seeds(generator, scorer):
     given = text_anchors(generator, scorer, TEMPLATE, degrees=["100%"], start=torch.zeros(1, 6, 32), steps=1).parameters
     assert given["start"] == "1 given code" and not {"seeds", "truncation"} & set(given)
@@ -376,14 +385,24 @@ NAN = torch.full((1, 6, 32), float("nan"))
         ({"degrees": ["no", "10%", "slight"]}, "How far along 'slight'"),
         ({"seeds": ()}, "no seeds"),
         ({"seeds": 3}, r"\[3\] for that one face, range\(3\) for 3 faces"),
-        ({"seeds": ["a"]}, "not whole numbers"),
+        ({"seeds": ["a"]}, "A seed is a; give a whole number"),
+        ({"seeds": 1.5}, "not whole numbers"),
         ({"truncation": float("nan")}, "truncation is nan"),
-        ({"steps": 0}, "above 0"),
-        ({"lr": 0.0}, "above 0"),
+        ({"steps": 0}, "The steps are 0; give a whole number from 1 to 100000"),
+        ({"steps": 2.5}, "whole number"),
+        ({"steps": 10**12}, "whole number"),
+        ({"views": 1000}, "The views are 1000"),
+        ({"batch": -1}, "The batch is -1"),
+        ({"weights": Weights(l2=float("nan"))}, "The weight l2 is nan"),
+        ({"weights": Weights(prior=-1.0)}, "The weight prior is -1"),
+        ({"seeds": [-1]}, "A seed is -1"),
+        ({"seeds": range(10**12)}, "too many seeds"),
+        ({"truncation": 1e30}, "from -2 to 2"),
+        ({"lr": 0.0}, "The learning rate lr is 0"),
         ({"layers": "9"}, "count from 0 to 5"),
         ({"start": torch.zeros(1, 4, 32)}, "start codes have shape"),
         ({"start": NAN}, "not finite"),
-        ({"lr": 1e30, "steps": 3}, "diverged; lower lr"),
+        ({"lr": 1e30}, "The learning rate lr is 1e"),
     ],
 )
 def test_bad_requests_get_one_sentence(generator, scorer, options, words):

@@ -120,7 +120,7 @@ def test_the_generator_is_remembered_and_checked(generator):
         (lambda: video_anchors(clip(RISE), degrees=[0, 1]), "40 frames but 2 degrees"),
         (lambda: video_anchors([clip(RISE)] * 2, degrees=RISE), "one clip at a time"),
         (lambda: video_anchors(clip(RISE), positive=40), "frames are 0 to 39"),
-        (lambda: video_anchors(clip(RISE), max_frames=2), "needs 3 at least"),
+        (lambda: video_anchors(clip(RISE), max_frames=2), "The most frames are 2; give a whole number from 3"),
         (lambda: video_anchors(torch.cat([torch.zeros(11, 6, 32), torch.ones(1, 6, 32)])), "nothing moves"),
     ],
 )

@@ -264,7 +264,7 @@ def test_images_that_cannot_be_inverted(images, sentence, make_file, generator):
 
 
 def test_zero_steps_are_refused(make_file, generator, images):
-    with pytest.raises(InversionError, match="needs 1 step or more, not 0"):
+    with pytest.raises(InversionError, match="The steps are 0; give a whole number from 1"):
         load_inverter(make_file("BackboneEncoder")[0]).invert(generator, images, steps=0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from micromotion.files import limits
 from micromotion.stylegan2.inversion import InversionError, Weights, optimize
 from micromotion.stylegan2.inversion.optimization import code_scale, default_batch, learning_rate, psnr
 
@@ -227,18 +228,24 @@ def test_batch_fits_the_size(make_generator, generator):
     ("options", "sentence"),
     [
         ({"space": "z"}, r"Unknown space 'z'; choose one of w\+, w"),
-        ({"steps": 0}, "0 steps at learning rate 0.1 does nothing"),
-        ({"lr": 0.0}, "both must be positive"),
+        ({"steps": 0}, "The steps are 0; give a whole number from 1 to 100000"),
+        ({"lr": 0.0}, "The learning rate is 0.0; give a number from"),
+        ({"lr": float("nan")}, "The learning rate is nan"),
         ({"start": torch.zeros(3, 6, 32)}, r"2 image\(s\) on this 16 px generator need \[2, 6, 32\]"),
         ({"start": torch.zeros(2, 8, 32)}, "starting codes have shape"),
         ({"start": torch.full((1, 6, 32), torch.nan)}, "starting codes contain NaN"),
         ({"perceptual": "vgg"}, "Unknown perceptual term 'vgg'; choose one of auto, lpips, features, pyramid"),
-        ({"lr": 1e30, "steps": 5}, "diverged"),
     ],
 )
 def test_requests_that_make_no_sense(options, sentence, generator, images):
     with pytest.raises(InversionError, match=sentence):
         optimize(generator, images, **{"perceptual": "pyramid", **options})
+
+
+def test_an_optimization_that_diverges_says_so(generator, images, monkeypatch):
+    monkeypatch.setattr(limits, "LEARNING_RATE", limits.Limit(1e-6, 1e31))
+    with pytest.raises(InversionError, match="diverged"):
+        optimize(generator, images, perceptual="pyramid", lr=1e30, steps=5)
 
 
 def test_bad_images_are_refused(generator):

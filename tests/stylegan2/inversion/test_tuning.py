@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from micromotion.files import limits
 from micromotion.stylegan2 import MicromotionError
 from micromotion.stylegan2.inversion import InversionError, load_tuning, save_tuning, tune
 from micromotion.stylegan2.inversion.optimization import psnr
@@ -164,8 +165,10 @@ def test_files_that_are_no_tuning(generator, tuned, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"), [({"steps": 0}, "does nothing"), ({"lr": -1.0}, "does nothing"), ({"lr": 1e25}, "diverged")]
+    ("options", "sentence"), [({"steps": 0}, "The steps are 0"), ({"lr": -1.0}, "The learning rate is -1.0"), ({"lr": 1e25}, "diverged")]
 )
-def test_requests_that_make_no_sense(options, sentence, generator, picture, pivot):
+def test_requests_that_make_no_sense(options, sentence, generator, picture, pivot, monkeypatch):
+    if sentence == "diverged":
+        monkeypatch.setattr(limits, "LEARNING_RATE", limits.Limit(1e-6, 1e31))
     with pytest.raises(InversionError, match=sentence):
         tune(generator, picture, pivot, **{**QUICK, **options})
