@@ -17,6 +17,7 @@ EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
 OPERATIONS = ("add", "subtract", "negate", "scale", "without", "restrict", "merge", "cosines")
 PAIR_LAYOUTS = ("pairs", "imagefolder", "sliders", "webdataset", "parquet")
 SPACES = ("w+", "w")
+SEEDS_OF = ("micromotion", "nvidia")
 QUALITIES = ("exact", "fast")
 ESTIMATORS = ("theil_sen", "rpca", "pca", "secant", "published", "least_squares")
 DEVICE = "auto (a GPU where there is one), cpu, cuda, cuda:1, mps"
@@ -126,6 +127,10 @@ def _animate(commands) -> None:
     parser.add_argument(
         "--truncation", type=within(limits.TRUNCATION), default=0.7, help="0: the mean face, 1: the full variety (default 0.7)"
     )
+    parser.add_argument(
+        "--seeds-of", choices=SEEDS_OF, default=SEEDS_OF[0], help="nvidia: --seed names the face that NVIDIA's own scripts show for it"
+    )
+    parser.add_argument("--class", dest="category", metavar="CLASS", help="of a generator with classes: which, by number from 0 or by name")
     parser.add_argument(
         "--code",
         type=Path,

@@ -124,7 +124,7 @@ def _portrait(args: Namespace, models: Models) -> Portrait:
     if args.code is not None:
         return kept(args.code, args.face, models.generator)
     if args.image is None:
-        return avatar(args.seed, args.truncation, models.generator)
+        return avatar(args.seed, args.truncation, models.generator, seeds_of=args.seeds_of, category=args.category)
     return portrait_of(args.image, models, Framing(args.align, args.predictor), args.invert_steps)
 
 

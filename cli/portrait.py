@@ -13,6 +13,7 @@ from .. import faces
 from ..media import read_image
 from ..stylegan2 import Generator, read_codes
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
+from ..stylegan2.sampling import unchosen
 from ..subspaces.anchors import draw_faces
 from .models import Models, models_folder
 from .terminal import UsageError, note, progress_bar
@@ -64,9 +65,11 @@ def kept_outlines(first: torch.Tensor, second: torch.Tensor) -> float:
     return float(torch.cosine_similarity(*gradients, dim=0))
 
 
-def avatar(seed: int, truncation: float, generator: Generator) -> Portrait:
-    """The face that the generator draws for a seed; the same on every machine."""
-    return Portrait(draw_faces(generator, [seed], truncation))
+def avatar(seed: int, truncation: float, generator: Generator, *, seeds_of: str = "micromotion", category: str | None = None) -> Portrait:
+    """The face that the generator draws for a seed, of a class where it has any; the same on every machine."""
+    if sentence := unchosen(generator, category):
+        note(sentence)
+    return Portrait(draw_faces(generator, [seed], truncation, seeds_of=seeds_of, category=category))
 
 
 def kept(path: Path, which: str | None, generator: Generator) -> Portrait:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from comfy_api.v0_0_2 import io
 
-from ..files import native as files
+from ..stylegan2.codes import read_codes, save_codes
 from ..stylegan2.frames import frame_bytes, render
 from ..stylegan2.generator import NOISE_MODES
 from ..stylegan2.inversion import load_tuning, optimize, out_of_domain, reconstruction_report, save_tuning, tune
 from ..stylegan2.inversion.optimization import SPACES
+from ..stylegan2.makers import made_by, maker
+from ..stylegan2.sampling import SEEDS_OF, class_labels, random_z, unchosen
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
@@ -23,6 +25,7 @@ class SampleFaces(io.ComfyNode):
             display_name="Sample Faces",
             category=CATEGORY,
             description="Draw new faces that nobody has: codes from random numbers. Synthesize shows them.",
+            has_intermediate_output=True,
             search_aliases=["random face", "seed", "new face", "generate face", "latent", "this person does not exist"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose faces are drawn."),
@@ -43,16 +46,34 @@ class SampleFaces(io.ComfyNode):
                     step=0.05,
                     tooltip="How far from the mean face, 0..1.5: 0 is the mean face, 0.7 typical faces, 1 the full variety.",
                 ),
+                io.Combo.Input(
+                    "seed_source",
+                    options=list(SEEDS_OF),
+                    optional=True,
+                    advanced=True,
+                    tooltip="Whose random numbers a seed names: ours, or those of NVIDIA's own scripts, so that seed 85 is their face 85.",
+                ),
+                io.String.Input(
+                    "class_of",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="For generators with classes: which one, by its number from 0 or its name. Face generators have none.",
+                ),
             ],
             outputs=[sockets.Codes.Output("codes", tooltip="One code per face, [count, L, D].")],
         )
 
     @classmethod
-    def execute(cls, generator, seed, count, truncation) -> io.NodeOutput:
+    def execute(cls, generator, seed, count, truncation, seed_source=SEEDS_OF[0], class_of="") -> io.NodeOutput:
         net = host.ready(generator)
+        if sentence := unchosen(net, class_of):
+            host.remark(sentence)
         z = torch.randn(count, net.architecture.z_dim, generator=torch.Generator().manual_seed(seed))
-        codes = net.map(z.to(net.w_avg.device), truncation=truncation)
-        return io.NodeOutput(codes.cpu())
+        if seed_source != SEEDS_OF[0]:
+            z = random_z([(seed + i) % 2**32 for i in range(count)], net.architecture.z_dim, seed_source)
+        codes = net.map(z.to(net.w_avg.device), truncation=truncation, labels=class_labels(net, class_of, count))
+        return host.output(made_by(codes.cpu(), net))
 
 
 class InvertFace(io.ComfyNode):
@@ -90,7 +111,7 @@ class InvertFace(io.ComfyNode):
             codes = finder.invert(net, images, steps=steps or None, progress=host.progress()).detach()
         if finder.card.typical_psnr is not None:
             warn_stranger(finder.card, reconstruction_report(net, codes, images))
-        return host.output(codes.cpu())
+        return host.output(made_by(codes.cpu(), net))
 
 
 def half_input() -> io.Int.Input:
@@ -166,8 +187,8 @@ class RefineFace(io.ComfyNode):
                 found = optimize(net, images, found, space=space, steps=steps, identity=judge, progress=host.progress()).detach()
             if tuning_steps:
                 tuned = tune(net, images, found, steps=tuning_steps, identity=judge, progress=host.progress())
-                return io.NodeOutput(found.cpu(), host.manage(tuned.cpu()))
-        return io.NodeOutput(found.cpu(), generator)
+                return io.NodeOutput(made_by(found.cpu(), net), host.manage(tuned.cpu()))
+        return io.NodeOutput(made_by(found.cpu(), net), generator)
 
 
 class SaveCodes(io.ComfyNode):
@@ -191,7 +212,7 @@ class SaveCodes(io.ComfyNode):
     @classmethod
     def execute(cls, codes, name) -> io.NodeOutput:
         path = host.save_path("codes", name)
-        files.write(path, "codes", {}, {"codes": host.plain(codes)})
+        save_codes(path, codes, maker(codes))
         return host.output(said=host.shown("codes", path))
 
 
@@ -202,15 +223,22 @@ class LoadCodes(io.ComfyNode):
             node_id="MicromotionLoadCodes",
             display_name="Load Face Codes",
             category="micromotion/loaders",
-            description="Load a face that Save Face Codes kept. It belongs to the generator that it was made with.",
+            description="Load a face that Save Face Codes kept, or the codes of another tool (.npz, .npy, .pt, .pkl). It belongs to the"
+            " generator that it was made with.",
+            has_intermediate_output=True,
             search_aliases=["load latent", "saved face", "import code"],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=host.choices("codes"),
                     display_name="codes",
-                    tooltip="Which file of models/stylegan2_codes; Save Face Codes writes them.",
-                )
+                    tooltip="Which file of models/stylegan2_codes: of Save Face Codes, or projected_w.npz, latents.pt, 0.pt and the like.",
+                ),
+                sockets.Generator.Input(
+                    "generator",
+                    optional=True,
+                    tooltip="The generator of the face: it tells faces from motions, fills the layers of a W code, and is checked.",
+                ),
             ],
             outputs=[sockets.Codes.Output("codes", tooltip="The codes, [N, L, D].")],
         )
@@ -220,13 +248,15 @@ class LoadCodes(io.ComfyNode):
         return host.check_file("codes", file)
 
     @classmethod
-    def fingerprint_inputs(cls, file):
+    def fingerprint_inputs(cls, file, generator=None):
         return host.file_fingerprint("codes", file)
 
     @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        _, tensors = files.read(host.resolve("codes", file), "codes", {"codes": True})
-        return io.NodeOutput(tensors["codes"].float())
+    def execute(cls, file, generator=None) -> io.NodeOutput:
+        found = read_codes(host.resolve("codes", file), None if generator is None else generator.value)
+        for sentence in found.notes:
+            host.remark(sentence)
+        return host.output(found.codes)
 
 
 class SaveTuning(io.ComfyNode):

@@ -24,8 +24,10 @@ from torch import nn
 from ..files import catalogue, environment
 from ..files.embedded import embedded_root
 from ..files.errors import MicromotionError
+from ..stylegan2.codes import SUFFIXES as CODES
 from ..stylegan2.inversion.optimization import BACKWARD_BYTES
 from ..stylegan2.ops import status
+from ..subspaces.directions import SUFFIXES as DIRECTIONS
 
 log = logging.getLogger("micromotion")
 
@@ -55,13 +57,14 @@ FOLDERS = {
     "inverter": Folder(catalogue.INVERTERS, CHECKPOINTS, {"avatar": "inverter.safetensors"}),
     "scorer": Folder(catalogue.SCORERS, CHECKPOINTS, {"avatar": "scorer.safetensors"}),
     "identity": Folder(catalogue.IDENTITY, (".pth", ".pt"), {}),
-    "motion": Folder(catalogue.MOTIONS, (".safetensors", ".pt", ".npy"), {name: f"motions/{name}.safetensors" for name in MOTIONS}),
-    "codes": Folder("stylegan2_codes", (".safetensors",), {}),
+    "motion": Folder(catalogue.MOTIONS, DIRECTIONS, {name: f"motions/{name}.safetensors" for name in MOTIONS}),
+    "codes": Folder("stylegan2_codes", CODES, {}),
     "tuning": Folder("stylegan2_tunings", (".safetensors",), {}),
 }
+OTHER_PACKS = {catalogue.GENERATORS: ("stylegan",)}  # where other packs keep the same files, under models
 ADVICE = {
     "motion": "A motion is made by Fit Micromotion and Save Micromotion, or shared by somebody.",
-    "codes": "Codes are written by Save Face Codes.",
+    "codes": "Codes are written by Save Face Codes; those of other tools (projected_w.npz, latents.pt) may be put there too.",
     "tuning": "Tunings are written by Save Tuned Generator.",
 }
 
@@ -70,6 +73,8 @@ def register_folders() -> None:
     """Tell ComfyUI our model folders; nothing is created on the disk."""
     for folder in FOLDERS.values():
         folder_paths.add_model_folder_path(folder.name, os.path.join(folder_paths.models_dir, folder.name), is_default=True)
+        for other in OTHER_PACKS.get(folder.name, ()):
+            folder_paths.add_model_folder_path(folder.name, os.path.join(folder_paths.models_dir, other))
         paths, _ = folder_paths.folder_names_and_paths[folder.name]
         folder_paths.folder_names_and_paths[folder.name] = (paths, set(folder.extensions))
 

@@ -27,7 +27,7 @@ from ..subspaces import (
 )
 from ..subspaces.anchors import draw_faces
 from ..subspaces.describing import describe_motion
-from ..subspaces.directions import STRENGTH
+from ..subspaces.directions import IMPORTED, STRENGTH
 from ..subspaces.opening import open_motion
 from ..subspaces.preview import default_coefficients
 from . import host, measure, sockets
@@ -161,7 +161,8 @@ class LoadSubspace(io.ComfyNode):
             display_name="Load Micromotion",
             category="micromotion/loaders",
             description="Load a motion: one of the five that come with the avatars, or a file from models/micromotion. Plain directions"
-            " (.pt, .npy), such as the paper's own, are read too.",
+            " (.pt, .pth, .pkl, .npy, .npz) are read too: the paper's own, boundaries, GANSpace's and SeFa's components.",
+            has_intermediate_output=True,
             search_aliases=["smile", "anger", "close eyes", "head turn", "age", "expression", "motion", "subspace", "direction"],
             inputs=[
                 io.Combo.Input(
@@ -185,6 +186,14 @@ class LoadSubspace(io.ComfyNode):
                     advanced=True,
                     tooltip="Length in code space of one unit of a plain direction, 0..1000, as files differ eighty-fold. 0 keeps its own.",
                 ),
+                io.String.Input(
+                    "which",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Which direction of a file that holds several (boundaries, components), by its name or its number from 1."
+                    " Empty for files of one.",
+                ),
             ],
             outputs=[sockets.Subspace.Output("motion", tooltip="A motion for Apply Micromotion.")],
         )
@@ -198,11 +207,13 @@ class LoadSubspace(io.ComfyNode):
         return host.file_fingerprint("motion", file)
 
     @classmethod
-    def execute(cls, file, generator=None, strength=STRENGTH) -> io.NodeOutput:
+    def execute(cls, file, generator=None, strength=STRENGTH, which="") -> io.NodeOutput:
         path, net = host.resolve("motion", file), None if generator is None else generator.value
-        motion = open_motion(path, net, strength=strength or None)
+        motion = open_motion(path, net, which=which, strength=strength or None)
         host.log.info("%s:\n%s", file, describe_motion(motion))
-        return io.NodeOutput(motion)
+        for sentence in motion.notes if motion.estimator == IMPORTED else ():
+            host.remark(sentence)
+        return host.output(motion)
 
 
 class SaveSubspace(io.ComfyNode):

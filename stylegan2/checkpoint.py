@@ -17,6 +17,7 @@ from .formats import native
 from .formats.building import build
 from .formats.recognise import find_generator
 from .generator import Architecture, Generator
+from .sampling import described
 
 __all__ = [
     "CheckpointError",
@@ -88,6 +89,7 @@ class Report:
     architecture: Architecture
     licence: str
     notes: tuple[str, ...] = ()
+    classes: str = ""
 
     def __str__(self) -> str:
         widths = ", ".join(f"{r} px: {c}" for r, c in self.channels.items())
@@ -96,12 +98,13 @@ class Report:
             "resolution": f"{self.resolution} px",
             "layers": f"{self.layers} x {self.width}",
             "channels": widths,
+            "classes": self.classes,
             "parameters": f"{self.parameters:,}",
             "size": f"{self.size:,} bytes",
             "sha256": self.sha256,
             "licence": self.licence,
         }
-        lines = [self.path, *(f"  {k:<11}{v}" for k, v in rows.items()), *(f"  {'note':<11}{n}" for n in self.notes)]
+        lines = [self.path, *(f"  {k:<11}{v}" for k, v in rows.items() if v), *(f"  {'note':<11}{n}" for n in self.notes)]
         return "\n".join(lines)
 
 
@@ -124,6 +127,7 @@ def inspect(path: str | Path) -> Report:
         architecture=arch,
         licence=_licence(generator.provenance.format, digest),
         notes=generator.provenance.notes,
+        classes=f"{described(generator)}; one is chosen with --class" if arch.c_dim else "",
     )
 
 

@@ -17,6 +17,7 @@ from ..files.containers import require
 from ..files.errors import DamagedFileError, UnsupportedFileError, naming
 from ..files.reading import read_file
 from .generator import Generator
+from .makers import maker
 
 log = logging.getLogger(__name__)
 KIND = "codes"
@@ -60,10 +61,12 @@ class CodesFile:
 
 
 def save_codes(path: str | Path, codes: torch.Tensor, generator: Generator | None = None, names: Sequence[str] = ()) -> Path:
-    """Write codes ``[N, L, D]`` (or one ``[L, D]``) as ``.safetensors``, with the fingerprint of their ``generator`` where it is given.
+    """Write codes ``[N, L, D]`` (or one ``[L, D]``) as ``.safetensors``, with the fingerprint of their ``generator`` where it is known.
 
+    Codes that come straight from a generator know it without being told (`makers`).
     ``names``: one for each code, or none. Raises CheckpointError.
     """
+    generator = maker(codes) if generator is None else generator
     codes = codes[None] if codes.ndim == 2 else codes
     if codes.ndim != 3 or not codes.numel() or not codes.isfinite().all():
         raise DamagedFileError(f"Codes are finite numbers [N, layers, width]; these have shape {list(codes.shape)}. Make them again.")

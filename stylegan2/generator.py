@@ -16,6 +16,7 @@ from torch import nn
 
 from ..files import limits
 from ..files.errors import MicromotionError
+from .makers import made_by
 from .ops import bias_act, fir_kernel, prepared, styled_conv2d, upsample2d, upsample_add, use_backend
 from .ops.backend import valid as valid_backend
 from .ops.strips import StripLayer, block_in_strips, worth_strips
@@ -375,11 +376,12 @@ def _stacked_affines(layers: Sequence[ConvLayer | ToRGB]) -> tuple[torch.Tensor,
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a generator came from: format name, path, and remarks a user should see."""
+    """Where a generator came from: format name, path, remarks a user should see, and the names of its classes where the file has them."""
 
     format: str = "new"
     path: str = ""
     notes: tuple[str, ...] = field(default=())
+    classes: tuple[str, ...] = field(default=())
 
 
 class Generator(nn.Module):
@@ -454,7 +456,7 @@ class Generator(nn.Module):
         codes = self.mapping(z, labels)[:, None].repeat(1, self.num_layers, 1)
         if truncation != 1:
             codes[:, :cutoff] = self.w_avg.lerp(codes[:, :cutoff], truncation)
-        return codes
+        return made_by(codes, self)
 
     def synthesize(
         self, codes: torch.Tensor, noise: str = "const", *, half: int = 0, prefix: Prefix | None = None, picture: bool = False

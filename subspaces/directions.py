@@ -19,6 +19,7 @@ from .errors import SubspaceError
 from .subspace import MOST_LAYERS, Calibration, Subspace
 
 STRENGTH = 10.0
+IMPORTED = "imported"  # the estimator of what was not fitted here
 SUFFIXES = (".pt", ".pth", ".pkl", ".npy", ".npz", ".safetensors")
 DEPTH = 4  # of dicts in dicts
 SHOWN = 8  # names in a sentence
@@ -98,7 +99,7 @@ def load_direction(
         fingerprint="" if generator is None else generator.fingerprint,
         layers=tuple(direction.abs().amax(1).nonzero()[:, 0].tolist()),
         source="direction",
-        estimator="imported",
+        estimator=IMPORTED,
         parameters={"file": path.name, **({"direction": chosen} if chosen else {}), "norm": round(norm, 6), "shape": list(raw.shape)},
         calibration=Calibration(unit=f"length {norm if strength is None else strength:g} in code space"),
         licence=licence,

@@ -41,7 +41,7 @@ def build(found: Found, path: str, size: int, *, shared: bool) -> Generator:
     if found.any_order and draws_blue_first(generator):
         _exchange_colors(generator)
         notes.append(dialects.BGR)
-    generator.provenance = Provenance(found.format, path, tuple(notes))
+    generator.provenance = Provenance(found.format, path, tuple(notes), found.classes if len(found.classes) == architecture.c_dim else ())
     return generator
 
 

@@ -49,6 +49,7 @@ def _description(generator: Generator) -> dict[str, Any]:
     return {
         "architecture": asdict(generator.architecture),
         "source": {"format": source.format.removeprefix(FORMAT).removeprefix(", from "), "notes": list(source.notes)},
+        "classes": list(source.classes),
     }
 
 

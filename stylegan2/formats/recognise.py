@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from . import dialects, genforce, native, nvidia, rosinality, sahlman, tensorflo
 from .candidates import StateDict, loaded, state_dicts, tensor_in, under
 from .refusals import refusal
 
+CLASS_NAMES = ("classes", "class_names", "CLASSES", "label_names")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -23,6 +25,7 @@ class Found:
     state: dict[str, torch.Tensor]
     hints: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # their names, where the file has any
     any_order: bool = False  # of the colors: red before blue, or blue before red
 
 
@@ -34,7 +37,22 @@ def find_generator(contents: Contents, name: str) -> Found:
         raise DamagedFileError(f"The tensors in {name} do not have the shapes of a generator; the file is damaged.") from e
     if found is None:
         raise refusal(contents, name)
-    return found
+    return replace(found, classes=_class_names(contents))
+
+
+def _class_names(contents: Contents) -> tuple[str, ...]:
+    """Names of classes that stand beside the weights, in the file, its arguments or its metadata."""
+    top = contents.tree.state if isinstance(contents.tree, Instance) else contents.tree
+    described = native.description(contents.metadata)
+    top = described if described is not None else top
+    places = [top, *(top.get(k) for k in ("meta", "args", "training_set_kwargs", "opts"))] if isinstance(top, dict) else []
+    for place in places:
+        place = place.state if isinstance(place, Instance) else place
+        for key in CLASS_NAMES if isinstance(place, dict) else ():
+            names = place.get(key)
+            if isinstance(names, (list, tuple)) and names and all(isinstance(n, str) for n in names):
+                return tuple(n[:80] for n in names)
+    return ()
 
 
 def _native(contents: Contents) -> Found | None:

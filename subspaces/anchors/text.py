@@ -26,6 +26,7 @@ from ...stylegan2.gradients import frozen, plain, with_gradients
 from ...stylegan2.inversion.optimization import default_batch
 from ...stylegan2.low_resolution import SkipSynthesis
 from ...stylegan2.memory import is_out_of_memory
+from ...stylegan2.sampling import class_labels, random_z
 from ..errors import SubspaceError
 from ..layers import layer_mask, parse_layers
 from .base import Anchors
@@ -152,14 +153,19 @@ def as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     return tuple(limits.SEED.checked(seed, "A seed is", SubspaceError) for seed in given)
 
 
-def draw_faces(generator: Generator, seeds: Iterable[int], truncation: float = 0.7) -> torch.Tensor:
-    """Codes ``[G, L, D]`` of random faces, on the CPU; a seed names the same face on every machine."""
+def draw_faces(
+    generator: Generator, seeds: Iterable[int], truncation: float = 0.7, *, seeds_of: str = "micromotion", category: int | str | None = None
+) -> torch.Tensor:
+    """Codes ``[G, L, D]`` of random faces, on the CPU; a seed names the same face on every machine.
+
+    ``seeds_of`` as in `sampling.random_z`; ``category``: of which class, by number or name, for generators that have classes.
+    """
     seeds = as_seeds(seeds)
     limits.TRUNCATION.checked(truncation, "The truncation is", SubspaceError)
-    size = generator.architecture.z_dim
-    z = torch.cat([torch.randn(1, size, generator=torch.Generator().manual_seed(s)) for s in seeds])
+    z = random_z(seeds, generator.architecture.z_dim, seeds_of)
+    labels = class_labels(generator, category, len(seeds))
     with torch.no_grad():
-        return plain(generator.map(z.to(generator.w_avg.device), truncation), torch.device("cpu"))
+        return plain(generator.map(z.to(generator.w_avg.device), truncation, labels=labels), torch.device("cpu"))
 
 
 def learning_rate(t: float) -> float:
@@ -283,10 +289,10 @@ class _Optimiser:
 def prior_whitening(generator: Generator) -> torch.Tensor:
     """Matrix ``[D, D]`` that turns displacements in W into units of its spread along each principal axis, from seeded samples."""
     z = torch.randn(PRIOR_SAMPLES, generator.architecture.z_dim, generator=torch.Generator().manual_seed(0))
-    w = generator.map(z.to(generator.w_avg.device))[:, 0].double().cpu()
+    w = generator.map(z.to(generator.w_avg.device))[:, 0].cpu().double()  # some devices have no float64
     values, axes = torch.linalg.eigh(torch.cov(w.T))
     spread = values.clamp_min(1e-3 * values.mean()).sqrt()
-    return (axes / spread).to(generator.w_avg)
+    return (axes / spread).float().to(generator.w_avg)
 
 
 class _Store:

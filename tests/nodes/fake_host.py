@@ -129,17 +129,20 @@ def folder_paths_module(base: Path) -> types.ModuleType:
         setattr(module, f"get_{name}_directory", lambda name=name: str(base / name))
 
     def add_model_folder_path(name, path, is_default=False):
-        module.folder_names_and_paths[name] = ([path], set())
+        paths, _ = module.folder_names_and_paths.setdefault(name, ([], set()))
+        if path in paths and is_default:
+            paths.remove(path)
+        if path not in paths:
+            paths.insert(0 if is_default else len(paths), path)
 
     def get_filename_list(name):
         paths, extensions = module.folder_names_and_paths[name]
-        found = [p for root in paths for p in Path(root).rglob("*") if p.suffix in extensions]
-        return sorted(str(p.relative_to(paths[0])) for p in found)
+        return sorted({str(p.relative_to(root)) for root in paths for p in Path(root).rglob("*") if p.suffix in extensions})
 
     def get_full_path(name, filename):
         filename = os.path.relpath(os.path.join("/", filename), "/")
-        path = Path(module.folder_names_and_paths[name][0][0]) / filename
-        return str(path) if path.is_file() else None
+        found = [Path(root) / filename for root in module.folder_names_and_paths[name][0]]
+        return next((str(path) for path in found if path.is_file()), None)
 
     def get_save_image_path(prefix, root, *_):
         folder = (Path(root) / prefix).parent.resolve()

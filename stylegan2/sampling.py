@@ -1,0 +1,71 @@
+"""New faces from seeds: whose random numbers they are, and of which class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..files.errors import MicromotionError
+from .generator import Generator
+
+SEEDS_OF = ("micromotion", "nvidia")
+
+
+class SamplingError(MicromotionError):
+    """A sentence for the user about a seed or a class."""
+
+
+def random_z(seeds: Sequence[int], size: int, seeds_of: str = "micromotion") -> torch.Tensor:
+    """``z [N, size]``, one row per seed, the same on every machine.
+
+    ``seeds_of``: ``micromotion`` draws by torch's generator on the CPU; ``nvidia`` as NVIDIA's scripts do, with
+    ``numpy.random.RandomState(seed).randn(1, size)``, so that a seed names the face that those scripts show for it.
+    """
+    if seeds_of not in SEEDS_OF:
+        raise SamplingError(f"There are no seeds of {seeds_of!r}; choose one of {', '.join(SEEDS_OF)}.")
+    if not all(0 <= int(s) < 2**32 for s in seeds):
+        raise SamplingError("A seed is a whole number from 0 to 4294967295.")
+    if seeds_of == "nvidia":
+        rows = [torch.from_numpy(np.random.RandomState(int(s)).randn(1, size)).float() for s in seeds]
+    else:
+        rows = [torch.randn(1, size, generator=torch.Generator().manual_seed(int(s))) for s in seeds]
+    return torch.cat(rows)
+
+
+def class_labels(generator: Generator, category: int | str | None, count: int) -> torch.Tensor | None:
+    """One-hot labels ``[count, C]`` on the generator's device for a class by number (from 0) or name; None for "" and None.
+
+    Raises SamplingError for a generator without classes and for a class that it does not have.
+    """
+    if category in (None, ""):
+        return None
+    classes = generator.architecture.c_dim
+    if not classes:
+        raise SamplingError("This generator has no classes; leave the class out.")
+    labels = torch.zeros(count, classes, device=generator.w_avg.device)
+    labels[:, _index(generator, str(category).strip())] = 1
+    return labels
+
+
+def _index(generator: Generator, category: str) -> int:
+    names, count = [n.lower() for n in generator.provenance.classes], generator.architecture.c_dim
+    if category.lower() in names:
+        return names.index(category.lower())
+    if category.isdigit() and int(category[:9]) < count:
+        return int(category)
+    raise SamplingError(f"This generator has no class {category[:40]!r}; it has {described(generator)}.")
+
+
+def described(generator: Generator) -> str:
+    """The classes in words: their numbers, and their names where the file keeps them."""
+    count, names = generator.architecture.c_dim, ", ".join(generator.provenance.classes[:12])
+    return f"{count} classes, 0 to {count - 1}" + (f": {names}" if names else "")
+
+
+def unchosen(generator: Generator, category: int | str | None) -> str | None:
+    """What to remark where a generator has classes and none was chosen."""
+    if not generator.architecture.c_dim or category not in (None, ""):
+        return None
+    return f"This generator has {described(generator)}; none was chosen, so the faces are of no class. Choose one (--class, or class_of)."

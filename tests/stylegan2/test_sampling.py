@@ -1,0 +1,87 @@
+"""Seeds of NVIDIA's scripts, classes by number and name, and codes that know their generator."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+from micromotion import stylegan2
+from micromotion.stylegan2.makers import maker
+from micromotion.stylegan2.sampling import SamplingError, class_labels, random_z, unchosen
+from micromotion.subspaces.anchors import draw_faces
+
+
+def test_nvidias_seeds_are_numpys():
+    z = random_z([85, 4294967295], 512, "nvidia")
+    assert torch.equal(z[0], torch.from_numpy(np.random.RandomState(85).randn(1, 512))[0].float())
+    assert z.shape == (2, 512)
+
+
+def test_our_own_seeds_stay_what_they_were():
+    assert torch.equal(random_z([3, 7], 20)[1], torch.randn(1, 20, generator=torch.Generator().manual_seed(7))[0])
+
+
+@pytest.mark.parametrize(("seeds", "of", "words"), [([1], "numpy", "no seeds of 'numpy'"), ([-1], "nvidia", "0 to 4294967295")])
+def test_other_seeds_are_refused(seeds, of, words):
+    with pytest.raises(SamplingError, match=words):
+        random_z(seeds, 8, of)
+
+
+@pytest.fixture
+def classed(make, tmp_path):
+    """A generator of five classes, from a file that keeps their names."""
+    generator = make(c_dim=5)
+    names = ["cat", "dog", "wild", "bird", "horse"]
+    torch.save({"g": generator.state_dict(), "class_names": names}, tmp_path / "a.pt")
+    return stylegan2.load(tmp_path / "a.pt")
+
+
+def test_classes_by_number_and_name(classed, tmp_path):
+    faces = {c: draw_faces(classed, [0], category=c) for c in (0, "2", "wild", "WILD", 4)}
+    assert torch.equal(faces["2"], faces["wild"]) and torch.equal(faces["2"], faces["WILD"])
+    assert not torch.equal(faces[0], faces[4])
+    labels = torch.zeros(1, 5)
+    labels[0, 2] = 1
+    assert torch.equal(faces["2"], classed.map(random_z([0], 20), 0.7, labels=labels))
+    kept = stylegan2.save(classed, tmp_path / "a.safetensors")
+    assert torch.equal(draw_faces(stylegan2.load(kept), [0], category="dog"), draw_faces(classed, [0], category=1))
+
+
+@pytest.mark.parametrize("category", ["cow", 5, "-1", "5"])
+def test_absent_classes_are_refused(classed, category):
+    with pytest.raises(SamplingError, match="no class.*5 classes, 0 to 4: cat, dog"):
+        class_labels(classed, category, 1)
+
+
+def test_generators_without_classes(small):
+    assert class_labels(small, None, 3) is None and class_labels(small, "", 3) is None and unchosen(small, None) is None
+    with pytest.raises(SamplingError, match="has no classes"):
+        class_labels(small, 0, 1)
+
+
+def test_no_class_is_said(classed):
+    assert "none was chosen" in unchosen(classed, "") and unchosen(classed, 0) is None
+
+
+def test_inspect_tells_the_classes(make, tmp_path):
+    torch.save(make(c_dim=5).state_dict(), tmp_path / "cond.pt")
+    assert "5 classes, 0 to 4" in str(stylegan2.inspect(tmp_path / "cond.pt"))
+
+
+def test_the_embedding_is_part_of_the_fingerprint(make):
+    one, other = make(c_dim=5), make(c_dim=5)
+    other.mapping.embed.weight.data += 1
+    assert one.fingerprint != other.fingerprint
+
+
+def test_codes_know_their_generator_as_long_as_it_lives(make, tmp_path):
+    generator = make()
+    codes = generator.map(torch.randn(1, 20))
+    assert maker(codes) is generator and maker(codes.clone()) is None
+    path = stylegan2.save_codes(tmp_path / "me.safetensors", codes)
+    assert stylegan2.read_codes(path).fingerprint == generator.fingerprint
+    del generator
+    gc.collect()
+    assert maker(codes) is None
