@@ -313,7 +313,7 @@ BAD = {
     "fit a clip by degrees": (lambda r: ["fit", _text_file(r, "c.mp4"), "a.safetensors", "--degrees", "no, 1"], "--degrees is for texts"),
     "fit other layers": (lambda r: ["fit", "{degree} old", "a.safetensors", "--layers", "90"], "count from 0 to 7"),
     "two ways to move": (lambda r: ["animate", "--once", "--keyframes", "0: 1"], "give one of them"),
-    "no keyframe": (lambda r: ["animate", "--keyframes", "now: 1"], "is no keyframe"),
+    "no keyframe": (lambda r: ["animate", "--keyframes", "now: 1"], "is not a keyframe"),
     "no driver": (lambda r: ["animate", "--drive", "gone.mp4"], "no file or folder gone.mp4"),
     "calibrate by nothing": (lambda r: ["calibrate", "smile", "a.safetensors"], "--full and --none"),
     "calibrate by two": (lambda r: ["calibrate", "smile", "a.safetensors", "--factor", "smile", "--full", "b"], "one instrument"),

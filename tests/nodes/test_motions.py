@@ -134,7 +134,7 @@ def test_sweeps_hold_repeat_and_follow_keyframes(run):
     assert torch.equal(held[:12], held[12:]) and (held[:12] == 1).sum() == 3
     keyed = run("SweepFromKeyframes", keyframes="0: 0\n12: 1", frames=24, loop=True)[0]
     assert keyed[0] == 0 and keyed[12] == 1 and 0 < keyed[23] < 0.05
-    with pytest.raises(ValueError, match="is no keyframe"):
+    with pytest.raises(ValueError, match="is not a keyframe"):
         run("SweepFromKeyframes", keyframes="now: 1")
 
 

@@ -98,7 +98,7 @@ def test_untouched_layers_are_recognised(tmp_path):
         ("net.pt", {"conv.weight": torch.ones(8, 8, 3, 3), "conv.bias": torch.ones(8)}, "holds a network"),
         ("a.pt", D[0], "one row for all layers"),
         ("a.npy", np.array([{"a": 1}], dtype=object), "holds no directions"),
-        ("a.txt", D, "no direction"),
+        ("a.txt", D, "not a direction"),
     ],
 )
 def test_bad_files_get_one_sentence(tmp_path, name, value, words):

@@ -164,7 +164,7 @@ def changed(path, tensors=None, drop=(), **header):
         ({"tensors": {"basis": torch.full((1, 6, 32), float("inf"))}}, "not finite"),
         ({"tensors": {"basis": torch.zeros(5)}}, "shape"),
         ({"tensors": {"spectrum": torch.zeros(2, 2)}}, "row of numbers"),
-        ({"tensors": {"preview": torch.zeros(9, dtype=torch.uint8)}}, "no PNG"),
+        ({"tensors": {"preview": torch.zeros(9, dtype=torch.uint8)}}, "not a PNG"),
     ],
 )
 def test_damaged_and_foreign_files_get_one_sentence(tmp_path, change, words):

@@ -102,7 +102,7 @@ def test_a_track_becomes_a_loop_whose_ends_meet(shape):
         (lambda: sweep(3, cycles=4), "fewer cycles"),
         (lambda: keyframes([], 5), "no keyframes"),
         (lambda: keyframes(" , ", 5), "no keyframes"),
-        (lambda: keyframes("0: 0, twelve", 5), "'twelve' is no keyframe"),
+        (lambda: keyframes("0: 0, twelve", 5), "'twelve' is not a keyframe"),
         (lambda: keyframes([(0, 0), (0, 1)], 5), "Two keyframes lie at frame 0"),
         (lambda: keyframes([(0, 0, 1)], 5), "pair of frame and value"),
         (lambda: keyframes("9: 1", 5, loop=True), "outside a loop"),
