@@ -413,10 +413,10 @@ def _run(args: argparse.Namespace) -> None:
 
 def _explain(error: Exception, verbose: bool) -> int:
     """Say one sentence; errors that no user caused say so, and show their trace with --verbose."""
-    from .cli.terminal import is_users
+    from .cli.terminal import sentence_of
 
-    if is_users(error):
-        return _end(" ".join(str(error).split()), 2)
+    if sentence := sentence_of(error):
+        return _end(sentence, 2)
     if verbose:
         logging.getLogger(__name__).exception("This is the trace of the error:")
     return _end(f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--verbose shows the trace)", 1)

@@ -14,9 +14,15 @@ class UsageError(MicromotionError):
     """A sentence for the person at the terminal: what is wrong, with which argument, and what would be right."""
 
 
-def is_users(error: Exception) -> bool:
-    """Whether an error is a sentence for the user: one of ours, or a file's."""
-    return isinstance(error, (MicromotionError, OSError))
+def sentence_of(error: Exception) -> str | None:
+    """What to tell the user of an error: its own sentence if it is one of ours or a file's, or that memory ran out; None for a fault."""
+    from ..stylegan2.memory import is_out_of_memory
+
+    if isinstance(error, (MicromotionError, OSError)):
+        return " ".join(str(error).split())
+    if is_out_of_memory(error):
+        return "Memory ran out. Close other programs, compute elsewhere with --device, or use a smaller generator, picture or --size."
+    return None
 
 
 def say(sentence: str) -> None:

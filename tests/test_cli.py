@@ -358,7 +358,8 @@ def test_missing_embedded_weights_are_named(room, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code"), [(RuntimeError("boom"), 1), (KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 2)]
+    ("trouble", "code"),
+    [(RuntimeError("boom"), 1), (KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 2), (MemoryError(), 2)],
 )
 def test_a_run_that_breaks_off_leaves_no_half_written_file(room, monkeypatch, capsys, trouble, code):
     def break_off(self):
@@ -405,7 +406,7 @@ def test_fit_takes_what_a_text_may_say(room):
 
 def test_an_interrupted_fit_goes_on(room, monkeypatch):
     command = ["fit", "{degree} smile", "a.safetensors", "--seeds", 3, "--steps", 2, "--device", "cpu"]
-    inner, seen = text_room._Optimiser.__call__, []
+    inner, seen = text_room._Optimizer.__call__, []
 
     def stop_at_the_second(self, chosen, progress):
         seen.append(len(chosen))
@@ -413,7 +414,7 @@ def test_an_interrupted_fit_goes_on(room, monkeypatch):
             raise KeyboardInterrupt
         return inner(self, chosen, progress)
 
-    monkeypatch.setattr(text_room._Optimiser, "__call__", stop_at_the_second)
+    monkeypatch.setattr(text_room._Optimizer, "__call__", stop_at_the_second)
     assert micromotion(*command) == 130
     assert [p.name for p in room.iterdir()] == [".a.anchors.safetensors"]
     assert micromotion(*command) == 0

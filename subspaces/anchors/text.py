@@ -115,9 +115,9 @@ def text_anchors(
     parameters |= {"space": space, "views": views, "quality": quality, "layers": list(rows), **faces}
     with with_gradients(generator.w_avg.device):
         schedule = _Schedule(steps, lr, space == "w", views, quality == "fast")
-        optimiser = _Optimiser(generator, scorer, task, start, weights, identity, rows, schedule)
-        store = _Store(state, optimiser.key(parameters), len(optimiser), start.shape[1:])
-        codes = _run(optimiser, store, batch or default_batch(generator), progress)
+        optimizer = _Optimizer(generator, scorer, task, start, weights, identity, rows, schedule)
+        store = _Store(state, optimizer.key(parameters), len(optimizer), start.shape[1:])
+        codes = _run(optimizer, store, batch or default_batch(generator), progress)
     return Anchors(
         codes=codes,
         degrees=torch.tensor(task.values).repeat(len(start)),
@@ -205,7 +205,7 @@ class _Schedule:
         return self.fast and step < self.steps - EXACT_STEPS
 
 
-class _Optimiser:
+class _Optimizer:
     """The optimization of any subset of the anchors; anchor ``a`` is degree ``a % T`` of face ``a // T``."""
 
     def __init__(self, generator, scorer, task: _Task, start, weights: Weights, identity, rows, schedule: _Schedule):
@@ -317,20 +317,22 @@ class _Store:
         self.codes, self.done = tensors["codes"], tensors["done"]
 
 
-def _run(optimiser: _Optimiser, store: _Store, batch: int, progress: Progress | None) -> torch.Tensor:
-    total = len(optimiser) * optimiser.steps
+def _run(optimizer: _Optimizer, store: _Store, batch: int, progress: Progress | None) -> torch.Tensor:
+    total = len(optimizer) * optimizer.steps
     while not store.done.all():
         chosen = (~store.done).nonzero()[:batch, 0]
-        before = int(store.done.sum()) * optimiser.steps
+        before = int(store.done.sum()) * optimizer.steps
+        codes = None
         try:
-            codes = optimiser(chosen, partial(_report, progress, before, total))
+            codes = optimizer(chosen, partial(_report, progress, before, total))
         except (RuntimeError, MemoryError) as error:
             if len(chosen) == 1 or not is_out_of_memory(error):
                 raise
-            batch = len(chosen) // 2
-            log.info("Memory ran out; going on with %d anchors at once.", batch)
+        if codes is not None:
+            store.add(chosen, codes)
             continue
-        store.add(chosen, codes)
+        batch = len(chosen) // 2  # outside of the handler, whose traceback would keep the failed batch alive
+        log.info("Memory ran out; going on with %d anchors at once.", batch)
     return store.codes
 
 

@@ -292,7 +292,7 @@ def test_a_run_with_another_scorer_of_the_same_name_begins_anew(generator, score
 
 
 def test_out_of_memory_halves_the_batch(generator, scorer, monkeypatch):
-    inner, sizes = room._Optimiser.__call__, []
+    inner, sizes = room._Optimizer.__call__, []
 
     def limited(self, chosen, progress):
         sizes.append(len(chosen))
@@ -300,7 +300,7 @@ def test_out_of_memory_halves_the_batch(generator, scorer, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return inner(self, chosen, progress)
 
-    monkeypatch.setattr(room._Optimiser, "__call__", limited)
+    monkeypatch.setattr(room._Optimizer, "__call__", limited)
     found = text_anchors(generator, scorer, TEMPLATE, degrees=["no", "25%", "50%", "75%", "100%"], steps=2)
     assert sizes == [5, 2, 2, 1]
     assert (found.codes != found.start).any(2).any(1).all()

@@ -304,12 +304,12 @@ def rosinality_training(path, generator, zipped=True):
     """What rosinality's train.py saves: optimizers, an argparse.Namespace, no mean code."""
     state = rosinality_state(generator)
     parameters = [nn.Parameter(torch.randn(3))]
-    optimiser = torch.optim.Adam(parameters)
+    optimizer = torch.optim.Adam(parameters)
     parameters[0].grad = torch.ones(3)
-    optimiser.step()
+    optimizer.step()
     args = argparse.Namespace(size=generator.resolution, lr=0.002, path="/data", channel_multiplier=2, r1=10.0, ckpt=None)
     content = {"g": {k: v + 1 for k, v in state.items()}, "d": {"convs.0.0.weight": torch.ones(3)}, "g_ema": state}
-    content |= {"g_optim": optimiser.state_dict(), "d_optim": optimiser.state_dict(), "args": args, "ada_aug_p": 0.0}
+    content |= {"g_optim": optimizer.state_dict(), "d_optim": optimizer.state_dict(), "args": args, "ada_aug_p": 0.0}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     return path
 
