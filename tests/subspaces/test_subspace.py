@@ -120,7 +120,7 @@ def test_another_shape_is_refused_with_both_sizes(generator):
         (lambda: subspace(2).apply(CODE, torch.zeros(3, 3)), r"has rank 2: give \[frames\] or \[frames, 2\]"),
         (lambda: subspace().apply(CODE, [float("nan")]), "not a finite number"),
         (lambda: subspace().apply(CODE, []), "no coefficients"),
-        (lambda: subspace().apply(CODE, "1"), "no numbers"),
+        (lambda: subspace().apply(CODE, "1"), "cannot be read as numbers"),
         (lambda: subspace().apply(CODE / 0, [0.0]), "not finite"),
         (lambda: subspace().apply(CODE.long(), [0.0]), "int64"),
         (lambda: Subspace(torch.zeros(512, 18)).apply(CODE, 1.0), "made for another generator"),
