@@ -50,6 +50,7 @@ def job_of(args: Namespace) -> Job:
         test=args.test,
         seed=args.seed,
         shard=args.shard,
+        threads=args.threads,
     )
     out = args.out if is_address(args.out) else str(Path(args.out).resolve())
     instrument = AvatarInstrument if models.is_embedded else None

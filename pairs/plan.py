@@ -64,7 +64,8 @@ class Plan:
 
     ``kind``: what the ``keys`` are: seeds of the generator, ``FILE#INDEX`` of saved codes, or photo files. ``draws``: random variants per
     face (0: the grids). ``mixed``: variants move all motions at once, else one motion each. ``test``: share of the faces that are kept
-    for the test split. ``shard``: faces per unit of work, which is also the unit of resuming.
+    for the test split. ``shard``: faces per unit of work, which is also the unit of resuming. ``threads``: of each worker on a CPU;
+    they belong to the plan, because sums in another order round otherwise.
     """
 
     kind: str
@@ -82,6 +83,7 @@ class Plan:
     test: float = 0.1
     seed: int = 0
     shard: int = 8
+    threads: int = 1
     extra: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -100,6 +102,7 @@ class Plan:
         _require(0 <= self.test < 1, f"The share of test faces is 0 to below 1, not {self.test}.")
         _require(0 <= self.draws <= MOST_VARIANTS, f"A face has at most {MOST_VARIANTS} random variants, not {self.draws}.")
         _require(1 <= self.shard <= 10_000, f"A shard has 1 to 10,000 faces, not {self.shard}.")
+        _require(1 <= self.threads <= 256, f"A worker has 1 to 256 threads, not {self.threads}.")
         for motion in self.motions:
             for value in (*motion.strengths, *motion.span):
                 fine = math.isfinite(value) and abs(value) <= STRONGEST

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 from .job import Job
 from .layouts import LAYOUTS
@@ -22,7 +26,8 @@ class Worker:
         """Make the shard ``item["shard"]`` unless it is there; Ray calls this with rows of its own."""
         shard = int(item["shard"])
         if self.store.read(marker(shard)) is None:
-            self._make(shard)
+            with threads(self.job.plan.threads):
+                self._make(shard)
         return {"shard": shard}
 
     def _make(self, shard: int) -> None:
@@ -34,6 +39,17 @@ class Worker:
         LAYOUTS[self.job.layout].write(self.job.plan, self.store, shard, kept)
         rows = {"rows": [{**s.row, "split": s.split} for s in kept], "left": left}
         self.store.write(marker(shard), json.dumps(rows, sort_keys=True).encode())
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with ``count`` threads inside: however many a machine has, the same sums are rounded in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def marker(shard: int) -> str:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from micromotion.pairs import PairsError, make
 from micromotion.pairs.cluster import connected
 
@@ -25,6 +26,15 @@ def cluster():
     connected("local")
     yield
     ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def many_threads():
+    """The threads of this process must not matter; Ray gives its workers one each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_two_workers_make_the_same_bytes(job, digest, tmp_path):
