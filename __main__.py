@@ -359,7 +359,7 @@ def _dataset(commands) -> None:
         "--workers", type=within(limits.MANY), metavar="N", help="--ray: how many processes (default: one for each GPU or core)"
     )
     engine.add_argument(
-        "--threads", type=whole, default=1, metavar="N", help="of each worker on a CPU; the pictures depend on it (default 1)"
+        "--threads", type=within(limits.MANY), default=1, metavar="N", help="of each worker on a CPU; the pictures depend on it (default 1)"
     )
     engine.add_argument("--shard", type=within(limits.MANY), default=8, metavar="N", help="faces in one unit of work (default 8)")
     _models(parser)
