@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -61,7 +62,9 @@ def version() -> str:
 
 
 def comfyui_version() -> str:
-    """The version of the ComfyUI whose ``custom_nodes`` this pack lies in; "" outside of one."""
+    """The version of the ComfyUI that runs this process, or whose ``custom_nodes`` this pack lies in; "" outside of one."""
+    if running := getattr(sys.modules.get("comfyui_version"), "__version__", ""):
+        return running
     file = PACK.parent.parent / "comfyui_version.py"
     if PACK.parent.name != "custom_nodes" or not file.is_file():
         return ""

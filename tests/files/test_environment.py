@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from micromotion.files import catalogue, environment
@@ -56,6 +58,8 @@ def test_the_version_of_a_comfyui_around_the_pack_is_read_without_running_it(tmp
     assert environment.comfyui_version() == "0.46.0"
     monkeypatch.setattr(environment, "PACK", tmp_path / "elsewhere")
     assert environment.comfyui_version() == ""
+    monkeypatch.setitem(sys.modules, "comfyui_version", SimpleNamespace(__version__="0.47.0"))
+    assert environment.comfyui_version() == "0.47.0"
 
 
 @pytest.mark.parametrize("missing", ["dlib", "open_clip"])
