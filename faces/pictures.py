@@ -134,9 +134,12 @@ def _from_tensor(frames: torch.Tensor, name: str, value_range: tuple[float, floa
 
 def check_finite(frames: torch.Tensor, name: str, first: int = 0) -> None:
     """A sum is not a number as soon as one value is not; ``first`` is the number of the first of the frames."""
-    if not frames.is_floating_point() or torch.isfinite(frames.sum(dtype=torch.float64)):
+    exact = torch.float64 if frames.device.type == "cpu" else torch.float32  # which some devices do not have; a sum that is too large
+    if not frames.is_floating_point() or torch.isfinite(frames.sum(dtype=exact)):  # for float32 is looked at frame by frame
         return
     bad = [i for i, frame in enumerate(frames) if not torch.isfinite(frame).all()]
+    if not bad:
+        return
     raise FaceError(
         f"{name} contains values that are not numbers (NaN or infinity), first in frame {first + bad[0]}: check the step before."
     )

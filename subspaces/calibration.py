@@ -97,7 +97,7 @@ def _calibrated(subspace, c, values, cosines, component: int, unit: str, instrum
 
 def _track_coefficients(coefficients) -> tuple[torch.Tensor, torch.Tensor]:
     """The different coefficients ``[C]``, rising, and which of them each frame has ``[F]``."""
-    track = torch.as_tensor(coefficients, dtype=torch.float64)
+    track = torch.as_tensor(coefficients).cpu().double()
     if track.ndim != 1 or not torch.isfinite(track).all():
         raise SubspaceError(f"Calibration takes one finite coefficient for each frame; these have shape {tuple(track.shape)}.")
     c, order = track.unique(return_inverse=True)
@@ -108,7 +108,7 @@ def _track_coefficients(coefficients) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _by_coefficient(values, order: torch.Tensor, count: int, what: str) -> torch.Tensor:
     """Values of N faces ``[C, N]``: the mean of the frames that share a coefficient."""
-    values = torch.as_tensor(values, dtype=torch.float64).reshape(-1)
+    values = torch.as_tensor(values).cpu().double().reshape(-1)
     if not len(values) or len(values) % len(order):
         raise SubspaceError(f"There are {len(order)} coefficients and {len(values)} {what}; give one for each frame.")
     faces = values.reshape(-1, len(order)).T  # [F, N]

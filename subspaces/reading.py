@@ -51,7 +51,7 @@ def read_coefficients(
     fit = _robust_fit if robust else _least_squares
     blocks = ((block.double() - origin)[:, rows].flatten(1) for block in codes.split(FRAMES_AT_ONCE))  # [f, P]
     track = torch.cat([fit(block, directions) for block in blocks])
-    track = track if gain is None else torch.linalg.solve(gain.double(), track, left=False)
+    track = track if gain is None else torch.linalg.solve(gain.cpu().double(), track, left=False)
     track = smooth_track(track, smooth)
     track = track.float()
     return track[:, 0] if subspace.rank == 1 else track
