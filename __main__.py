@@ -110,8 +110,11 @@ def _models(parser: argparse.ArgumentParser) -> None:
 
 def _framing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--align", action="store_true", help="look for the face in square pictures too; others are always searched (with dlib)"
+        "--align",
+        action="store_true",
+        help="look for the face in the squares of drawn faces too; all others are always searched (with dlib)",
     )
+    parser.add_argument("--anyway", action="store_true", help="go on with a picture that the inverter does not know")
     parser.add_argument("--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, if it is not found without")
 
 

@@ -77,7 +77,7 @@ def run(args: Namespace, clock: Clock) -> None:
         with clock.stage("decode motions from text"):
             motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}))))
     if args.drive is not None:
-        clip = codes_of_clip(args.drive, models, Framing(args.align, args.predictor), MOST_DRIVEN, clock)
+        clip = codes_of_clip(args.drive, models, Framing(args.align, args.predictor, anyway=args.anyway), MOST_DRIVEN, clock)
         takes = [driven(portrait.codes, motions, clip, args.smooth, models)]
         fps, sound = (clip.fps or USUAL_FPS, clip.sound) if args.fps is None else (args.fps, None)
     else:
@@ -125,7 +125,7 @@ def _portrait(args: Namespace, models: Models) -> Portrait:
         return kept(args.code, args.face, models.generator)
     if args.image is None:
         return avatar(args.seed, args.truncation, models.generator, seeds_of=args.seeds_of, category=args.category)
-    return portrait_of(args.image, models, Framing(args.align, args.predictor), args.invert_steps)
+    return portrait_of(args.image, models, Framing(args.align, args.predictor, anyway=args.anyway), args.invert_steps)
 
 
 def take(codes: torch.Tensor, motions: list[tuple[str, Subspace]], args: Namespace) -> Take:

@@ -11,7 +11,7 @@ import torch
 from ..media.clips import open_clip, thinned
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
 from .models import Models
-from .portrait import Framing
+from .portrait import STRANGERS, Framing
 from .terminal import Clock, UsageError, note, progress_bar
 
 
@@ -45,13 +45,13 @@ def codes_of_clip(path: Path, models: Models, framing: Framing, most: int, clock
         frames, spacing = thinned(film.frames(), most)
         if len({frame.shape for frame in frames}) != 1:
             raise UsageError(f"The pictures in {path} have different sizes; one clip has one size.")
-        squares, kept = framing.frame_clip(torch.stack(frames), path)
+        squares, kept = framing.knowing(models.inverter.card).frame_clip(torch.stack(frames), path)
     with clock.stage("invert the clip"), progress_bar("Invert") as progress:
         codes = models.inverter.invert(models.generator, squares, progress=progress).detach()
-        known = _known(codes, squares, models, path)
+        known = range(len(codes)) if framing.anyway else _known(codes, squares, models, path)
     shown = tuple(kept[i] * spacing for i in known)
     rate = None if film.fps is None else film.fps / spacing
-    return ClipCodes(codes[known].cpu(), shown, spacing, len(frames) * spacing, rate, path if film.has_sound else None)
+    return ClipCodes(codes[list(known)].cpu(), shown, spacing, len(frames) * spacing, rate, path if film.has_sound else None)
 
 
 def _known(codes: torch.Tensor, squares: torch.Tensor, models: Models, path: Path) -> list[int]:
@@ -60,7 +60,7 @@ def _known(codes: torch.Tensor, squares: torch.Tensor, models: Models, path: Pat
     report = reconstruction_report(models.generator, codes, squares)
     known = [i for i in range(len(codes)) if out_of_domain(card, report.at(i)) is None]
     if not known:
-        raise UsageError(f"No frame of {path} shows a face that this inverter knows. {out_of_domain(card, report)}")
+        raise UsageError(f"No frame of {path} shows a face that this inverter knows. {out_of_domain(card, report)} {STRANGERS}")
     if len(known) < len(codes):
         note(f"{len(codes) - len(known)} of {len(codes)} frames of {path} show no face that this inverter knows; they are left out.")
     return known

@@ -30,7 +30,7 @@ def run(args: Namespace, clock: Clock) -> None:
             anchors = _text(args, models, out)
     else:
         sources = [_existing(args.source), *map(_existing, args.also)]
-        anchors = anchors_of_clips(sources, models, Framing(args.align, args.predictor), args.positive, clock)
+        anchors = anchors_of_clips(sources, models, Framing(args.align, args.predictor, anyway=args.anyway), args.positive, clock)
     with clock.stage("fit"):
         motion = fit(
             anchors,

@@ -12,7 +12,7 @@ import torch
 from .. import faces
 from ..media import read_image
 from ..stylegan2 import Generator, read_codes
-from ..stylegan2.inversion import out_of_domain, reconstruction_report
+from ..stylegan2.inversion import InverterCard, StrangerError, invert_known
 from ..stylegan2.sampling import unchosen
 from ..subspaces.anchors import draw_faces
 from .models import Models, models_folder
@@ -22,6 +22,7 @@ GHOST_LIMIT = 0.06  # of the value range, as in faces.paste
 # On the avatars head turns keep 0.15 to 0.3 of the outlines, closing eyes 0.67 and smiles 0.8 and more. In a photo much finer than the
 # generator, details that it never drew stay behind where outlines move at all.
 OUTLINES_KEPT, OUTLINES_KEPT_FINER = 0.5, 0.8
+STRANGERS = "`micromotion download photos` fetches them; --anyway shows the nearest face that the inverter knows."
 SQUARE = 256  # px: what every published inverter looks at
 
 
@@ -84,18 +85,35 @@ def kept(path: Path, which: str | None, generator: Generator) -> Portrait:
 
 @dataclass(frozen=True)
 class Framing:
-    """How the face is cut out of a picture: ``always`` looks for it in squares too; ``predictor`` is dlib's landmark file."""
+    """How the face is cut out of a picture.
+
+    ``drawn`` says that the inverter knows drawn faces, whose squares are taken whole; others are searched, and go in whole where they are
+    framed like FFHQ already. ``always`` cuts out of every picture what is found. ``predictor`` is dlib's landmark file. ``anyway`` goes on
+    with a picture that the inverter does not know.
+    """
 
     always: bool = False
     predictor: Path | None = None
+    drawn: bool = False
+    anyway: bool = False
+
+    def knowing(self, card: InverterCard) -> Framing:
+        """The framing for what an inverter was trained on."""
+        return replace(self, drawn=bool(card.domain) and "photo" not in card.domain)
 
     def frame(self, photo: torch.Tensor, where: Path | str) -> tuple[torch.Tensor, faces.Crop]:
-        """The aligned square of a photo ``[1, 3, H, W]``, and its crop: the whole of it when it is square, else its largest face."""
+        """The aligned square of a photo ``[1, 3, H, W]`` and its crop; a note says which part of the photo it is."""
         height, width = photo.shape[-2:]
-        if height == width and not self.always:
+        if self._takes_whole(width, height):
+            note(f"{where} was taken as it is: a square, as drawn faces are framed. --align looks for a face in it.")
             return faces.align(photo, "aligned", width)
-        with self._explained(f"{where} is {width} x {height} px", height == width):
-            return faces.align(photo, faces.choose(self._detect(photo)[0], where=str(where)), SQUARE)
+        with self._explained():
+            found = self._detect(photo)[0]
+            if self.always:
+                return faces.align(photo, faces.choose(found, where=str(where)), SQUARE)
+            crop, sentence = faces.frame(found, (width, height), SQUARE, where=str(where))
+        note(f"{where}: {sentence}")
+        return faces.align(photo, crop, width if crop.is_whole else SQUARE)
 
     def frame_clip(self, frames: torch.Tensor, where: Path) -> tuple[torch.Tensor, tuple[int, ...]]:
         """Squares ``[T, 3, S, S]`` in -1..1 of a clip uint8 ``[F, 3, H, W]``, and which of its frames they are: those that show a face.
@@ -103,42 +121,49 @@ class Framing:
         Each shot has one crop, so that what the head does stays visible.
         """
         height, width = frames.shape[-2:]
-        if height == width and not self.always:
+        if self._takes_whole(width, height):
+            note(f"The frames of {where} were taken as they are: squares, as drawn faces are framed. --align looks for faces in them.")
             squares, kept = faces.align(frames, "aligned", min(width, SQUARE))[0], tuple(range(len(frames)))
         else:
-            with self._explained(f"The frames of {where} are {width} x {height} px", height == width):
+            with self._explained():
                 squares, _, report = faces.align_clip(frames, faces.follow(self._detect(frames)), SQUARE, path="fixed", missing="skip")
             note(f"{where}: {report}.")
             kept = report.kept
         return squares.float() / 127.5 - 1, kept
 
+    def _takes_whole(self, width: int, height: int) -> bool:
+        return width == height and self.drawn and not self.always
+
     def _detect(self, frames: torch.Tensor) -> list:
         return faces.detect(frames, predictor=self.predictor, folders=[models_folder() / "dlib"])
 
     @contextmanager
-    def _explained(self, size: str, is_square: bool) -> Iterator[None]:
-        """Tell the user why a face is looked for at all."""
+    def _explained(self) -> Iterator[None]:
+        """Name the ways out that the command line offers."""
         try:
             yield
-        except faces.FaceError as error:
-            reason = "" if is_square else f"{size}, no aligned square, so its face has to be found. "
-            raise UsageError(f"{reason}{error}") from None
+        except faces.MissingToolError as error:
+            raise UsageError(
+                f"{error} `micromotion download landmarks` fetches the landmark file alone, and --predictor FILE names one of your own."
+            ) from None
 
 
 def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps: int | None = None) -> Portrait:
     """Find the face in a picture and its code.
 
-    A picture that the inverter cannot reproduce, because it knows rendered faces only, is said so and shown as the nearest face it knows.
+    A picture that the inverter does not know, because it knows rendered faces only, is refused; or shown as the nearest face it knows.
     """
     photo = read_image(path)
-    square, crop = framing.frame(photo, path)
-    with progress_bar("Invert") as progress:
-        codes = models.inverter.invert(models.generator, square, steps=steps, progress=progress)
-    card = models.inverter.card
-    sentence = out_of_domain(card, reconstruction_report(models.generator, codes, square))
+    square, crop = framing.knowing(models.inverter.card).frame(photo, path)
+    try:
+        with progress_bar("Invert") as progress:
+            options = {"steps": steps, "progress": progress, "anyway": framing.anyway}
+            codes, sentence = invert_known(models.inverter, models.generator, square, **options)
+    except StrangerError as error:
+        raise UsageError(f"{error} {STRANGERS}") from None
     if sentence:
         note(sentence)
-        if "photo" not in card.domain:
+        if "photo" not in models.inverter.card.domain:
             return Portrait(codes)
     with torch.no_grad():
         reconstruction = models.generator.synthesize(codes).cpu()

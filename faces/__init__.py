@@ -5,7 +5,8 @@ from .clips import ClipReport, align_clip, find_cuts, follow, key_frames, steady
 from .crop import Crop, ffhq_square
 from .detection import detect, find_predictor
 from .drawing import draw
-from .errors import FaceError
+from .errors import FaceError, MissingToolError
+from .framing import frame, is_framed, whole_pictures
 from .landmarks import Face, choose, faces_from_mediapipe, from_mediapipe, number_faces
 from .masks import square_mask
 from .pasting import fade, paste, reconstruction_error
@@ -15,6 +16,7 @@ __all__ = [
     "Crop",
     "Face",
     "FaceError",
+    "MissingToolError",
     "align",
     "align_clip",
     "choose",
@@ -26,7 +28,9 @@ __all__ = [
     "find_cuts",
     "find_predictor",
     "follow",
+    "frame",
     "from_mediapipe",
+    "is_framed",
     "key_frames",
     "number_faces",
     "paste",
@@ -34,4 +38,5 @@ __all__ = [
     "sample",
     "square_mask",
     "steady",
+    "whole_pictures",
 ]

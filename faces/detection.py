@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from PIL import Image
 
 from ..files.budget import border
 from .clips import find_cuts
-from .errors import FaceError
+from .errors import FaceError, MissingToolError
 from .landmarks import Face, number_faces
 from .pictures import Progress, as_pictures, check_finite
 from .predictor_file import check_predictor
+from .restoring import restored
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 HOG_FACE = 80  # px: the smallest face the detector's window covers
@@ -26,6 +28,7 @@ WORKING_PIXELS = 12e6  # that a photo is searched at
 TURNED_PIXELS = 6e6  # that each turned copy is searched at
 PIECE = 1800  # px of a large photo searched at full size at a time, besides the overlap
 RESTING = 7  # frames of a clip without a face after one that was searched everywhere
+RESTORED_SCORE = 0.08  # in a restored copy; profiles and badges reach 0.00 there, faces 0.16 and more
 TILTS = (30, -30, 60, -60, 90, -90, 180)
 
 
@@ -51,8 +54,9 @@ def detect(
     before, unless a new shot begins, and where none is seen for a while only every eighth frame is searched whole and turned.
     ``progress(done, N)`` is called after each frame and may raise to cancel.
 
+    A picture that shows no face in any of these ways is looked at once more with its light evened, its grain smoothed, and enlarged.
     Upright faces of 60 px and more get dlib's own whole-pixel landmarks, as the published pipelines use them; smaller and tilted ones are
-    turned upright and enlarged first. No face is an empty list. Raises FaceError when dlib or the file is missing.
+    turned upright and enlarged first. No face is an empty list. Raises MissingToolError when dlib or the file is missing.
     """
     pictures = as_pictures(image, "image", value_range)
     check_finite(pictures.frames, "image")
@@ -74,11 +78,11 @@ def find_predictor(path: str | Path | None = None, folders: Iterable[str | Path]
     if path is not None:
         if Path(path).is_file():
             return Path(path)
-        raise FaceError(f"There is no landmark file {path}.{_how_to_get(folders)}")
+        raise MissingToolError(f"There is no landmark file {path}.{_how_to_get(folders)}")
     for folder in (*folders, *_package_folders()):
         if (Path(folder) / PREDICTOR).is_file():
             return Path(folder) / PREDICTOR
-    raise FaceError(f"dlib's landmark file {PREDICTOR} was not found.{_how_to_get(folders)}")
+    raise MissingToolError(f"dlib's landmark file {PREDICTOR} was not found.{_how_to_get(folders)}")
 
 
 def _package_folders() -> list[Path]:
@@ -91,18 +95,23 @@ def _how_to_get(folders: Iterable[str | Path]) -> str:
     folder = next(iter(folders), None)
     where = f"into {folder}" if folder else "anywhere and name it"
     return (
-        f" Put {PREDICTOR} (100 MB, unpacked from http://dlib.net/files/{PREDICTOR}.bz2; trained on iBUG 300-W, whose license excludes"
-        f" commercial use) {where}, or install face_recognition_models, or connect ComfyUI's MediaPipe face landmarks instead."
+        f" Install it with {install_command('face_recognition_models')}, or put the file (100 MB, unpacked from"
+        f" https://dlib.net/files/{PREDICTOR}.bz2) {where}. It was trained on iBUG 300-W, whose license excludes commercial use."
     )
+
+
+def install_command(*packages: str) -> str:
+    """The command that installs ``packages`` into the Python that is running, wherever the user stands."""
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable or "python"
+    return f"`{python} -m pip install {' '.join(packages)}`"
 
 
 def _dlib() -> Any:  # without stubs: dlib is compiled
     try:
         import dlib
     except ImportError as reason:
-        raise FaceError(
-            "Finding faces needs dlib, which is not installed: pip install dlib-bin, or connect ComfyUI's MediaPipe face landmarks instead."
-        ) from reason
+        command = install_command("dlib-bin", "face_recognition_models")
+        raise MissingToolError(f"Finding faces needs dlib, which is not installed: run {command}.") from reason
     return dlib
 
 
@@ -158,19 +167,20 @@ class _Search:
         faces = _upright_faces(self.tools, photo, 0.6 * self.known) if self.known > 2 * self.smallest else []
         faces = faces or _upright_faces(self.tools, photo, self.smallest)
         if self._doubtful(faces):
-            faces = self._everywhere(photo) or faces
+            faces = self._everywhere(photo, nothing=not faces) or faces
         else:
             self.rest = 0
         self.known = min((face.extent for face in faces), default=0.0)
         return faces
 
-    def _everywhere(self, photo: np.ndarray) -> list[Face]:
-        """Turned copies, and the whole photo at full size; in a clip not in every frame."""
+    def _everywhere(self, photo: np.ndarray, nothing: bool) -> list[Face]:
+        """Turned copies, the whole photo at full size, and where nothing at all was seen, restored copies; in a clip not in every frame."""
         if self.rest:
             self.rest -= 1
             return []
         faces = _tilted_faces(self.tools, photo, self.smallest) if self.tilted else []
         faces = faces or _small_faces(self.tools, photo, self.smallest)
+        faces = _restored_faces(self.tools, photo) if nothing and not faces else faces
         self.rest = RESTING if self._doubtful(faces) else 0
         return faces
 
@@ -205,6 +215,26 @@ def _small_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Face
             found = [(box + [left, top, left, top], score) for box, score in _search(tools, piece, wanted)]
             boxes += [(box, score) for box, score in found if not any(_is_near(box, other) for other, _ in boxes)]
     return _readable(tools, photo, boxes)
+
+
+def _restored_faces(tools: _Tools, photo: np.ndarray) -> list[Face]:
+    """A last look at copies with the light evened, halftones smoothed and small faces enlarged: the copy in which the detector is surest.
+
+    The landmarks are read in that copy too.
+    """
+    best: list[Face] = []
+    for copy, scale in restored(photo):
+        boxes = [(box, score) for box, score in tools.boxes(copy, 0) if score >= RESTORED_SCORE]
+        faces = [_face_of_copy(tools, copy, scale, box, score, photo) for box, score in boxes]
+        best = max(best, faces, key=lambda found: max((face.score for face in found), default=-1.0))
+        if any(face.score >= tools.confidence for face in best):
+            break
+    return number_faces(tools.trusted(best))
+
+
+def _face_of_copy(tools: _Tools, copy: np.ndarray, scale: float, box: np.ndarray, score: float, photo: np.ndarray) -> Face:
+    box_in_photo, points = (((v + 0.5) / scale - 0.5) for v in (box, tools.landmarks(copy, box)))
+    return Face(points, tuple(box_in_photo.tolist()), score, photo.shape[1::-1])
 
 
 def _starts(length: int, overlap: int) -> range:

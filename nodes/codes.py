@@ -8,13 +8,15 @@ from comfy_api.v0_0_2 import io
 from ..stylegan2.codes import read_codes, save_codes
 from ..stylegan2.frames import frame_bytes, render
 from ..stylegan2.generator import NOISE_MODES
-from ..stylegan2.inversion import load_tuning, optimize, out_of_domain, reconstruction_report, save_tuning, tune
+from ..stylegan2.inversion import StrangerError, invert_known, load_tuning, optimize, save_tuning, tune
 from ..stylegan2.inversion.optimization import SPACES
 from ..stylegan2.makers import made_by, maker
 from ..stylegan2.sampling import SEEDS_OF, class_labels, random_z, unchosen
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
+STOP, ANYWAY = "stop", "anyway"
+STRANGERS = 'Fetch Model fetches them ("everything for photos"); to see the nearest face that this inverter knows, choose anyway.'
 
 
 class SampleFaces(io.ComfyNode):
@@ -99,18 +101,30 @@ class InvertFace(io.ComfyNode):
                     tooltip="How much work, 0..1000: 0 is the inverter's own number (5 passes for ReStyle, 1 for others);"
                     " more go on by optimisation and cost time.",
                 ),
+                io.Combo.Input(
+                    "unknown",
+                    options=[STOP, ANYWAY],
+                    display_name="if the face is unknown",
+                    optional=True,
+                    tooltip="For a picture that this inverter was not made for, such as a photo with the avatars: stop with a"
+                    " sentence on what to load instead, or go on anyway and see the nearest face that it knows.",
+                ),
             ],
             outputs=[sockets.Codes.Output("codes", tooltip="One code per picture, [N, L, D].")],
         )
 
     @classmethod
-    def execute(cls, generator, inverter, image, steps) -> io.NodeOutput:
+    def execute(cls, generator, inverter, image, steps, unknown=STOP) -> io.NodeOutput:
         net, finder = host.ready(generator, inverter, memory=host.gradient_memory(generator) if steps else 0)
         with host.gradients():
             images = host.plain(host.square(host.from_image(image)))
-            codes = finder.invert(net, images, steps=steps or None, progress=host.progress()).detach()
-        if finder.card.typical_psnr is not None:
-            warn_stranger(finder.card, reconstruction_report(net, codes, images))
+            options = {"steps": steps or None, "progress": host.progress(), "anyway": unknown == ANYWAY}
+            try:
+                codes, stranger = invert_known(finder, net, images, **options)
+            except StrangerError as error:
+                raise StrangerError(f"{error} {STRANGERS}") from error
+        if stranger:
+            host.remark(stranger)
         return host.output(made_by(codes.cpu(), net))
 
 
@@ -126,12 +140,6 @@ def half_input() -> io.Int.Input:
         tooltip="How many of the highest resolutions are computed in 16 bits, 0..8: faster on most graphics cards, a little less exact."
         " 0 computes everything in 32 bits.",
     )
-
-
-def warn_stranger(card, report) -> None:
-    """Say so when a face is not of the kind that the inverter was made for: a photo given to the avatars, for example."""
-    if sentence := out_of_domain(card, report):
-        host.remark(sentence)
 
 
 class RefineFace(io.ComfyNode):

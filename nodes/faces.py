@@ -11,6 +11,7 @@ from ..faces import (
     Crop,
     Face,
     FaceError,
+    MissingToolError,
     align,
     align_clip,
     choose,
@@ -20,11 +21,14 @@ from ..faces import (
     fade,
     find_cuts,
     follow,
+    frame,
     key_frames,
     paste,
+    whole_pictures,
 )
 from ..faces.alignment import paired_count
 from ..faces.clips import MISSING, PATHS
+from ..faces.framing import NO_FACE
 from ..faces.landmarks import ORDERS
 from . import host, sockets
 
@@ -36,6 +40,7 @@ ORDER_TIP = (
 )
 NEAREST, ALL = "nearest", "all"
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
+WHOLE_FRAMES = "The whole frames were taken: none shows a face that the detector is sure of."
 
 
 def size_input() -> io.Int.Input:
@@ -73,6 +78,17 @@ def align_image(image: torch.Tensor, landmarks, size: int) -> tuple[torch.Tensor
     return host.to_host(squares.movedim(1, -1)), crops if isinstance(crops, tuple) else (crops,)
 
 
+def picture_size(image: torch.Tensor) -> tuple[int, int]:
+    """(width, height) of an IMAGE."""
+    return image.shape[2], image.shape[1]
+
+
+def frame_photo(found: list[Face], image: torch.Tensor, size: int, no_face: str) -> tuple[list[Crop], str]:
+    """The crop of the largest face of one photo, or of all of it, and the sentence that says which."""
+    crop, said = frame(found, picture_size(image), size, no_face=no_face, where="image")
+    return [crop], said
+
+
 def channels_first(image: torch.Tensor) -> torch.Tensor:
     """IMAGE ``[N, H, W, C]`` -> ``[N, C, H, W]``, values untouched."""
     return image.movedim(-1, 1)
@@ -92,7 +108,13 @@ def find_faces(image: torch.Tensor, landmarks=None) -> list[list[Face]]:
         found = faces_from_mediapipe(landmarks, (width, height))
         return found * len(image) if len(found) == 1 else found
     folders = host.landmark_folders()
-    return detect(channels_first(image), folders=folders, clip=True, progress=host.progress(), value_range=UNIT)
+    try:
+        return detect(channels_first(image), folders=folders, clip=True, progress=host.progress(), value_range=UNIT)
+    except MissingToolError as error:
+        raise MissingToolError(
+            f"{error} Fetch Model fetches the landmark file, and core's Detect Face Landmarks (MediaPipe), connected to landmarks, needs"
+            " neither."
+        ) from error
 
 
 def choose_faces(found: list[list[Face]], cuts, order: str, **which) -> tuple[Face | None, ...]:
@@ -194,8 +216,8 @@ class AlignFace(io.ComfyNode):
             node_id="MicromotionAlignFace",
             display_name="Align Face",
             category=CATEGORY,
-            description="Cut the face out of a photo as FFHQ was made: upright, centred, square. Needs dlib (pip install dlib-bin) and its"
-            " landmark file, or the landmarks of core's MediaPipe node. For avatars, drawings and statues use Frame Face by Hand.",
+            description="Cut the face out of a photo as FFHQ was made: upright, centered, square. Every picture is"
+            " searched; one that is framed already goes in whole, and so do avatars and drawings where the last input says so.",
             has_intermediate_output=True,
             search_aliases=["crop face", "ffhq", "detect face", "landmarks", "dlib", "mediapipe"],
             inputs=[
@@ -218,21 +240,41 @@ class AlignFace(io.ComfyNode):
                     tooltip="For frames of a clip without a face: interpolate or hold the square of the frames around, skip the frame (see"
                     " kept), or stop with an error that names it.",
                 ),
+                io.Combo.Input(
+                    "no_face",
+                    options=list(NO_FACE),
+                    default="stop",
+                    display_name="if no face is found",
+                    optional=True,
+                    tooltip="stop with an error, or take the whole picture: for avatars and drawings, which the detector does not see or"
+                    " doubts. The picture must be square then. A photo that is framed like FFHQ already goes in whole by itself.",
+                ),
             ],
             outputs=[
                 *square_outputs(),
                 io.Image.Output("kept", tooltip="The frames that have a square, all unless some were skipped: the photo for Paste Face."),
                 io.Int.Output("count", tooltip="How many squares there are."),
-                io.String.Output("report", tooltip="What happened: frames kept, frames without a face, cuts, how far the face moved."),
+                io.String.Output(
+                    "report",
+                    tooltip="What happened: the part of the photo that was taken; of a clip the frames kept, frames without a face, cuts,"
+                    " how far the face moved.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, size, path, face=None, landmarks=None, missing="interpolate") -> io.NodeOutput:
-        chosen = face or choose_faces(find_faces(image, landmarks), shots(image), "largest")
+    def execute(cls, image, size, path, face=None, landmarks=None, missing="interpolate", no_face="stop") -> io.NodeOutput:
+        found = None if face else find_faces(image, landmarks)
         if len(image) == 1:
-            squares, crops = align_image(image, list(chosen), size)
-            return io.NodeOutput(squares, crops, image, len(squares), f"{len(squares)} of 1 photo")
+            crops, said = ([*face], f"{len(face)} of 1 photo") if face else frame_photo(found[0], image, size, no_face)
+            squares, crops = align_image(image, crops, size)
+            host.remark(said)
+            return host.output(squares, crops, image, len(squares), said)
+        if found and whole_pictures(found, picture_size(image), no_face):
+            squares, crops = align_image(image, ["aligned"] * len(image), size)
+            host.remark(WHOLE_FRAMES)
+            return host.output(squares, crops, image, len(squares), WHOLE_FRAMES)
+        chosen = face or choose_faces(found, shots(image), "largest")
         options = {"path": path, "missing": missing, "progress": host.progress(), "value_range": UNIT}
         squares, crops, report = align_clip(channels_first(image), chosen, size, **options)
         host.remark(str(report))

@@ -53,11 +53,18 @@ def friendly(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def room(tmp_path, weights, monkeypatch) -> Path:
-    """An empty working folder, on the tiny weights."""
+def room(tmp_path, friendly, monkeypatch) -> Path:
+    """An empty working folder, on the tiny weights, whose inverter takes every picture."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(weights))
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(friendly))
     return tmp_path
+
+
+@pytest.fixture
+def strict(room, weights, monkeypatch) -> Path:
+    """The same folder; the inverter knows no picture."""
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(weights))
+    return room
 
 
 def micromotion(*arguments) -> int:
@@ -180,12 +187,24 @@ def test_a_warning_of_the_library_is_said_once(capsys):
     assert [bool(s) for s in said] == [True, False, True]
 
 
-def test_a_stranger_is_shown_and_named(room, capsys):
-    assert micromotion("animate", picture(room / "photo.jpg"), "--motion", "smile", "--out", "a.mp4", *QUICK) == 0
+def test_a_stranger_stops_before_anything_slow(strict, capsys, monkeypatch):
+    monkeypatch.setattr(models.Models, "scorer", property(lambda self: pytest.fail("the text was decoded first")))
+    call = ("animate", picture(strict / "photo.jpg"), "--motion", "smile", "--text", "a {degree} smile", "--out", "a.mp4", *QUICK)
+    assert micromotion(*call, "--invert-steps", 100_000) == 2
+    said = capsys.readouterr().err
+    for words in ("taken as it is", "rendered avatars", "FFHQ generator", "micromotion download photos", "--anyway"):
+        assert words in said
+    assert not (strict / "a.mp4").exists()
+
+
+def test_a_stranger_is_shown_and_named_anyway(strict, capsys):
+    assert micromotion("animate", picture(strict / "photo.jpg"), "--anyway", "--motion", "smile", "--out", "a.mp4", *QUICK) == 0
     said = capsys.readouterr().err.strip()
-    assert said.count("\n") == 0 and "rendered avatars" in said and "FFHQ generator" in said
-    frames = frames_of(room / "a.mp4").astype(int)
-    assert np.abs(frames[0] - np.asarray(Image.open(room / "photo.jpg"))).mean() > 10, "the nearest face it knows, not a ghost on the photo"
+    assert said.count("\n") == 1 and "rendered avatars" in said and "FFHQ generator" in said
+    frames = frames_of(strict / "a.mp4").astype(int)
+    assert np.abs(frames[0] - np.asarray(Image.open(strict / "photo.jpg"))).mean() > 10, (
+        "the nearest face it knows, not a ghost on the photo"
+    )
 
 
 @pytest.mark.parametrize(("width", "align"), [(120, []), (90, ["--align"])])
@@ -302,7 +321,7 @@ BAD = {
     "output is a folder": (lambda r: ["animate", "--out", (r / "f.mp4").mkdir() or r / "f.mp4"], "is a folder"),
     "output under a file": (lambda r: ["animate", "--out", _text_file(r, "plain") / "a.mp4"], "cannot be written"),
     "output kind": (lambda r: ["animate", "--out", "a.docx"], "should end in .mp4"),
-    "not square": (lambda r: ["animate", picture(r / "wide.png", 64, 40), "--predictor", _text_file(r, "no.dat")], "64 x 40 px"),
+    "not square": (lambda r: ["animate", picture(r / "wide.png", 64, 40), "--predictor", _text_file(r, "no.dat")], "no.dat cannot be read"),
     "fit nothing": (lambda r: ["fit", "a smile", "a.safetensors"], "not a file or folder"),
     "fit an empty folder": (lambda r: ["fit", (r / "empty").mkdir() or r / "empty", "a.safetensors"], "holds no pictures"),
     "fit a text file": (lambda r: ["fit", _text_file(r, "clip.mp4"), "a.safetensors"], "not a video"),
@@ -432,6 +451,13 @@ def _clip(room: Path, name: str, shades) -> Path:
     with VideoWriter(room / name, 24) as writer:
         writer.write(np.stack([np.full((SIDE, SIDE, 3), shade, np.uint8) for shade in shades]))
     return room / name
+
+
+def test_a_clip_of_strangers_is_refused(strict, capsys):
+    _clip(strict, "a.mp4", range(20, 180, 20))
+    assert micromotion("fit", "a.mp4", "one.safetensors", "--device", "cpu") == 2
+    assert "rendered avatars" in capsys.readouterr().err and not (strict / "one.safetensors").exists()
+    assert micromotion("fit", "a.mp4", "one.safetensors", "--anyway", "--device", "cpu") == 0
 
 
 @pytest.mark.usefixtures("knows_everything")

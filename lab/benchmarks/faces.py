@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -34,11 +35,17 @@ if importlib.util.find_spec("micromotion") is None:
 
 from micromotion import faces, media  # noqa: E402
 from micromotion.avatars import renderer as rendering  # noqa: E402
+from micromotion.files.embedded import embedded_root  # noqa: E402
+from micromotion.stylegan2 import load, load_inverter  # noqa: E402
+from micromotion.stylegan2.inversion import ReconstructionReport, out_of_domain, reconstruction_report  # noqa: E402
+from micromotion.stylegan2.inversion.reconstruction import MARGIN_DB  # noqa: E402
 
 FACE = 0.5  # a face is about half as large as its square
 DEGREES = (-45, -30, -15, 0, 15, 30, 45)
 SCALES = (40, 100, 400, 2000)
 SIDE = 256
+STRANGER_SIDE = 64  # px: the side of the embedded generator
+HELD_OUT = 940_000_000  # seed of renders that no training saw
 
 
 def main() -> None:
@@ -443,7 +450,111 @@ def save(picture: np.ndarray, name: str) -> None:
     Image.fromarray(picture).save(PICTURES / name, quality=88)
 
 
+def measure_portraits() -> str:
+    """The folder that MICROMOTION_PORTRAITS names; its pictures are not part of the repository."""
+    folder = os.environ.get("MICROMOTION_PORTRAITS")
+    if not folder:
+        raise SystemExit("Set MICROMOTION_PORTRAITS to a folder of portraits with a portraits.json, or leave this table out with --only.")
+    entries = json.loads(Path(folder, "portraits.json").read_text(encoding="utf-8"))
+    rows = []
+    for group in ("recent", "middle", "early", "drawn"):
+        measured = [measure_portrait(Path(folder), entry) for entry in entries if entry["group"] == group]
+        frontal = [m for m in measured if not m["profile"]]
+        off = [m["eyes"] for m in frontal if m["eyes"] is not None]
+        profiles = [m for m in measured if m["profile"]]
+        rows.append(
+            [
+                group,
+                f"{sum(m['found'] for m in frontal)} of {len(frontal)}",
+                f"{np.median(off):.1%}",
+                f"{max(off):.1%}",
+                f"{sum(not m['found'] for m in profiles)} of {len(profiles)}",
+                f"{sum(m['exact'] for m in frontal)} of {len(frontal)}",
+                f"{sum(m['outside'] for m in frontal)}",
+                f"{min(m['psnr'] for m in frontal):.1f} dB",
+            ]
+        )
+    columns = ["portraits", "nearly frontal, found", "eyes off, median", "largest", "profiles refused"]
+    columns += ["unedited, bit for bit", "values changed outside the mask", "lowest round trip"]
+    return table(f"{len(entries)} portraits of 200 years: eyes in shares of their distance", columns, rows)
+
+
+def measure_portrait(folder: Path, entry: dict) -> dict:
+    """One portrait: found, how far the eyes are off, and what aligning and pasting do to it."""
+    photo = np.asarray(Image.open(folder / entry["file"]).convert("RGB"))
+    found = faces.detect(photo)
+    measured = {"found": bool(found), "profile": entry.get("note", "").startswith("profile"), "eyes": None}
+    if not found:
+        return measured | {"exact": False, "outside": 0, "psnr": np.inf}
+    face = faces.choose(found)
+    if "left_eye" in entry:
+        wanted = np.array([entry["left_eye"], entry["right_eye"]])
+        eyes = np.stack([face.landmarks[36:42].mean(0), face.landmarks[42:48].mean(0)])
+        measured["eyes"] = np.linalg.norm(eyes - wanted, axis=1).max() / np.linalg.norm(wanted[1] - wanted[0])
+    crop = faces.Crop.from_landmarks(face.landmarks, photo.shape[1::-1], SIDE)
+    side = max(SIDE, int(np.ceil(crop.length)))  # no coarser than the photo
+    square, crop = faces.align(photo, face, side)
+    unedited, _ = faces.paste(photo, square, crop, reconstruction=square)
+    edited, mask = faces.paste(photo, 255 - square, crop, reconstruction=square)
+    replaced, whole = faces.paste(photo, square, crop)
+    return measured | {
+        "exact": np.array_equal(unedited, photo),
+        "outside": int((np.asarray(edited) != photo)[np.asarray(mask).squeeze() == 0].sum()),
+        "psnr": 10 * np.log10(255**2 / max(np.mean((np.asarray(replaced, float) - photo)[np.asarray(whole).squeeze() > 0.5] ** 2), 1e-9)),
+    }
+
+
+def measure_strangers() -> str:
+    """Whom the avatars' inverter knows: renders that no training saw, and the portraits, aligned and as a middle square."""
+    folder = os.environ.get("MICROMOTION_PORTRAITS")
+    if not folder:
+        raise SystemExit("Set MICROMOTION_PORTRAITS to a folder of portraits with a portraits.json, or leave this table out with --only.")
+    generator = load(embedded_root() / "generator.safetensors").requires_grad_(False)
+    inverter = load_inverter(embedded_root() / "inverter.safetensors")
+    parameters, styles = rendering.sample_parameters(100, HELD_OUT), rendering.sample_styles(100, HELD_OUT + 2)
+    entries = [e for e in json.loads(Path(folder, "portraits.json").read_text(encoding="utf-8")) if "left_eye" in e]
+    photos = [media.read_image(Path(folder, entry["file"])) for entry in entries]
+    sets = {
+        "held-out avatars": rendering.render(parameters, 2 * STRANGER_SIDE, styles).images,
+        "portraits, aligned": torch.cat([aligned_by_hand(photo, entry) for photo, entry in zip(photos, entries)]),
+        "portraits, the middle square": torch.cat([middle_square(photo) for photo in photos]),
+    }
+    rows = []
+    for name, images in sets.items():
+        images = torch.nn.functional.interpolate(images, (STRANGER_SIDE, STRANGER_SIDE), mode="area").clamp(-1, 1)
+        codes = torch.cat([inverter.invert(generator, chunk) for chunk in images.split(16)])
+        quality = reconstruction_report(generator, codes, images).psnr
+        refused = sum(out_of_domain(inverter.card, picked(quality, i)) is not None for i in range(len(quality)))
+        spread = [f"{v:.1f} dB" for v in (quality.min(), quality.median(), quality.max())]
+        wrong = refused if name.startswith("held-out") else len(quality) - refused
+        rows.append([name, len(quality), *spread, f"{refused} of {len(quality)}", f"{wrong / len(quality):.1%}"])
+    limit = inverter.card.typical_psnr - MARGIN_DB
+    title = f"Is this a face that the avatars' inverter knows? Refused under {limit:.1f} dB"
+    return table(title, ["pictures", "number", "lowest", "median", "highest", "refused", "wrongly judged"], rows)
+
+
+def picked(quality: torch.Tensor, index: int) -> ReconstructionReport:
+    one, nothing = quality[index : index + 1], torch.zeros(1)
+    return ReconstructionReport(one, nothing, None, nothing, nothing)
+
+
+def aligned_by_hand(photo: torch.Tensor, entry: dict) -> torch.Tensor:
+    """``[1, 3, S, S]``: the FFHQ square of the known eyes and mouth."""
+    points = np.zeros((68, 2))
+    points[36:42], points[42:48], points[[48, 54]] = entry["left_eye"], entry["right_eye"], entry["mouth"]
+    return faces.align(photo, faces.Crop.from_landmarks(points, (photo.shape[-1], photo.shape[-2]), STRANGER_SIDE), STRANGER_SIDE)[0]
+
+
+def middle_square(photo: torch.Tensor) -> torch.Tensor:
+    side = min(photo.shape[-2:])
+    top, left = (photo.shape[-2] - side) // 2, (photo.shape[-1] - side) // 2
+    square = photo[..., top : top + side, left : left + side]
+    return torch.nn.functional.interpolate(square, (STRANGER_SIDE, STRANGER_SIDE), mode="bilinear", antialias=True)
+
+
 MEASUREMENTS = {
+    "portraits": measure_portraits,
+    "strangers": measure_strangers,
     "files": measure_files,
     "sources": measure_sources,
     "quads": measure_quads,

@@ -1,13 +1,13 @@
 """Images -> codes: encoders, optimization in W and W+, pivotal tuning."""
 
-from .errors import InversionError
+from .errors import InversionError, StrangerError
 from .feedforward import EncoderInverter
 from .files import load_inverter, save_inverter
 from .identity import Identity, load_identity
 from .inverter import Inverter, InverterCard
 from .optimization import Weights, optimize
 from .perceptual import load_perceptual
-from .reconstruction import ReconstructionReport, out_of_domain, reconstruction_report
+from .reconstruction import ReconstructionReport, invert_known, out_of_domain, reconstruction_report
 from .tuning import load_tuning, save_tuning, tune
 
 __all__ = [
@@ -17,12 +17,14 @@ __all__ = [
     "Inverter",
     "InverterCard",
     "ReconstructionReport",
+    "StrangerError",
     "Weights",
     "load_identity",
     "load_inverter",
     "load_perceptual",
     "load_tuning",
     "optimize",
+    "invert_known",
     "out_of_domain",
     "reconstruction_report",
     "save_inverter",

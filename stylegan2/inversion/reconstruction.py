@@ -9,13 +9,14 @@ import torch
 from ..frames import synthesize_frames
 from ..generator import Generator
 from ..resample import area_resize, resize
-from .checks import check_images, starting_codes
+from .checks import Progress, check_images, starting_codes
+from .errors import StrangerError
 from .identity import Identity
-from .inverter import InverterCard
+from .inverter import Inverter, InverterCard
 from .optimization import code_scale, psnr
 from .perceptual import Pyramid
 
-MARGIN_DB = 6.0
+MARGIN_DB = 5.0  # between what an inverter knows and what not: docs/faces.md has both error rates
 PHOTO_FILES = (
     "a FFHQ generator (ffhq.pkl or stylegan2-ffhq-config-f.pt) and its inverter (restyle_psp_ffhq_encode.pt or e4e_ffhq_encode.pt)"
 )
@@ -77,8 +78,31 @@ def out_of_domain(card: InverterCard, report: ReconstructionReport, *, margin: f
     if card.typical_psnr is None or worst >= card.typical_psnr - margin:
         return None
     domain = card.domain or "other pictures"
-    advice = f" For photos load {PHOTO_FILES}." if "photo" not in domain else " Align the face first, or optimize from this code."
+    advice = f" For photos load {PHOTO_FILES}." if "photo" not in domain else " Align the face first."
     return (
         f"This face is reproduced at {worst:.1f} dB, where this inverter reaches {card.typical_psnr:.1f} dB: it was made for"
-        f" {domain}, and the picture is not one, so the result will not look like it.{advice}"
+        f" {domain}, and the picture is not one, so the result would not look like it.{advice}"
     )
+
+
+def invert_known(
+    inverter: Inverter,
+    generator: Generator,
+    images: torch.Tensor,
+    *,
+    steps: int | None = None,
+    progress: Progress | None = None,
+    anyway: bool = False,
+) -> tuple[torch.Tensor, str | None]:
+    """``inverter.invert``, but pictures that the inverter does not know raise StrangerError before any work beyond its own passes.
+
+    Returns codes ``[N, L, D]`` and, with ``anyway``, the sentence that would have been raised, else None. Nothing is known of
+    an inverter whose card states no typical PSNR: it takes every picture.
+    """
+    if inverter.card.typical_psnr is None:
+        return inverter.invert(generator, images, steps=steps, progress=progress).detach(), None
+    first = inverter.invert(generator, images, progress=progress).detach()
+    sentence = out_of_domain(inverter.card, reconstruction_report(generator, first, images))
+    if sentence and not anyway:
+        raise StrangerError(sentence)
+    return first if steps is None else inverter.invert(generator, images, steps=steps, progress=progress).detach(), sentence

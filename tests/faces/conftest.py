@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,13 @@ def psnr():
         return 10 * np.log10(255**2 / np.mean(error**2))
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def portraits():
+    """Pictures ``[H, W, 3]`` uint8 of the folder that MICROMOTION_PORTRAITS names, by file name, and what is known of each."""
+    folder = os.environ.get("MICROMOTION_PORTRAITS")
+    if not folder or not Path(folder, "portraits.json").is_file():
+        pytest.skip("MICROMOTION_PORTRAITS names no folder of portraits")
+    known = json.loads(Path(folder, "portraits.json").read_text(encoding="utf-8"))
+    return {entry["file"]: (np.asarray(Image.open(Path(folder, entry["file"])).convert("RGB")), entry) for entry in known}

@@ -122,7 +122,8 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path, monkeypatch):
     monkeypatch.setattr(detection, "_package_folders", lambda: [])
     with pytest.raises(FaceError) as error:
         find_predictor(folders=[tmp_path])
-    for word in (detection.PREDICTOR, "dlib.net", "excludes commercial use", str(tmp_path), "face_recognition_models", "MediaPipe"):
+    command = "-m pip install face_recognition_models`"
+    for word in (detection.PREDICTOR, "https://dlib.net", "excludes commercial use", str(tmp_path), command, sys.executable):
         assert word in str(error.value)
     with pytest.raises(FaceError, match="no landmark file"):
         find_predictor(tmp_path / "absent.dat")
@@ -145,5 +146,44 @@ def test_a_damaged_file_is_named(tmp_path):
 def test_without_dlib_the_way_out_is_named(monkeypatch, photo):
     monkeypatch.setitem(sys.modules, "dlib", None)
     detection._detector.cache_clear()
-    with pytest.raises(FaceError, match="pip install dlib-bin"):
+    with pytest.raises(FaceError, match="pip install dlib-bin face_recognition_models"):
         detect(photo)
+
+
+def degraded(photo: np.ndarray, kind: str) -> np.ndarray:
+    """A photo as it comes out of a dark room, or out of a coarse halftone press."""
+    rng = np.random.default_rng(1)
+    if kind == "dark":
+        return np.clip(photo * 0.05 + rng.normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
+    y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]
+    screen = 127 + 120 * np.cos(2 * np.pi * (x + y) / 7) * np.cos(2 * np.pi * (x - y) / 7)
+    return np.repeat(((photo.mean(2) > screen) * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("kind", ["dark", "halftone"])
+def test_poor_pictures_get_a_second_look(predictor, photo, landmarks, moved, monkeypatch, kind):
+    picture, points = moved(photo, landmarks, 0, 1, (300, 300))
+    picture = degraded(picture, kind)
+    found = detect(picture, tilted=False)
+    assert len(found) == 1 and error_in_face(found[0].landmarks, points, (300, 300)) < 0.12
+    monkeypatch.setattr(detection, "restored", lambda photo: ())
+    assert detect(picture, tilted=False) == []  # it is that look which finds it
+
+
+def test_what_is_no_face_stays_none(predictor, drawn):
+    assert detect(drawn(300, 240)) == []
+
+
+def test_portraits_of_two_hundred_years(predictor, portraits):
+    """All of today, 98 of 100 of those seen nearly from the front, eyes within 5 % of their distance, and no profile."""
+    frontal = {name: entry for name, (_, entry) in portraits.items() if not entry.get("note", "").startswith("profile")}
+    found = {name: detect(picture) for name, (picture, _) in portraits.items()}
+    assert all(found[name] for name in frontal if frontal[name]["group"] == "recent")
+    assert sum(bool(found[name]) for name in frontal) >= 0.98 * len(frontal)
+    assert not [name for name in found if name not in frontal and found[name]]
+    for name, entry in frontal.items():
+        if "left_eye" in entry:
+            marks = choose(found[name]).landmarks
+            apart = np.hypot(*np.subtract(entry["right_eye"], entry["left_eye"]))
+            error = np.subtract([marks[36:42].mean(0), marks[42:48].mean(0)], [entry["left_eye"], entry["right_eye"]])
+            assert np.linalg.norm(error, axis=1).max() <= 0.05 * apart, name

@@ -44,7 +44,7 @@ def server(hosted, tmp_path_factory, tiny):
     """A ComfyUI with only this pack, on the shipped weights, or on tiny ones while there are none."""
     base = tmp_path_factory.mktemp("base")
     shipped = Path(__file__).resolve().parents[2] / "avatars" / "weights" / "generator.safetensors"
-    env = {} if shipped.is_file() else {"MICROMOTION_WEIGHTS": str(tiny.write(base / "weights"))}
+    env = {} if shipped.is_file() else {"MICROMOTION_WEIGHTS": str(tiny.write(base / "weights", typical_psnr=None))}
     with hosted.Server(base, env=env) as running:
         running.info = running.get("/object_info")
         yield running
@@ -59,7 +59,7 @@ def browser():
 @pytest.fixture(scope="session")
 def weights(tiny, tmp_path_factory):
     """A folder of tiny networks in place of the embedded weights."""
-    return tiny.write(tmp_path_factory.mktemp("weights"))
+    return tiny.write(tmp_path_factory.mktemp("weights"), typical_psnr=None)
 
 
 @pytest.fixture(scope="session")

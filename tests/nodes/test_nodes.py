@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -33,10 +35,14 @@ def test_a_picture_that_is_not_square_is_cut_in_the_middle(run, loaded, face):
     assert torch.equal(*codes)
 
 
-def test_a_stranger_is_said_to_be_one(run, loaded, face, caplog):
+def test_a_stranger_stops_the_graph_and_anyway_goes_on(run, loaded, face, caplog, monkeypatch):
+    monkeypatch.setattr(loaded.inverter.value, "card", replace(loaded.inverter.value.card, typical_psnr=60.0))
+    given = {"generator": loaded.generator, "inverter": loaded.inverter, "image": face}
+    with pytest.raises(ValueError, match="rendered avatars.*ffhq.*Fetch Model.*choose anyway"):
+        run("InvertFace", **given)
     with caplog.at_level("INFO", "micromotion"):
-        run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=face)
-    assert "rendered avatars" in caplog.text and "ffhq" in caplog.text
+        codes = run("InvertFace", **given, unknown="anyway")[0]
+    assert len(codes) == 1 and "rendered avatars" in caplog.text
 
 
 def test_refinement_improves_and_tuning_leaves_the_given_generator(run, loaded, face):

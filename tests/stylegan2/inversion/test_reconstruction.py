@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from micromotion.stylegan2.inversion import InversionError, InverterCard, ReconstructionReport, out_of_domain, reconstruction_report
+from micromotion.stylegan2.inversion import (
+    InversionError,
+    Inverter,
+    InverterCard,
+    ReconstructionReport,
+    StrangerError,
+    invert_known,
+    out_of_domain,
+    reconstruction_report,
+)
 
 
 @pytest.fixture
@@ -87,7 +96,7 @@ def test_photo_in_an_avatar_inverter_gets_its_sentence():
 
 def test_good_pictures_and_silent_cards_get_none():
     card = InverterCard(domain="rendered avatars", typical_psnr=27.0)
-    assert out_of_domain(card, made(22.0)) is None
+    assert out_of_domain(card, made(22.1)) is None and out_of_domain(card, made(21.9)) is not None
     assert out_of_domain(card, made(22.0), margin=3.0) is not None
     assert out_of_domain(InverterCard(), made(3.0)) is None
 
@@ -95,3 +104,31 @@ def test_good_pictures_and_silent_cards_get_none():
 def test_photo_inverters_do_not_send_to_photo_inverters():
     sentence = out_of_domain(InverterCard(domain="FFHQ photos", typical_psnr=20.0), made(10.0))
     assert "Align the face" in sentence and "ffhq.pkl" not in sentence
+
+
+class Guess(Inverter):
+    """Answers with the mean code, whatever it is shown, and counts."""
+
+    def __init__(self, typical):
+        super().__init__(InverterCard(domain="rendered avatars", typical_psnr=typical))
+        self.asked = []
+
+    def invert(self, generator, images, steps=None, progress=None):
+        self.asked.append(steps)
+        return generator.w_avg.expand(len(images), generator.num_layers, -1)
+
+
+def test_a_stranger_stops_before_the_steps_that_were_asked_for(generator, truth):
+    images, guess = generator.synthesize(truth), Guess(90.0)
+    with pytest.raises(StrangerError, match="rendered avatars"):
+        invert_known(guess, generator, images, steps=500)
+    assert guess.asked == [None]
+    codes, sentence = invert_known(guess, generator, images, steps=500, anyway=True)
+    assert guess.asked == [None, None, 500] and codes.shape == truth.shape and "rendered avatars" in sentence
+
+
+def test_known_faces_and_silent_cards_are_inverted(generator, truth):
+    images = generator.synthesize(truth)
+    assert invert_known(Guess(1.0), generator, images)[1] is None
+    silent = Guess(None)
+    assert invert_known(silent, generator, images, steps=7)[1] is None and silent.asked == [7]
