@@ -11,7 +11,7 @@ from ..avatars.captions import MOTIONS
 from ..avatars.regressor import load_regressor
 from ..avatars.renderer import FACTORS
 from ..subspaces import calibrate
-from ..subspaces.anchors import draw_faces
+from ..subspaces.anchors import contrast, draw_faces
 from ..subspaces.describing import describe_motion
 from .models import Models, check_files, embedded, open_named
 from .outputs import check_output
@@ -30,16 +30,15 @@ def run(args: Namespace, clock: Clock) -> None:
     generator = models.generator
     motion = open_named(args.motion, generator)
     measure, instrument, identity = _instrument(args, models)
-    change = args.change or 1.0
     with clock.stage("measure"), progress_bar("Calibrate", "face") as progress:
         motion = calibrate(
             motion,
-            lambda images: measure(images) / change,
+            measure,
             generator,
             draw_faces(generator, range(args.seed, args.seed + args.faces)),
             coefficients=torch.linspace(-args.reach, args.reach, POINTS),
             component=args.component,
-            unit=f"a change of {change:g} in {instrument}" if args.change else "",
+            change=args.change,
             instrument=instrument,
             rescale=args.change is not None,
             identity=identity,
@@ -62,8 +61,7 @@ def _check(args: Namespace) -> None:
 def _instrument(args: Namespace, models: Models) -> tuple[Callable, str, Callable | None]:
     """What measures pictures, its name, and what says whose face they show."""
     if not args.factor:
-        scorer, texts = models.scorer, [args.full, args.none]
-        return lambda x: scorer.score(x, texts) @ x.new_tensor([1.0, -1.0]), f"the score of {args.full!r} minus {args.none!r}", None
+        return *contrast(models.scorer, args.full, args.none), None
     regressor = load_regressor(embedded("regressor")).to(models.torch_device)
     motion = next(m for m in MOTIONS if m.name == args.factor)
     column = FACTORS.index(motion.parameter)

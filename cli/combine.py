@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
 
 from ..stylegan2 import Generator
-from ..subspaces import Subspace, add, cosine_table, merge, negate, orthogonalize, restrict, scale, subtract
+from ..subspaces import Subspace, combine, cosine_table, negate, restrict, scale
 from ..subspaces.describing import describe_motion
 from .models import check_files, load_generator, open_named
 from .outputs import check_output
 from .terminal import Clock, UsageError, say
 
-Operation = Callable[[Subspace, Sequence[Subspace], Namespace], Subspace]
-OF_ONE: dict[str, Operation] = {
-    "negate": lambda first, others, args: negate(first),
-    "scale": lambda first, others, args: scale(first, args.weight),
-    "restrict": lambda first, others, args: first,
-}
-OF_SEVERAL: dict[str, Operation] = {
-    "add": lambda first, others, args: reduce(lambda a, b: add(a, b, args.weight), others, first),
-    "subtract": lambda first, others, args: reduce(lambda a, b: subtract(a, b, args.weight), others, first),
-    "without": lambda first, others, args: orthogonalize(first, others, per_layer=args.per_layer),
-    "merge": lambda first, others, args: merge([first, *others]),
-}
+OF_ONE = ("negate", "scale", "restrict")
 
 
 def run(args: Namespace, clock: Clock) -> None:
@@ -34,16 +21,25 @@ def run(args: Namespace, clock: Clock) -> None:
     out = None if args.operation == "cosines" else check_output(args.out, (".safetensors",))
     check_files(args.generator)
     generator = load_generator(args.generator)
-    first, *others = [_named(name, generator) for name in args.motions]
+    motions = [_named(name, generator) for name in args.motions]
     if out is None:
-        say(cosine_table([first, *others]))
+        say(cosine_table(motions))
         return
     with clock.stage("combine"):
-        motion = (OF_ONE | OF_SEVERAL)[args.operation](first, others, args)
+        motion = _combined(motions, args)
         motion = motion if args.layers is None else restrict(motion, args.layers)
         motion = replace(motion, name=args.name or out.stem)
     motion.save(out)
     say(f"{out}\n{describe_motion(motion)}")
+
+
+def _combined(motions: list[Subspace], args: Namespace) -> Subspace:
+    if args.operation not in OF_ONE:
+        return combine(args.operation, motions, weight=args.weight, per_layer=args.per_layer)
+    (motion,) = motions
+    if args.operation == "restrict":
+        return motion
+    return negate(motion) if args.operation == "negate" else scale(motion, args.weight)
 
 
 def _named(name: str, generator: Generator | None) -> Subspace:

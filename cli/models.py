@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..files.embedded import PACK, embedded_root
+from ..files.embedded import MOTIONS, PACK, embedded_root
 from ..files.native import kind_of
 from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import Inverter
@@ -16,8 +16,6 @@ from ..subspaces import Subspace
 from ..subspaces.anchors import Scorer, load_scorer
 from ..subspaces.opening import open_motion
 from .terminal import UsageError, note
-
-MOTIONS = ("smile", "eyes", "anger", "turn", "age")
 
 
 def models_folder() -> Path:

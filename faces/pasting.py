@@ -39,7 +39,7 @@ def paste(
     *,
     reconstruction=None,
     mask: str = "face",
-    size: float = 1.0,
+    mask_size: float = 1.0,
     softness: float = 0.15,
     limit=None,
     colour_match: bool = False,
@@ -54,7 +54,7 @@ def paste(
     square and reconstruction agree the photo stays as it is, bit for bit. Without it the square replaces the photo.
 
     ``photo``, ``square`` and ``reconstruction`` are pictures or batches in any form ``align`` takes; floats span ``value_range``. One of
-    anything stands for all frames. ``mask`` is "face" or "square", with its ``size`` and ``softness`` in share of the face
+    anything stands for all frames. ``mask`` is "face" or "square", with its ``mask_size`` and ``softness`` in share of the face
     (``square_mask``); ``limit [H, W]`` or ``[N, H, W]`` in 0..1 (8 bit: 0..255) multiplies it. ``colour_match`` gives the square the
     photo's mean and contrast, one correction for the whole batch. ``ghost_limit`` is the local reconstruction error, in share of the value
     range, from which on the difference gives way to replacement where the edit acts (``reconstruction_error``); None never does.
@@ -73,7 +73,7 @@ def paste(
     bases = None if reconstruction is None else _squares(reconstruction, "reconstruction", photos, value_range)
     limits = None if limit is None else _limits(limit, photos)
     count = _count(photos, edits, bases, crops, limits)
-    masks = [square_mask(one, mask, size, softness).to(edits.device) for one in crops]
+    masks = [square_mask(one, mask, mask_size, softness).to(edits.device) for one in crops]
     if colour_match:
         edits, bases = _match_colours(photos, edits, bases, crops, masks)
     ghosts = None if bases is None or ghost_limit is None else _Ghosts(photos, bases, crops, masks, ghost_limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+MOTIONS = ("smile", "eyes", "anger", "turn", "age")  # the paper's five, which come with the avatars
 PACK = Path(__file__).resolve().parent.parent
 
 

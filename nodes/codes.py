@@ -11,7 +11,8 @@ from ..stylegan2.generator import NOISE_MODES
 from ..stylegan2.inversion import StrangerError, invert_known, load_tuning, optimize, save_tuning, tune
 from ..stylegan2.inversion.optimization import SPACES
 from ..stylegan2.makers import made_by, maker
-from ..stylegan2.sampling import SEEDS_OF, class_labels, random_z, unchosen
+from ..stylegan2.sampling import SEEDS_OF, unchosen
+from ..subspaces.anchors import draw_faces
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
@@ -71,11 +72,8 @@ class SampleFaces(io.ComfyNode):
         net = host.ready(generator)
         if sentence := unchosen(net, class_of):
             host.remark(sentence)
-        z = torch.randn(count, net.architecture.z_dim, generator=torch.Generator().manual_seed(seed))
-        if seed_source != SEEDS_OF[0]:
-            z = random_z([(seed + i) % 2**32 for i in range(count)], net.architecture.z_dim, seed_source)
-        codes = net.map(z.to(net.w_avg.device), truncation=truncation, labels=class_labels(net, class_of, count))
-        return host.output(made_by(codes.cpu(), net))
+        seeds = [(seed + i) % 2**32 for i in range(count)]
+        return host.output(made_by(draw_faces(net, seeds, truncation, seeds_of=seed_source, category=class_of), net))
 
 
 class InvertFace(io.ComfyNode):

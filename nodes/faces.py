@@ -429,7 +429,7 @@ class PasteFace(io.ComfyNode):
         ghost_limit=0.06,
         together=False,
     ) -> io.NodeOutput:
-        options = {"mask": shape, "size": mask_size, "softness": softness, "limit": limit, "colour_match": colour_match}
+        options = {"mask": shape, "mask_size": mask_size, "softness": softness, "limit": limit, "colour_match": colour_match}
         options |= {"ghost_limit": ghost_limit, "warn": host.remark, "progress": host.progress()}
         return host.output(*paste_squares(photo, faces, crop, unedited, blend, together, **options))
 

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 
 from ..files import catalogue, environment
-from ..files.embedded import embedded_root
+from ..files.embedded import MOTIONS, embedded_root
 from ..files.errors import MicromotionError
 from ..stylegan2.codes import SUFFIXES as CODES
 from ..stylegan2.inversion.optimization import BACKWARD_BYTES
@@ -51,7 +51,6 @@ class Folder:
 
 
 CHECKPOINTS = (".safetensors", ".pkl", ".pt", ".pth")
-MOTIONS = ("smile", "eyes", "anger", "turn", "age")
 FOLDERS = {
     "generator": Folder(catalogue.GENERATORS, CHECKPOINTS, {"avatar": "generator.safetensors"}),
     "inverter": Folder(catalogue.INVERTERS, CHECKPOINTS, {"avatar": "inverter.safetensors"}),

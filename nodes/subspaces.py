@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
 
 import torch
 from comfy_api.v0_0_2 import io
@@ -12,20 +11,17 @@ from ..stylegan2.frames import synthesize_frames
 from ..subspaces import (
     ESTIMATORS,
     Subspace,
-    add,
     calibrate,
     calibrate_track,
+    combine,
     cosine_table,
     cosines,
     fit,
-    merge,
-    orthogonalize,
     pool,
     restrict,
     scale,
-    subtract,
 )
-from ..subspaces.anchors import draw_faces
+from ..subspaces.anchors import contrast, draw_faces
 from ..subspaces.describing import describe_motion
 from ..subspaces.directions import IMPORTED, STRENGTH
 from ..subspaces.opening import open_motion
@@ -36,12 +32,6 @@ from .anchors import layers_input
 
 CATEGORY = "micromotion/motions"
 AUTO = "auto"
-OPERATIONS = {
-    "add": lambda first, others, weight, per_layer: reduce(lambda a, b: add(a, b, weight), others, first),
-    "without": lambda first, others, weight, per_layer: orthogonalize(first, others, per_layer=per_layer),
-    "merge": lambda first, others, weight, per_layer: merge([first, *others]),
-    "subtract": lambda first, others, weight, per_layer: reduce(lambda a, b: subtract(a, b, weight), others, first),
-}
 
 
 def component_input() -> io.Int.Input:
@@ -286,15 +276,17 @@ class CalibrateSubspace(io.ComfyNode):
         cls, generator, scorer, motion, full, none, faces, change, codes=None, identity=None, component=1, reach=1.5
     ) -> io.NodeOutput:
         net, judge, likeness = host.ready_with(generator, scorer, identity)
+        score, instrument = contrast(judge, full, none)
         result = calibrate(
             motion,
-            lambda images: (judge.score(images, [full, none]) @ images.new_tensor([1.0, -1.0])) / (change or 1.0),
+            score,
             net,
             draw_faces(net, range(faces)) if codes is None else codes,
             coefficients=torch.linspace(-reach, reach, 13),
             component=component,
             rescale=change > 0,
-            instrument=f"the score of {full!r} minus {none!r}",
+            change=change or None,
+            instrument=instrument,
             identity=None if likeness is None else likeness.embed,
             progress=host.progress(),
         )
@@ -343,18 +335,17 @@ class CalibrateTrack(io.ComfyNode):
     @classmethod
     def execute(cls, motion, sweep, landmarks, blendshapes, change, images=None, identity=None, component=1) -> io.NodeOutput:
         names = [name.strip() for name in blendshapes.split(",") if name.strip()]
-        values = measure.blendshape_track(landmarks, names) / (change or 1.0)
+        values = measure.blendshape_track(landmarks, names)
         likeness = None if images is None or identity is None else measure.likeness(images, host.ready(identity), sweep)
-        unit = f"a change of {change:g} in {blendshapes.strip()}" if change else ""
         result = calibrate_track(
             motion,
             sweep,
             values,
             identity=likeness,
             component=component,
-            unit=unit,
             instrument=blendshapes.strip(),
             rescale=change > 0,
+            change=change or None,
         )
         return io.NodeOutput(result, pictures.to_image(response_plot(result, component)))
 
@@ -382,7 +373,7 @@ class CombineSubspaces(io.ComfyNode):
                 sockets.Subspace.Input("second", tooltip="The other motion, of the same generator."),
                 io.Combo.Input(
                     "operation",
-                    options=list(OPERATIONS),
+                    options=["add", "without", "merge", "subtract"],
                     tooltip="add: first + weight x second. subtract: first - weight x second. without: first at right angles to the others,"
                     " so that it no longer moves them. merge: the median of several versions of one motion.",
                 ),
@@ -411,8 +402,8 @@ class CombineSubspaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, first, second, operation, weight, layers, third=None, fourth=None, fifth=None, per_layer=False) -> io.NodeOutput:
-        others = [given for given in (second, third, fourth, fifth) if given is not None]
-        return io.NodeOutput(in_layers(OPERATIONS[operation](first, others, weight, per_layer), layers))
+        motions = [given for given in (first, second, third, fourth, fifth) if given is not None]
+        return io.NodeOutput(in_layers(combine(operation, motions, weight=weight, per_layer=per_layer), layers))
 
 
 class ScaleSubspace(io.ComfyNode):

@@ -1,6 +1,6 @@
 """Subspaces: many codes -> a motion -> many codes."""
 
-from .algebra import add, cosine_table, cosines, merge, negate, orthogonalize, restrict, scale, subtract
+from .algebra import add, combine, cosine_table, cosines, merge, negate, orthogonalize, restrict, scale, subtract
 from .anchors import Anchors, Scorer, Settings, Weights, draw_faces, load_scorer, pool, text_anchors, video_anchors
 from .calibration import calibrate, calibrate_track
 from .decomposition import robust_pca
@@ -33,6 +33,7 @@ __all__ = [
     "calibrate",
     "calibrate_track",
     "close_loop",
+    "combine",
     "cosine_table",
     "cosines",
     "describe_motion",

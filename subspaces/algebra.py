@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import torch
 
@@ -27,6 +28,24 @@ def add(first: Subspace, second: Subspace, weight: float = 1.0, *, name: str = "
 def subtract(first: Subspace, second: Subspace, weight: float = 1.0, *, name: str = "") -> Subspace:
     """The motion ``first - weight * second``."""
     return add(first, second, -weight, name=name)
+
+
+OPERATIONS = ("add", "subtract", "without", "merge")
+
+
+def combine(operation: str, motions: Sequence[Subspace], *, weight: float = 1.0, per_layer: bool = False) -> Subspace:
+    """One motion of several, of which the first is changed: ``add`` or ``subtract`` ``weight`` times the others; ``without`` them, in every
+    layer by itself with ``per_layer``; or ``merge``, the median of versions of one motion. Errors: SubspaceError."""
+    if len(motions) < 2:
+        raise SubspaceError(f"{operation} takes two motions or more; {len(motions)} came.")
+    first, *others = motions
+    if operation in ("add", "subtract"):
+        return reduce(lambda a, b: add(a, b, weight if operation == "add" else -weight), others, first)
+    if operation == "without":
+        return orthogonalize(first, others, per_layer=per_layer)
+    if operation == "merge":
+        return merge(motions)
+    raise SubspaceError(f"There is no operation {operation!r}; choose one of {', '.join(OPERATIONS)}.")
 
 
 def negate(subspace: Subspace, *, name: str = "") -> Subspace:

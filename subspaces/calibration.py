@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from ..files import limits
 from ..stylegan2.frames import synthesize_frames
 from ..stylegan2.generator import Generator
 from .errors import SubspaceError
@@ -31,6 +32,7 @@ def calibrate(
     unit: str = "",
     instrument: str = "",
     rescale: bool = True,
+    change: float | None = None,
     identity: Measure | None = None,
     min_identity: float = MIN_IDENTITY,
     batch: int | None = None,
@@ -39,16 +41,17 @@ def calibrate(
     """The same motion with its response on faces ``codes [N, L, D]`` measured by ``measure(images [n, 3, R, R]) -> values [n]``.
 
     The faces are moved by ``coefficients`` (None: 13 from -1.5 to 1.5 units) along the ``component``, counted from 1. The middle slope
-    of the response over faces says what one unit does now; with ``rescale`` the unit becomes one unit of what is measured (a negative
-    response turns the motion round), else only the safe range is found: from 0 outward, as long as the median response keeps a quarter
-    of its slope in the middle and, with ``identity(images) -> unit vectors``, the median cosine with the unmoved face stays above
-    ``min_identity``. Scale, range and the measured curve are stored in the result. Errors: a motion that does not move what is measured.
+    of the response over faces says what one unit does now. With ``rescale`` the unit becomes one unit of what is measured, or ``change`` of
+    it (a negative response turns the motion round); else only the safe range is found. It goes from 0 outward, as long as the median
+    response keeps a quarter of its slope in the middle and, with ``identity(images) -> unit vectors``, the median cosine with the unmoved
+    face stays above ``min_identity``. Scale, range and the measured curve are stored in the result. Errors: a motion that does not move
+    what is measured.
     """
     subspace.check(generator)
     c = _coefficients(coefficients)
     one = _direction_only(subspace, component)
     values, cosines = _measure_all(one, measure, identity, generator, codes, c, batch, progress)
-    return _calibrated(subspace, c, values, cosines, component, unit, instrument, rescale, min_identity)
+    return _calibrated(subspace, c, values, cosines, component, unit, instrument, rescale, change, min_identity)
 
 
 def calibrate_track(
@@ -61,6 +64,7 @@ def calibrate_track(
     unit: str = "",
     instrument: str = "",
     rescale: bool = True,
+    change: float | None = None,
     min_identity: float = MIN_IDENTITY,
 ) -> Subspace:
     """``calibrate`` with what another instrument read from finished frames, such as the blendshapes of a face tracker.
@@ -79,11 +83,14 @@ def calibrate_track(
             f"A face was read at {int(seen.sum())} of {len(c)} coefficients; calibration needs three or more, 0 among them. Sweep less far."
         )
     likeness = None if likeness is None else likeness[seen]
-    return _calibrated(subspace, c[seen], read[seen], likeness, component, unit, instrument, rescale, min_identity)
+    return _calibrated(subspace, c[seen], read[seen], likeness, component, unit, instrument, rescale, change, min_identity)
 
 
-def _calibrated(subspace, c, values, cosines, component: int, unit: str, instrument: str, rescale: bool, min_identity: float) -> Subspace:
+def _calibrated(subspace, c, values, cosines, component, unit, instrument, rescale, change, min_identity) -> Subspace:
     """The motion with its calibration from values ``[C, N]`` and identity cosines ``[C, N]`` or None at coefficients ``c [C]``."""
+    if change is not None:
+        values = values / limits.CHANGE.checked(change, "The change of one unit is", SubspaceError)
+        unit = unit or f"a change of {change:g} in {instrument or 'the measurement'}"
     slope = _central_slope(values, c)
     factor = 1 / slope if rescale else 1.0
     response = median(values.T)  # [C]

@@ -2,7 +2,7 @@
 
 from .base import Anchors, pool
 from .degrees import DEGREES
-from .scorer import SPACES, Scorer, Settings
+from .scorer import SPACES, Scorer, Settings, contrast
 from .scorer_files import load_scorer
 from .text import QUALITIES, Weights, draw_faces, text_anchors
 from .video import video_anchors
@@ -15,6 +15,7 @@ __all__ = [
     "Scorer",
     "Settings",
     "Weights",
+    "contrast",
     "draw_faces",
     "load_scorer",
     "pool",

@@ -81,6 +81,11 @@ class Scorer(nn.Module):
         return self.encode_images(images) @ self.encode_texts(texts).T  # [N, T]
 
 
+def contrast(scorer: Scorer, full: str, none: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], str]:
+    """What measures a motion by two sentences, ``images [n, 3, R, R] -> [n]``: how much better ``full`` fits than ``none``; its name."""
+    return lambda x: scorer.score(x, [full, none]) @ x.new_tensor([1.0, -1.0]), f"the score of {full!r} minus {none!r}"
+
+
 def import_open_clip():
     """open_clip, or a sentence that says how to get it."""
     try:

@@ -161,7 +161,7 @@ def test_only_what_the_mask_reaches_is_computed(tilted):
     for shape, size in (("face", 1.0), ("face", 0.3), ("square", 1.0)):
         mask = square_mask(tilted, shape, size)
         left, top, right, bottom = pasting._reach(mask, tilted)
-        _, painted = paste(np.zeros((70, 90, 3), np.uint8), np.full((48, 48, 3), 255, np.uint8), tilted, mask=shape, size=size)
+        _, painted = paste(np.zeros((70, 90, 3), np.uint8), np.full((48, 48, 3), 255, np.uint8), tilted, mask=shape, mask_size=size)
         y, x = np.mgrid[:70, :90]
         at = torch.from_numpy(tilted.to_square(np.stack([x, y], -1))).float() * 2 - 1
         everywhere = torch.nn.functional.grid_sample(mask[None, None], at[None], padding_mode="border", align_corners=False)[0, 0]
@@ -310,7 +310,7 @@ def test_tiles_do_not_show(tilted, monkeypatch):
         (dict(limit=torch.ones(90, 70)), "as large as the photo"),
         (dict(mask="oval"), "face or the square"),
         (dict(softness=1.5), "softness"),
-        (dict(size=0), "size of the mask"),
+        (dict(mask_size=0), "size of the mask"),
     ],
 )
 def test_what_cannot_be_pasted_is_said_in_a_sentence(tilted, change, sentence):

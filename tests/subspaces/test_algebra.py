@@ -9,6 +9,7 @@ from micromotion.subspaces import (
     Subspace,
     SubspaceError,
     add,
+    combine,
     cosine_table,
     cosines,
     merge,
@@ -89,3 +90,22 @@ def test_the_cosine_table_names_its_motions():
 def test_bad_combinations_get_one_sentence(call, words):
     with pytest.raises(SubspaceError, match=words):
         call()
+
+
+def test_operations_by_name_are_the_functions_themselves():
+    first, second, third = (Subspace(torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(i))) for i in range(3))
+    assert torch.equal(combine("add", [first, second, third], weight=0.5).direction, add(add(first, second, 0.5), third, 0.5).direction)
+    assert torch.equal(combine("subtract", [first, second], weight=2.0).direction, subtract(first, second, 2.0).direction)
+    layers = combine("without", [first, second, third], per_layer=True).direction
+    assert torch.equal(layers, orthogonalize(first, [second, third], per_layer=True).direction)
+    assert torch.equal(combine("merge", [first, second, third]).direction, merge([first, second, third]).direction)
+    for operation, motions, words in (("add", [first], "two motions or more"), ("divide", [first, second], "choose one of add")):
+        with pytest.raises(SubspaceError, match=words):
+            combine(operation, motions)
+
+
+@pytest.mark.parametrize("call", [lambda s, x: add(s, s, x), lambda s, x: scale(s, x)])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30])
+def test_factors_have_bounds(call, number):
+    with pytest.raises(SubspaceError, match="give a number from -1000 to 1000"):
+        call(Subspace(torch.ones(6, 8)), number)
