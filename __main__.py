@@ -289,7 +289,9 @@ def _convert(commands) -> None:
     parser = _command(commands, "convert", "write a generator, a direction or face codes as a safe .safetensors file")
     parser.add_argument("source", metavar="IN", help="a file of any tool; FILE:NAME or FILE:NUMBER takes one of many directions")
     parser.add_argument("out", type=Path, metavar="OUT.safetensors")
-    parser.add_argument("--as", dest="kind", choices=("face", "motion"), help="what a file of codes is, where no generator tells it")
+    parser.add_argument(
+        "--as", dest="kind", choices=("face", "motion", "inverter"), help="what to take a file for: its codes, or its inverter"
+    )
     _owner(parser)
 
 

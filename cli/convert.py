@@ -8,13 +8,15 @@ from pathlib import Path
 from .. import stylegan2
 from ..files.native import kind_of
 from ..stylegan2.codes import ASK
+from ..stylegan2.inversion import save_inverter
 from ..subspaces.describing import describe_codes, describe_motion
 from ..subspaces.opening import face_or_motion
+from .inspect import describe_inverter
 from .models import check_files, load_generator, open_named, split_choice
 from .outputs import check_output
 from .terminal import Clock, UsageError, note, say
 
-FACE, MOTION = "face", "motion"
+FACE, MOTION, INVERTER = "face", "motion", "inverter"
 
 
 def run(args: Namespace, clock: Clock) -> None:
@@ -28,6 +30,8 @@ def run(args: Namespace, clock: Clock) -> None:
 
 def _convert(source: Path, out: Path, args: Namespace) -> str:
     """Write the generator, direction or codes in ``source`` to ``out``; returns what it is."""
+    if args.kind == INVERTER:
+        return _convert_inverter(source, out)
     if args.kind is not None or kind_of(source) in ("codes", "subspace"):
         return _convert_codes(source, out, args, args.kind or face_or_motion(source))
     try:
@@ -40,6 +44,8 @@ def _convert(source: Path, out: Path, args: Namespace) -> str:
         return _convert_codes(source, out, args, kind)
     for sentence in generator.provenance.notes:
         note(sentence)
+    if "pSp" in generator.provenance.format:
+        note("The file's inverter is left out; convert it to a file of its own with --as inverter.")
     return f"{out}  ({generator.provenance.format}, {generator.resolution} px, {generator.num_layers} layers of {generator.width})"
 
 
@@ -56,3 +62,11 @@ def _convert_codes(source: Path, out: Path, args: Namespace, kind: str) -> str:
         note(sentence)
     stylegan2.save_codes(out, found.codes, generator, found.names)
     return f"{out}\n{describe_codes(stylegan2.read_codes(out))}"
+
+
+def _convert_inverter(source: Path, out: Path) -> str:
+    inverter = stylegan2.load_inverter(source)
+    for sentence in inverter.card.notes:
+        note(sentence)
+    save_inverter(inverter, out)
+    return f"{out}\n{describe_inverter(inverter)}"

@@ -83,7 +83,10 @@ class Models:
 
     @cached_property
     def inverter(self) -> Inverter:
-        return load_inverter(self._own(self.inverter_file, "inverter")).to(self.torch_device)
+        inverter = load_inverter(self._own(self.inverter_file, "inverter"))
+        for sentence in inverter.card.notes:
+            note(sentence)
+        return inverter.to(self.torch_device)
 
     @cached_property
     def scorer(self) -> Scorer:

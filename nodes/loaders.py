@@ -34,6 +34,13 @@ class _LoadFile(io.ComfyNode):
         return host.file_fingerprint(cls.KIND, file)
 
 
+def remarked(value, notes) -> io.NodeOutput:
+    """A loaded value, with what its file leaves open said under the node."""
+    for sentence in notes:
+        host.remark(sentence)
+    return host.output(value)
+
+
 class LoadGenerator(_LoadFile):
     KIND = "generator"
 
@@ -45,6 +52,7 @@ class LoadGenerator(_LoadFile):
             category=CATEGORY,
             description="Load a StyleGAN2 generator: NVIDIA .pkl, rosinality .pt, a pSp or ReStyle file, or .safetensors."
             " Nothing in the file is executed. The embedded one draws avatars; load FFHQ weights for photos of people.",
+            has_intermediate_output=True,
             search_aliases=["stylegan", "stylegan2", "ffhq", "gan", "load model", "checkpoint", "face generator", "avatar"],
             inputs=[
                 file_input(
@@ -74,7 +82,7 @@ class LoadGenerator(_LoadFile):
         with torch.inference_mode(False):
             generator = load(host.resolve("generator", file))
         generator.backend = None if backend == "auto" else backend
-        return io.NodeOutput(host.manage(generator))
+        return remarked(host.manage(generator), generator.provenance.notes)
 
 
 class LoadInverter(_LoadFile):
@@ -88,6 +96,7 @@ class LoadInverter(_LoadFile):
             category=CATEGORY,
             description="Load the network that finds the code of a face: a pSp, e4e or ReStyle file, or .safetensors."
             " It must belong to the generator; the embedded one belongs to the embedded avatar generator.",
+            has_intermediate_output=True,
             search_aliases=["psp", "e4e", "restyle", "encoder", "projector", "gan inversion", "embed face"],
             inputs=[
                 file_input(
@@ -102,7 +111,8 @@ class LoadInverter(_LoadFile):
     @classmethod
     def execute(cls, file) -> io.NodeOutput:
         with torch.inference_mode(False):
-            return io.NodeOutput(host.manage(load_inverter(host.resolve("inverter", file))))
+            inverter = load_inverter(host.resolve("inverter", file))
+        return remarked(host.manage(inverter), inverter.card.notes)
 
 
 class LoadScorer(_LoadFile):

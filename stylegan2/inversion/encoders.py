@@ -26,6 +26,7 @@ ENCODER_TYPES = {
     "ResNetGradualStyleEncoder": ("pyramid", False),
     "BackboneEncoderUsingLastLayerIntoW": ("w", False),
     "SingleStyleCodeEncoder": ("w", False),
+    "WEncoder": ("w", False),  # HyperStyle's (Alaluf et al. 2022, arXiv 2111.15666)
     "BackboneEncoderUsingLastLayerIntoWPlus": ("joint", False),
 }
 COARSE, MIDDLE = 3, 7  # first rows of the middle and fine taps of the pyramid

@@ -17,6 +17,9 @@ from .errors import InversionError
 from .feedforward import EncoderInverter
 from .inverter import InverterCard, generator_mark
 
+NO_MEAN = "The file has no mean code; the encoder's offsets are added to the mean code of the generator that it is used with."
+WHOLE_CODES = "The encoder writes whole codes rather than offsets to a mean code, as its options say (start_from_latent_avg is false)."
+
 
 def load_inverter(path: str | Path, *, encoder_type: str | None = None) -> EncoderInverter:
     """Load an inverter, frozen, float32, on the CPU, executing nothing from the file.
@@ -43,16 +46,19 @@ def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str 
     network = build_encoder(encoder, named, path, _layers(state, latent_avg))
     config = network.config
     const = state.get("decoder.input.input")
+    iterative = config.body.channels_in == 6
+    start, reason = _start(opts, latent_avg, iterative=iterative)
+    domain, foreign = _domain(str(opts.get("dataset_type", ""))[:60])
+    notes = tuple(n for n in (*notes, reason, foreign) if n)
     card = InverterCard(
         encoder_type=named,
         format=_family(config),
         path=path,
-        domain="FFHQ photos" if "ffhq" in str(opts.get("dataset_type", "")) else "",
+        domain=domain,
         generator_mark=generator_mark(const[0]) if const is not None and const.ndim == 4 else "",
         notes=notes,
     )
-    passes = opts.get("n_iters_per_batch") if config.body.channels_in == 6 else None
-    start = _start(opts, latent_avg, iterative=config.body.channels_in == 6)
+    passes = opts.get("n_iters_per_batch") if iterative else None
     return EncoderInverter(network, start=start, passes=passes if is_count(passes) else None, card=card)
 
 
@@ -139,15 +145,25 @@ def _guess_type(opts: dict, encoder: dict) -> str:
     return f"{resnet}{'Progressive' if progressive else ''}BackboneEncoder"
 
 
-def _start(opts: dict, latent_avg: torch.Tensor | None, *, iterative: bool) -> torch.Tensor | str:
-    """What the offsets are added to; ``start_from_latent_avg`` is True in every published file, and ReStyle never asks for it."""
-    if iterative:
-        return "generator" if latent_avg is None else latent_avg
-    if not opts.get("start_from_latent_avg", True) and not opts.get("learn_in_w", False):
-        return "zero"
-    if latent_avg is None:
-        return "generator" if opts.get("start_from_latent_avg") else "zero"
-    return latent_avg
+def _start(opts: dict, latent_avg: torch.Tensor | None, *, iterative: bool) -> tuple[torch.Tensor | str, str]:
+    """What the offsets are added to, and a remark where that is not a mean code of the file.
+
+    ``start_from_latent_avg`` is True in every published file, and ReStyle never asks for it.
+    """
+    if not iterative and not opts.get("start_from_latent_avg", True) and not opts.get("learn_in_w", False):
+        return "zero", WHOLE_CODES
+    return ("generator", NO_MEAN) if latent_avg is None else (latent_avg, "")
+
+
+def _domain(dataset: str) -> tuple[str, str]:
+    """What an inverter was trained on, in words, and a remark where it is not faces."""
+    if not dataset or "ffhq" in dataset:
+        return "FFHQ photos" if dataset else "", ""
+    name = dataset.removesuffix("_encode")
+    if any(word in name for word in ("celeb", "toonify", "face", "avatar")):
+        return name, ""
+    wide = " Its pictures are four wide to three high; give them squeezed into a square." if "car" in name else ""
+    return name, f"This inverter was made for {name!r} pictures, not for faces: it needs the generator of that domain.{wide}"
 
 
 def _layers(state: dict[str, torch.Tensor], latent_avg: torch.Tensor | None) -> int | None:

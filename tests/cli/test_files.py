@@ -137,3 +137,11 @@ def test_a_tuning_is_inspected(run, make):
     save_tuning(tuned, base, "tuned.safetensors")
     code, said = run("inspect", "tuned.safetensors")
     assert code == 0 and "tuning" in said and base.fingerprint in said
+
+
+def test_the_inverter_of_a_file_is_kept_apart(run, faces):
+    from micromotion.stylegan2.inversion import load_inverter
+
+    inverter = embedded_root() / "inverter.safetensors"
+    assert run("convert", inverter, "copy.safetensors", "--as", "inverter")[0] == 0
+    assert load_inverter("copy.safetensors").card.domain == load_inverter(inverter).card.domain

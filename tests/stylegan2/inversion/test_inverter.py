@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from micromotion.stylegan2 import MicromotionError, load, load_inverter
 from micromotion.stylegan2.inversion import EncoderInverter, InversionError, InverterCard, save_inverter
 from micromotion.stylegan2.inversion.compact import CompactEncoder
 from micromotion.stylegan2.inversion.encoders import ENCODER_TYPES
-from micromotion.stylegan2.inversion.files import inverter_from_checkpoint
+from micromotion.stylegan2.inversion.files import NO_MEAN, inverter_from_checkpoint
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -208,10 +209,52 @@ def test_old_file_without_type_or_mean_code(make_file, generator, images):
     assert inverter.card.encoder_type == "GradualStyleEncoder"
     assert "does not name its encoder" in inverter.card.notes[0]
     assert inverter.start == "generator"
-    assert load_inverter(path, encoder_type="Encoder4Editing").card.notes == ()
+    assert inverter.card.notes[1:] == (NO_MEAN,)
+    assert load_inverter(path, encoder_type="Encoder4Editing").card.notes == (NO_MEAN,)
     progressive = load_inverter(path, encoder_type="Encoder4Editing").invert(generator, images)
     plain = inverter.invert(generator, images)
     torch.testing.assert_close(progressive[:, 1] - progressive[:, 0], plain[:, 1] - generator.w_avg, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("encoder_type", "opts", "start", "words"),
+    [
+        ("Encoder4Editing", {}, "generator", "no mean code"),
+        ("BackboneEncoder", {"start_from_latent_avg": False}, "zero", "whole codes"),
+        ("BackboneEncoder", {"start_from_latent_avg": True}, "generator", "no mean code"),
+    ],
+)
+def test_an_encoder_without_a_mean_code_says_where_it_starts(encoder_type, opts, start, words, make_file, generator, images):
+    path, encoder = make_file(encoder_type, **opts)
+    data = torch.load(path, weights_only=True)
+    del data["latent_avg"]
+    if not opts:
+        del data["opts"]["start_from_latent_avg"]
+    torch.save(data, path)
+    inverter = load_inverter(path)
+    assert inverter.start == start and words in " ".join(inverter.card.notes)
+    with torch.no_grad():
+        offsets = encoder(F.interpolate(images, size=inverter.input_size, mode="bilinear", antialias=True))
+    torch.testing.assert_close(inverter.invert(generator, images), offsets + (generator.w_avg if start == "generator" else 0))
+
+
+def test_hyperstyles_w_encoder(make_file, generator, images):
+    """The kind that pSp calls BackboneEncoderUsingLastLayerIntoW, under another name."""
+    path, encoder = make_file("BackboneEncoderUsingLastLayerIntoW")
+    data = torch.load(path, weights_only=True)
+    data["opts"]["encoder_type"] = "WEncoder"
+    torch.save(data, path)
+    codes = load_inverter(path).invert(generator, images)
+    with torch.no_grad():
+        offsets = encoder(F.interpolate(images, size=256, mode="bilinear", antialias=True))
+    torch.testing.assert_close(codes, offsets + generator.w_avg)
+
+
+@pytest.mark.parametrize(("dataset", "words"), [("cars_encode", "'cars' pictures.*four wide"), ("afhq_wild_encode", "'afhq_wild'")])
+def test_other_domains_are_said(dataset, words, make_file):
+    inverter = load_inverter(make_file("BackboneEncoder", dataset_type=dataset)[0])
+    assert re.search(words, " ".join(inverter.card.notes)) and inverter.card.domain == dataset.removesuffix("_encode")
+    assert not load_inverter(make_file("BackboneEncoder", dataset_type="celebs_sketch_to_face")[0]).card.notes
 
 
 def test_e4e_options_reveal_a_progressive_encoder(make_file):
