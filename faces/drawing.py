@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from ..files.pictures import font as load_font
 from .errors import FaceError
 from .landmarks import Face
 from .pictures import as_pictures
@@ -41,7 +42,7 @@ def _draw_face(pen: ImageDraw.ImageDraw, face: Face, number: int, colour: tuple[
     dot = max(0.75, min(thick, face.extent / 80))
     for x, y in face.landmarks:
         pen.ellipse((x - dot, y - dot, x + dot, y + dot), fill=colour)
-    font = ImageFont.load_default(max(12, face.extent / 5))
+    font = load_font(max(12, face.extent / 5))
     width, height = pen.textbbox((0, 0), str(number), font=font, anchor="lt")[2:]
     # Above the box, where it hides nothing of the face; inside the picture in any case.
     left, top = max(face.box[0], 0), max(face.box[1] - height - 6, 0)

@@ -157,6 +157,8 @@ def _limits(limit, photos: Pictures) -> torch.Tensor:
     limits = torch.as_tensor(limit, device=photos.frames.device).detach()
     limits = limits.float() / 255 if limits.dtype == torch.uint8 else limits.float()
     limits = limits[None] if limits.ndim == 2 else limits
+    if not len(limits):
+        raise FaceError("The limiting mask is an empty batch: give at least one mask, or none.")
     if limits.ndim != 3 or tuple(limits.shape[:0:-1]) != photos.size:
         shape = list(limits.shape)
         raise FaceError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFont, ImageOps, UnidentifiedImageError
 
 from .budget import border
 from .errors import CheckpointError, DamagedFileError
@@ -111,3 +111,11 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
         except (ImageCms.PyCMSError, OSError):
             log.info("The color profile of a CMYK picture cannot be read; it is converted plainly.")
     return image.convert("RGB")
+
+
+def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font in this size; before 10.1 Pillow has one size only, and a small label is better than none."""
+    try:
+        return ImageFont.load_default(size)
+    except TypeError:
+        return ImageFont.load_default()

@@ -146,7 +146,7 @@ class Watch:
             self.seen.append(f"{event} {str(args)[:80]}")
 
 
-def fuzz(reader: Reader, count: int, seed: int, watch: Watch, folder: Path, keep: Path | None = None) -> Tally:
+def damage_and_read(reader: Reader, count: int, seed: int, watch: Watch, folder: Path, keep: Path | None = None) -> Tally:
     """Damage and read ``count`` files; the same seed makes the same files."""
     tally, sound = Tally(), [(path, path.read_bytes()) for path in reader.files]
     for path in reader.files:
@@ -330,7 +330,7 @@ def main(argv: list[str] | None = None) -> int:
         watch = Watch()
         limit_memory()
         each = args.each or -(-args.files // len(chosen))
-        wrong = sum(_report(reader, fuzz(reader, each, args.seed, watch, made, args.keep), each, args.json) for reader in chosen)
+        wrong = sum(_report(reader, damage_and_read(reader, each, args.seed, watch, made, args.keep), each, args.json) for reader in chosen)
     return 1 if wrong else 0
 
 

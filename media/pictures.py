@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ..files import limits
-from ..files.pictures import read_picture
+from ..files.pictures import font, read_picture
 from .errors import MediaError
 
 
@@ -40,19 +40,15 @@ def enlarge(images: torch.Tensor, size: int) -> torch.Tensor:
 def contact_sheet(rows: list[tuple[str, list[tuple[str, Image.Image]]]], cell: int) -> Image.Image:
     """Lay pictures, none larger than ``cell`` px, out in labeled rows: ``[(row label, [(caption, picture), ...]), ...]``."""
     margin, caption = 8, 22
-    label_width = 12 + max(int(_font(16).getlength(label)) for label, _ in rows)
+    label_width = 12 + max(int(font(16).getlength(label)) for label, _ in rows)
     columns = max(len(cells) for _, cells in rows)
     sheet = Image.new("RGB", (label_width + columns * (cell + margin) + margin, len(rows) * (cell + caption + margin) + margin), "white")
     draw = ImageDraw.Draw(sheet)
     for r, (label, cells) in enumerate(rows):
         top = margin + r * (cell + caption + margin)
-        draw.text((margin, top + cell / 2), label, fill="black", font=_font(16), anchor="lm")
+        draw.text((margin, top + cell / 2), label, fill="black", font=font(16), anchor="lm")
         for c, (text, picture) in enumerate(cells):
             left = margin + label_width + c * (cell + margin)
             sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
-            draw.text((left + cell / 2, top + cell + 3), text, fill="#555555", font=_font(13), anchor="ma")
+            draw.text((left + cell / 2, top + cell + 3), text, fill="#555555", font=font(13), anchor="ma")
     return sheet
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

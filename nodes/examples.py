@@ -11,34 +11,68 @@ from pathlib import Path
 
 import folder_paths
 
+from ..files.native import refused
+from ..files.writing import whole_file
+from . import host
+
+ROUTE = "/micromotion/examples"
 FOLDER = Path(__file__).resolve().parent.parent / "web" / "examples"
 
 
 def provide(names: Iterable[str]) -> list[str]:
-    """Copy those of ``names`` that are examples of this pack and missing from the input folder; returns the names copied."""
+    """Copy those of ``names`` that are examples of this pack and missing from the input folder; returns the names copied.
+
+    An input folder that cannot be written to is said in the log: Load Image says then what it lacks.
+    """
     target = Path(folder_paths.get_input_directory())
     shipped = {path.name: path for path in FOLDER.iterdir()} if FOLDER.is_dir() else {}
-    wanted = [name for name in dict.fromkeys(names) if name in shipped and not (target / name).exists()]
-    for name in wanted:
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(shipped[name], target / name)
-    return wanted
+    wanted = [name for name in dict.fromkeys(names) if name in shipped]
+    try:
+        return [name for name in wanted if _copied(shipped[name], target / name)]
+    except OSError as error:
+        host.log.warning("The examples %s cannot be put into %s (%s).", ", ".join(wanted), target, refused(error))
+        return []
+
+
+def _copied(source: Path, target: Path) -> bool:
+    if target.exists():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target) as part:
+        shutil.copyfile(source, part)
+    return True
 
 
 def before_prompt(data: dict) -> dict:
     """Provide the examples that a prompt names; the prompt itself stays as it is."""
-    nodes = (node for node in data.get("prompt", {}).values() if isinstance(node, dict))
-    provide(value for node in nodes for value in node.get("inputs", {}).values() if isinstance(value, str))
+    prompt = data.get("prompt") if isinstance(data, dict) else None
+    nodes = [node for node in prompt.values() if isinstance(node, dict)] if isinstance(prompt, dict) else []
+    inputs = [node["inputs"] for node in nodes if isinstance(node.get("inputs"), dict)]
+    provide(value for values in inputs for value in values.values() if isinstance(value, str))
     return data
+
+
+def already_there(server) -> Path | None:
+    """The folder of another copy of this pack that has added its routes before, or None."""
+    for route in server.routes:
+        if getattr(route, "path", None) == ROUTE:
+            code = getattr(route.handler, "__code__", None)
+            return Path(code.co_filename).parent.parent if code else Path("?")
+    return None
 
 
 def register(server) -> None:
     """Hook into the prompt queue, and answer the page that opens a template."""
     from server import web
 
-    @server.routes.post("/micromotion/examples")
+    @server.routes.post(ROUTE)
     async def examples(request):
-        names = await request.json()
+        try:
+            names = await request.json()
+        except ValueError:
+            names = None
+        if not isinstance(names, list):
+            return web.json_response({"error": "The names of examples are a JSON list of texts."}, status=400)
         return web.json_response(provide(name for name in names if isinstance(name, str)))
 
     server.add_on_prompt_handler(before_prompt)

@@ -91,7 +91,7 @@ def frame_photo(found: list[Face], image: torch.Tensor, size: int, no_face: str)
 
 def channels_first(image: torch.Tensor) -> torch.Tensor:
     """IMAGE ``[N, H, W, C]`` -> ``[N, C, H, W]``, values untouched."""
-    return image.movedim(-1, 1)
+    return host.checked(image).movedim(-1, 1)
 
 
 def hand_crop(width: int, height: int, x: float, y: float, share: float, tilt: float, side: int) -> Crop:

@@ -24,6 +24,8 @@ from torch import nn
 from ..files import catalogue, environment
 from ..files.embedded import MOTIONS, embedded_root
 from ..files.errors import MicromotionError
+from ..files.naming import clean_name
+from ..files.native import refused
 from ..stylegan2.codes import SUFFIXES as CODES
 from ..stylegan2.inversion.optimization import BACKWARD_BYTES
 from ..stylegan2.ops import status
@@ -35,6 +37,7 @@ EMBEDDED = " (embedded)"
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_SECONDS = 0.1
 GRADIENT_PICTURES = 4
+BRIGHTEST = 16.0  # of an IMAGE: highlights of float pictures exceed 1, bytes reach 255
 
 
 class HostError(MicromotionError):
@@ -86,8 +89,10 @@ def describe() -> str:
 
 
 def landmark_folders() -> list[str]:
-    """Where dlib's landmark file may lie."""
-    return [os.path.join(folder_paths.models_dir, catalogue.LANDMARKS)]
+    """Where dlib's landmark file may lie: in models/dlib, and in what the user names so in extra_model_paths.yaml."""
+    own = os.path.join(folder_paths.models_dir, catalogue.LANDMARKS)
+    known = folder_paths.get_folder_paths(catalogue.LANDMARKS) if catalogue.LANDMARKS in folder_paths.folder_names_and_paths else []
+    return list(dict.fromkeys([own, *known]))
 
 
 def choices(kind: str) -> list[str]:
@@ -109,7 +114,9 @@ def find(kind: str, choice: str) -> Path | None:
         relative = folder.embedded.get(choice.removesuffix(EMBEDDED))
         path = embedded_root() / relative if relative else None
         return path if path and path.is_file() else None
-    found = folder_paths.get_full_path(folder.name, choice)
+    # A workflow saved on Windows writes subfolders with backslashes, which are letters elsewhere; every system takes slashes.
+    names = dict.fromkeys((choice, choice.replace("\\", "/")))
+    found = next((f for name in names if "\0" not in name and (f := folder_paths.get_full_path(folder.name, name))), None)
     return Path(found) if found else None
 
 
@@ -147,13 +154,18 @@ def file_fingerprint(kind: str, choice: str) -> str:
 
 
 def save_path(kind: str, name: str) -> Path:
-    """A new file for ``name`` in the kind's folder: counted, never outside it, never over another."""
-    root = folder_paths.get_folder_paths(FOLDERS[kind].name)[0]
+    """A new file for ``name`` in the kind's folder: counted, never outside it, never over another, whatever the name."""
+    root = os.path.abspath(folder_paths.get_folder_paths(FOLDERS[kind].name)[0])
+    cleaned = clean_name(name, kind)
     try:
-        folder, stem, counter, _, _ = folder_paths.get_save_image_path(name.strip() or kind, root)
+        folder, stem, counter, _, _ = folder_paths.get_save_image_path(cleaned, root)
+    except OSError as error:
+        raise HostError(f"models/{FOLDERS[kind].name}/{cleaned} cannot be saved in {root} ({refused(error)}).") from error
     except Exception as error:
         raise HostError(f"{name!r} leaves the folder models/{FOLDERS[kind].name}; give a plain name or a subfolder of it.") from error
-    return Path(folder) / f"{stem}_{counter:05}_.safetensors"
+    while (path := Path(folder) / f"{stem}_{counter:05}_.safetensors").exists():
+        counter += 1
+    return path
 
 
 def shown(kind: str, path: Path) -> str:
@@ -162,17 +174,36 @@ def shown(kind: str, path: Path) -> str:
     return "Saved as " + "/".join(("models", FOLDERS[kind].name, *path.resolve().relative_to(root.resolve()).parts))
 
 
-def resume_path(what: str) -> Path:
-    """Where a cancelled run keeps its finished part, in ComfyUI's temp folder; ``what`` names the kind of run."""
+def resume_path(what: str) -> Path | None:
+    """Where a cancelled run of a kind (``what``) keeps its finished part, in ComfyUI's temp folder; None where that cannot be made."""
     folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("ComfyUI's temp folder %s cannot be made (%s): a cancelled run will begin again.", folder, refused(error))
+        return None
     return folder / f"micromotion_{what}.safetensors"
+
+
+_videos: list[Path] = []  # that this process put into the temp folder
 
 
 def temporary_video() -> Path:
     """A new file in ComfyUI's temp folder, which ComfyUI empties when it starts."""
-    folder, stem, counter, _, _ = folder_paths.get_save_image_path("micromotion", folder_paths.get_temp_directory())
-    return Path(folder) / f"{stem}_{counter:05}_.mp4"
+    root = os.path.abspath(folder_paths.get_temp_directory())
+    try:
+        folder, stem, counter, _, _ = folder_paths.get_save_image_path("micromotion", root)
+    except OSError as error:
+        raise HostError(f"The video cannot be written to ComfyUI's temp folder {root} ({refused(error)}).") from error
+    while (path := Path(folder) / f"{stem}_{counter:05}_.mp4").exists():
+        counter += 1
+    _videos.append(path)
+    return path
+
+
+def lost_videos() -> int:
+    """How many of the videos that were made are gone, because somebody emptied the temp folder: part of what makes a node run again."""
+    return sum(not path.exists() for path in _videos)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,8 +294,19 @@ def to_picture(images: torch.Tensor) -> Image.Image:
 
 
 def from_image(image: torch.Tensor) -> torch.Tensor:
-    """IMAGE ``[N, H, W, C]`` in 0..1 -> images float32 ``[N, 3, H, W]`` in -1..1."""
-    return image[..., :3].movedim(-1, 1).float() * 2 - 1
+    """IMAGE ``[N, H, W, C]`` in 0..1 -> images float32 ``[N, 3, H, W]`` in -1..1; grey is repeated, transparency left out."""
+    return checked(image)[..., :3].expand(-1, -1, -1, 3).movedim(-1, 1).float() * 2 - 1
+
+
+def checked(image: torch.Tensor) -> torch.Tensor:
+    """An IMAGE of 1, 3 or 4 channels in about 0..1, or one sentence that is the same in every node."""
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or not len(image):
+        raise HostError(
+            f"image has shape {list(image.shape)}; an IMAGE is [frames, height, width, 1, 3 or 4 channels], at least one frame."
+        )
+    if (most := float(image.max())) > BRIGHTEST:
+        raise HostError(f"image has values up to {most:.0f}; an IMAGE is 0..1. Divide it by 255 in the node that made it.")
+    return image
 
 
 def to_image(images: torch.Tensor) -> torch.Tensor:

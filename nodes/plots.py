@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from ..files.pictures import font
 from . import host
 
 PAPER, INK, PALE, GRID = "#ffffff", "#1d2433", "#8a94a6", "#e3e7ee"
@@ -25,10 +26,6 @@ def to_image(picture: Image.Image) -> torch.Tensor:
 def from_image(image: torch.Tensor) -> Image.Image:
     """The first picture of an IMAGE."""
     return Image.fromarray(image[0, ..., :3].detach().float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
-
-
-def font(size: int = FONT):
-    return ImageFont.load_default(size)
 
 
 def plot(curves: dict[str, Sequence[float]], x: Sequence[float], title: str, x_name: str, size=(720, 420)) -> Image.Image:
@@ -61,7 +58,7 @@ def table(rows: Sequence[Sequence[str]], title: str, size=(720, 420)) -> Image.I
     width = (size[0] - 2 * 24) / max(len(row) for row in rows)
     for i, row in enumerate(rows):
         for j, text in enumerate(row):
-            draw.text((24 + j * width, 64 + 24 * i), text, fill=INK, font=font())
+            draw.text((24 + j * width, 64 + 24 * i), text, fill=INK, font=font(FONT))
     return picture
 
 
@@ -89,10 +86,10 @@ def _legend(draw, names: Sequence[str], width: int) -> int:
     """Names in their colours from the left, in as many rows as they need; where the axes may begin."""
     left, top = MARGIN, MARGIN - 12
     for i, name in enumerate(names):
-        length = font().getlength(name) + 24
+        length = font(FONT).getlength(name) + 24
         if left > MARGIN and left + length > width:
             left, top = MARGIN, top + 20
-        draw.text((left, top), name, fill=COLOURS[i % len(COLOURS)], font=font())
+        draw.text((left, top), name, fill=COLOURS[i % len(COLOURS)], font=font(FONT))
         left += length
     return top + 28
 

@@ -352,6 +352,11 @@ class SweepToVideo(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        """The video lies in a file that others may remove: then it is made again."""
+        return host.lost_videos()
+
+    @classmethod
     def execute(
         cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None, half=0
     ) -> io.NodeOutput:

@@ -21,6 +21,7 @@ from torch import nn
 
 from ...files import limits
 from ...files import native as files
+from ...files.errors import CheckpointError, DamagedFileError
 from ...stylegan2.generator import Generator
 from ...stylegan2.gradients import frozen, plain, with_gradients
 from ...stylegan2.inversion.optimization import default_batch
@@ -306,15 +307,24 @@ class _Store:
 
     def add(self, chosen: torch.Tensor, codes: torch.Tensor) -> None:
         self.codes[chosen], self.done[chosen] = codes.cpu(), True
-        if self.path is not None:
+        if self.path is None:
+            return
+        try:
             files.write(self.path, STATE, {"key": self.key}, {"codes": self.codes, "done": self.done})
+        except CheckpointError as error:
+            log.warning("%s A cancelled run will begin again.", error)
+            self.path = None
 
     def _resume(self) -> None:
-        header, tensors = files.read(self.path, STATE, {"codes": True, "done": True})
-        if header.get("key") != self.key or tensors["codes"].shape != self.codes.shape:
+        try:
+            header, tensors = files.read(self.path, STATE, {"codes": True, "done": True})
+        except DamagedFileError as error:
+            log.warning("%s The anchors are made again.", error)
+            return
+        if header.get("key") != self.key or tensors["codes"].shape != self.codes.shape or tensors["done"].shape != self.done.shape:
             log.info("%s holds anchors of another run; they are made again.", self.path)
             return
-        self.codes, self.done = tensors["codes"], tensors["done"]
+        self.codes, self.done = tensors["codes"].float(), tensors["done"].bool()
 
 
 def _run(optimizer: _Optimizer, store: _Store, batch: int, progress: Progress | None) -> torch.Tensor:

@@ -57,7 +57,7 @@ def test_the_fuzz_sees_what_it_looks_for(tmp_path):
 
     for read, said in ((fragile, "KeyError"), (writing, "open")):
         watch = fuzz.Watch()
-        tally = fuzz.fuzz(fuzz.Reader("r", read, (sound,)), 20, 0, watch, tmp_path, tmp_path / "kept")
+        tally = fuzz.damage_and_read(fuzz.Reader("r", read, (sound,)), 20, 0, watch, tmp_path, tmp_path / "kept")
         assert len(tally.wrong) >= 18 and said in tally.wrong[0]
         assert len(list((tmp_path / "kept").iterdir())) >= 18
 
