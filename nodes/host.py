@@ -155,14 +155,14 @@ def file_fingerprint(kind: str, choice: str) -> str:
 
 def save_path(kind: str, name: str) -> Path:
     """A new file for ``name`` in the kind's folder: counted, never outside it, never over another, whatever the name."""
+    place = f"models/{FOLDERS[kind].name}"
     root = os.path.abspath(folder_paths.get_folder_paths(FOLDERS[kind].name)[0])
-    cleaned = clean_name(name, kind)
     try:
-        folder, stem, counter, _, _ = folder_paths.get_save_image_path(cleaned, root)
+        folder, stem, counter, _, _ = folder_paths.get_save_image_path(clean_name(name, kind), root)
     except OSError as error:
-        raise HostError(f"models/{FOLDERS[kind].name}/{cleaned} cannot be saved in {root} ({refused(error)}).") from error
-    except Exception as error:
-        raise HostError(f"{name!r} leaves the folder models/{FOLDERS[kind].name}; give a plain name or a subfolder of it.") from error
+        raise HostError(f"{ascii(name)[:80]} cannot be saved in {root} ({refused(error)}).") from error
+    except Exception as error:  # the host raises no class of its own
+        raise HostError(f"{ascii(name)[:80]} leaves the folder {place}; give a plain name or a subfolder of it.") from error
     while (path := Path(folder) / f"{stem}_{counter:05}_.safetensors").exists():
         counter += 1
     return path
