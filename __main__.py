@@ -436,7 +436,7 @@ def _end(sentence: str, code: int) -> int:
 
 
 def _version() -> str:
-    return importlib.import_module(__package__).__version__
+    return importlib.import_module(__package__ or "micromotion").__version__
 
 
 if __name__ == "__main__":

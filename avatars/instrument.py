@@ -14,7 +14,7 @@ from .renderer import FACTORS
 class AvatarInstrument:
     """Reads the factors and the identity of avatars. One coefficient of a ready motion is its whole range: degree 0 to 1."""
 
-    quantities = FACTORS
+    quantities: tuple[str, ...] = FACTORS
 
     def __init__(self, path: Path = WEIGHTS):
         self.regressor = load_regressor(path)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -101,6 +102,11 @@ class _Canvas:
         self.nod = (self.m["nod"] * 2 - 1) * MAX_NOD
         self.colours = _palette(self)
         self._head_geometry()
+
+    @cached_property
+    def shade(self) -> torch.Tensor:
+        """The light on the front of the head."""
+        return self.light(self.normal)[:, None]
 
     def is_style(self, name: str) -> torch.Tensor:
         return (self.styles == STYLES.index(name)).float()[:, None, None]
@@ -297,7 +303,6 @@ def _head(c: _Canvas) -> None:
 
 
 def _face(c: _Canvas) -> None:
-    c.shade = c.light(c.normal)[:, None]
     _blush(c)
     _beard(c)
     _wrinkles(c)

@@ -170,7 +170,8 @@ def there_and_back(span: tuple[float, float], frames: int, easing: str) -> torch
     if low < 0 < high:
         parts = ((frames + 1) // 2, high), (frames // 2, low)
         return torch.cat([_excursion(n, 0.0, end, easing) for n, end in parts if n])
-    return _excursion(frames, *sorted(span, key=abs), easing)
+    near, far = sorted(span, key=abs)
+    return _excursion(frames, near, far, easing)
 
 
 def _excursion(frames: int, start: float, end: float, easing: str) -> torch.Tensor:

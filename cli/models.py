@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 import torch
 
@@ -119,6 +120,10 @@ def _checked_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+@overload
+def load_generator(file: Path) -> Generator: ...
+@overload
+def load_generator(file: None) -> None: ...
 def load_generator(file: Path | None) -> Generator | None:
     """The generator of ``--generator``, with what is remarked of it; None where none was given."""
     if file is None:

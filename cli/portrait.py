@@ -43,7 +43,7 @@ class Portrait:
         The difference that the edit makes is added to the photo. Where that would leave ghosts, the face fades from the photo to the
         generator's own drawing as soon as the edit begins.
         """
-        if self.photo is None:
+        if self.photo is None or self.crop is None or self.reconstruction is None:
             return images
         images = images.cpu()
         if not self.replaces:
@@ -53,7 +53,7 @@ class Portrait:
 
     def facing(self, farthest: torch.Tensor) -> Portrait:
         """The portrait for a motion whose farthest square is ``farthest [1, 3, R, R]``: one that moves outlines is not added."""
-        if self.photo is None:
+        if self.crop is None or self.reconstruction is None:
             return self
         finer = self.crop.length > 2 * farthest.shape[-1]
         moves = kept_outlines(self.reconstruction, farthest.cpu()) < (OUTLINES_KEPT_FINER if finer else OUTLINES_KEPT)

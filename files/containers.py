@@ -156,17 +156,18 @@ def _check_legacy_header(view: memoryview, position: int, budget: Budget) -> int
 
 def _remember(key: Any, storages: dict[str, Storage]) -> Any:
     """Resolve a persistent id: ``("storage", type, key, device, count[, view])``, or ``("module", class, source...)``."""
-    if type(key) is tuple and len(key) > 1 and type(key[0]) is str and key[0] == "module":
-        return key[1]
-    if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage" or type(key[4]) is not int or key[4] < 0:
+    parts = list(key) if type(key) is tuple else []
+    if len(parts) > 1 and type(parts[0]) is str and parts[0] == "module":
+        return parts[1]
+    if len(parts) not in (5, 6) or parts[0] != "storage" or type(parts[4]) is not int or parts[4] < 0:
         raise DamagedFileError("The file describes its numbers in an unknown way; it is damaged.")
-    if type(key[2]) not in (str, int):
+    if type(parts[2]) not in (str, int):
         raise DamagedFileError("The file gives a run of numbers no name; it is damaged.")
-    name, dtype = str(key[2]), storage_type(key[1])
-    base = storages.setdefault(name, Storage(dtype, key[4]))
+    name, dtype = str(parts[2]), storage_type(parts[1])
+    base = storages.setdefault(name, Storage(dtype, parts[4]))
     if base.dtype != dtype:
         raise DamagedFileError("The file gives one run of numbers two types; it is damaged.")
-    if len(key) == 6 and key[5] is not None:
+    if len(parts) == 6 and parts[5] is not None:
         raise UnsupportedFileError("The file was written by a PyTorch older than 0.4; load and save it again with a newer one.")
     return base
 

@@ -298,7 +298,7 @@ def _unpack(part: Path, target: Path, size: int | None) -> Path:
             unpacked.unlink(missing_ok=True)
         if isinstance(e, DownloadError):
             raise
-        if getattr(e, "errno", None) in DISK_ERRORS:
+        if isinstance(e, OSError) and e.errno in DISK_ERRORS:
             raise DownloadError(f"{unpacked} cannot be written ({e.strerror}); make room and try again.") from e
         raise DownloadError(f"{part.name} is not a sound bzip2 archive; it was removed. Try again.") from e
     finally:

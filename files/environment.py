@@ -58,7 +58,7 @@ OPTIONAL = (
 
 def version() -> str:
     """This pack's version."""
-    return importlib.import_module(__package__.rpartition(".")[0]).__version__
+    return importlib.import_module(__name__.split(".")[0]).__version__
 
 
 def comfyui_version() -> str:

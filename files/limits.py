@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import MicromotionError
 
@@ -25,7 +26,7 @@ class Limit:
         """Whether a number is within; NaN never is."""
         return self.low <= value <= self.high
 
-    def checked(self, value, what: str, kind: type[MicromotionError] = MicromotionError):
+    def checked(self, value, what: str, kind: type[MicromotionError] = MicromotionError) -> Any:
         """``value`` as int or float, or ``kind``: one sentence that says ``what`` it is ("The frames are") and what is allowed."""
         number = _whole(value) if self.whole else _real(value)
         if number is None or not self.holds(number):

@@ -264,7 +264,7 @@ def _parameter(machine: Any, data: Any, *rest: Any) -> TensorRef:
 def _tensor_with_attributes(machine: Any, function: Any, kind: Any, args: Any, state: Any) -> Any:
     """A tensor whose attributes are left; ``function`` must be a plain maker of tensors, so that calls do not nest."""
     maker = CONSTRUCTORS.get((function.module, function.name)) if type(function) is Global else None
-    if maker not in (_tensor, _tensor_with_type, _parameter):
+    if maker is None or maker not in (_tensor, _tensor_with_type, _parameter):
         raise TypeError
     return maker(machine, *_parts(args))
 

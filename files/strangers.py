@@ -31,7 +31,7 @@ MARKS = (
     (b"onnx", "an ONNX model"),
 )
 _PAGE = re.compile(r"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
-_LEADING = re.compile(r"\s*(<!--.*?(-->|$)\s*)*", re.DOTALL)
+_LEADING = re.compile(r"\A\s*(<!--.*?(-->|$)\s*)*", re.DOTALL)
 SHOWN = 60  # characters of a text
 
 
@@ -58,7 +58,7 @@ def _text(head: bytes) -> str | None:
 
 
 def _kind_of_text(text: str) -> str:
-    body = text[_LEADING.match(text).end() :]
+    body = _LEADING.sub("", text, count=1)
     if (body.startswith("<") and _PAGE.search(text)) or ("<!--" in text and not body):
         return PAGE
     shown = " ".join(body.split())[:SHOWN]

@@ -75,7 +75,7 @@ class PictureSet:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the set; resumes from it")
     parser.add_argument("--count", type=int, default=60_000)
     parser.add_argument("--size", type=int, default=64, help="pixels")

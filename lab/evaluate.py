@@ -149,7 +149,7 @@ def brief(made: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder of intermediate results; resumes from it")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder that results.md and results/ are written to")
     parser.add_argument("--from-json", action="store_true", help="write the pages and plots from results/results.json, measuring nothing")

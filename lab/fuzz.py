@@ -292,12 +292,14 @@ def predictor_bytes() -> bytes:
     column()
     for count in (1, 1, 1):  # cascades, trees of the first, splits of its first
         number(count)
-    number(0), number(1), real(3)
+    number(0)
+    number(1)
+    real(3)
     number(2)
     column()
     column()
-    number(1), number(2), number(5), number(9)  # the pixels of the first cascade: near which points
-    number(1), number(2)
+    for count in (1, 2, 5, 9, 1, 2):  # four pixels of the first cascade: near which points
+        number(count)
     for _ in range(4):
         real(0)
     return bytes(out)

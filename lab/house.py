@@ -93,7 +93,7 @@ def imports_of(tree: ast.Module, file: Path) -> list[Import]:
     return [Import(file, n.lineno, *found[:2], top, found[2]) for n, top in nodes for found in _targets(n, file)]
 
 
-def _targets(node: ast.AST, file: Path) -> list[tuple[tuple[str, ...], bool, tuple[str, ...]]]:
+def _targets(node: ast.Import | ast.ImportFrom, file: Path) -> list[tuple[tuple[str, ...], bool, tuple[str, ...]]]:
     if isinstance(node, ast.Import):
         return [_own(tuple(a.name.split(".")), ()) for a in node.names]
     named = tuple(node.module.split(".")) if node.module else ()

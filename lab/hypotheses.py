@@ -348,7 +348,7 @@ def label_free_study(folder: Path, sizes: Sizes, seed: int, out: Path, text: boo
     scorer = load_scorer(WEIGHTS / "scorer.safetensors") if text else None
     regressor = load_regressor(WEIGHTS / "regressor.safetensors")
     world = PictureWorld(generator.eval().requires_grad_(False), regressor, scorer, inverter, sizes, seed)
-    return Hypotheses(world, Cache(out, setting(world)), Cache(out, anchor_setting(world)))
+    return Hypotheses(world, Cache(out, setting(world)), made=Cache(out, anchor_setting(world)))
 
 
 def distilled_sections(results: Path) -> dict[str, dict]:
@@ -363,7 +363,7 @@ def distilled_sections(results: Path) -> dict[str, dict]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--label-free", type=Path, required=True, help="folder of the label-free generator and its inverter")
     parser.add_argument("--distilled", type=Path, default=DOCS / "results/results.json", help="the figures of lab.evaluate")
     parser.add_argument("--out", type=Path, default=Path("runs/hypotheses"), help="folder of intermediate results; resumes from it")

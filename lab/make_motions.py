@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -85,7 +86,7 @@ def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, m
     def degree(images: torch.Tensor) -> torch.Tensor:
         return (regressor.factors(images)[:, column] - motion.low) / (motion.high - motion.low)
 
-    named = dict(unit=f"degree 0 to 1 of {motion.name}", instrument="avatar factor regressor")
+    named: dict[str, Any] = dict(unit=f"degree 0 to 1 of {motion.name}", instrument="avatar factor regressor")
     middle, reach = (REST["yaw"], 2 * MIDDLE) if motion.parameter == "yaw" else (motion.value(0.5), MIDDLE)
     codes, run = faces(generator, motion, middle), torch.linspace(-reach, reach, 13)
     for _ in range(2):  # the second time in the units that the first one found
@@ -95,7 +96,7 @@ def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, m
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=WEIGHTS / "motions")
     parser.add_argument("--generator", type=Path, default=WEIGHTS / "generator.safetensors")
     parser.add_argument("--inverter", type=Path, default=WEIGHTS / "inverter.safetensors")
@@ -115,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         subspace = calibrated(subspace, generator, regressor, motion)
         example = faces(generator, motion, REST[motion.parameter])[0]
         with_preview(subspace, generator, example, torch.linspace(0, 1, 5)).save(args.out / f"{motion.name}.safetensors")
-        low, high = subspace.safe_range
+        low, high = subspace.safe_range or (0.0, 0.0)
         print(f"{motion.name}: safe from {low:.2f} to {high:.2f}, length of one unit {subspace.direction.norm():.2f}")
 
 

@@ -108,7 +108,7 @@ def move_sheet(path: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "avatars.md")
     args = parser.parse_args(arguments)
     out = args.page.parent / "avatars"

@@ -48,7 +48,7 @@ def report(names: list[str], size: int, root: Path = ROOT) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the archive there, too")
     args = parser.parse_args(arguments)
     names = files()

@@ -31,8 +31,9 @@ def load_solver(repository: Path):
     if not path.is_file():
         raise SystemExit(f"There is no {path}; give the folder of a checkout of the authors' repository.")
     stubs = {name: ModuleType(name) for name in STUBS}
-    stubs[STUBS[3]].Generator = None
+    vars(stubs[STUBS[3]])["Generator"] = None
     spec = importlib.util.spec_from_file_location("official_pca", path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     with mock.patch.dict(sys.modules, stubs):
         spec.loader.exec_module(module)
@@ -80,7 +81,7 @@ def compare(solver, start: torch.Tensor, codes: torch.Tensor) -> dict[str, float
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("repository", type=Path, help="folder of a checkout of wuqiuche/micromotion-styleGAN")
     parser.add_argument("--seeds", type=int, default=4)
     args = parser.parse_args(arguments)

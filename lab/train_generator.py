@@ -112,7 +112,7 @@ class Distillation:
         self.out, self.batch, self.device, self.fast = out, batch, device, fast
         self.stages = stages or STAGES
         self.seeds, self.rate = (SEEDS, 1.0) if start is None else (FURTHER_SEEDS, FURTHER_RATE)
-        self.generator = Generator(architecture()).to(device, memory_format=torch.channels_last)
+        self.generator = Generator(architecture()).to(device).to(memory_format=torch.channels_last)
         if start is not None:
             self.generator.load_state_dict(start.state_dict())
         self.average = Average(self.generator, 0.999)
@@ -183,10 +183,10 @@ class Finish:
     def __init__(self, generator: Generator, out: Path, batch: int, device: torch.device, fast: bool = False):
         torch.manual_seed(1)
         self.out, self.batch, self.device, self.fast = out, batch, device, fast
-        self.generator = Generator(architecture()).to(device, memory_format=torch.channels_last)
+        self.generator = Generator(architecture()).to(device).to(memory_format=torch.channels_last)
         self.generator.load_state_dict(generator.state_dict())
         self.average = Average(self.generator, 0.9985)
-        self.critic = Discriminator(architecture()).to(device, memory_format=torch.channels_last)
+        self.critic = Discriminator(architecture()).to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=0.0006, betas=(0.0, 0.99))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=0.0012, betas=(0.0, 0.99))
         parts = dict(generator=self.generator, average=self.average.module, critic=self.critic)
@@ -248,7 +248,7 @@ def set_mean_code(generator: Generator) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/generator"), help="folder of checkpoints and sheets; resumes from it")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

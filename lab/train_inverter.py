@@ -42,7 +42,7 @@ class Training:
         torch.manual_seed(0)
         self.out, self.device, self.fast = out, device, fast
         self.generator = generator.to(device).requires_grad_(False)
-        self.encoder = CompactEncoder(config(generator)).to(device, memory_format=torch.channels_last)
+        self.encoder = CompactEncoder(config(generator)).to(device).to(memory_format=torch.channels_last)
         self.average = Average(self.encoder, 0.999)
         self.optimizer = torch.optim.AdamW(self.encoder.parameters(), weight_decay=1e-3)
         self.checkpoint = Checkpoint(out / "inverter.pt", encoder=self.encoder, average=self.average.module, optimizer=self.optimizer)
@@ -117,7 +117,7 @@ def quality(inverter: EncoderInverter, generator: Generator, count: int = 512, s
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/inverter"))
     parser.add_argument("--generator", type=Path, default=WEIGHTS / "generator.safetensors")
     parser.add_argument("--images", type=int, default=IMAGES)

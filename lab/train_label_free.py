@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +52,8 @@ def encoder_config(size: int = 64) -> dict:
 
 class Detail(nn.Module):
     """Penalty on fine detail, picture minus its 5 px mean, weighted by the square of where such detail stays wrong on average."""
+
+    wrong: torch.Tensor
 
     def __init__(self, size: int):
         super().__init__()
@@ -143,7 +146,7 @@ class Training:
         with autocast(target.device, self.fast):
             image = self.synthesis(rows, "none", resolution=resolution).float()
         small = F.adaptive_avg_pool2d(target, resolution)
-        loss = picture_loss(image, small, self.details[str(resolution)]) + MOMENTS * moments_loss(codes)
+        loss = picture_loss(image, small, cast(Detail, self.details[str(resolution)])) + MOMENTS * moments_loss(codes)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -194,7 +197,7 @@ def decibels(images: torch.Tensor, targets: torch.Tensor) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pictures", type=Path, required=True, help="folder of micromotion.lab.draw_pictures")
     parser.add_argument("--held-out", type=Path, required=True, help="folder of pictures to report on, drawn with --held-out")
     parser.add_argument("--out", type=Path, default=Path("runs/label_free"), help="folder of checkpoints and sheets; resumes from it")

@@ -18,6 +18,7 @@ from torch import nn
 from tqdm import trange
 
 from ..stylegan2 import Generator, load, save
+from ..stylegan2.generator import Linear, Mapping
 from ..stylegan2.inversion import EncoderInverter, save_inverter
 from ..stylegan2.inversion.compact import CompactEncoder
 from .draw_pictures import PictureSet
@@ -66,7 +67,7 @@ class Critic(nn.Module):
 class Prior:
     """Fits ``mapping`` to ``codes [N, D]``, whose mean it also takes as ``w_avg``."""
 
-    def __init__(self, mapping: nn.Module, codes: torch.Tensor):
+    def __init__(self, mapping: Mapping, codes: torch.Tensor):
         torch.manual_seed(0)
         self.mapping, self.codes, self.random = mapping.requires_grad_(True), codes, torch.Generator().manual_seed(1)
         self.mean = codes.mean(0)
@@ -95,7 +96,7 @@ class Prior:
         needed keep their random weights and are not listened to yet.
         """
         width, slope = self.codes.shape[1], 0.2
-        layers = [self.mapping.get_submodule(f"fc{k}") for k in range(self.mapping.num_fc)]
+        layers = [self.mapping.layer(k) for k in range(self.mapping.num_fc)]
         for layer in layers:
             layer.bias.zero_()
         pairs, listen = torch.cat([torch.eye(width), -torch.eye(width)]), torch.eye(width)  # [2D, D], and how x is read off a layer
@@ -145,7 +146,7 @@ class Prior:
         return max(own[kind].mean().item(), own[~kind].mean().item())
 
 
-def _set(layer: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None = None, listened: int | None = None) -> None:
+def _set(layer: Linear, weight: torch.Tensor, bias: torch.Tensor | None = None, listened: int | None = None) -> None:
     """Give the first units of an equalized layer this ``weight [O, I]`` on its first inputs, and no weight on those after ``listened``."""
     rows, columns = weight.shape
     layer.weight[:rows] = 0
@@ -167,7 +168,7 @@ def inverter_of(encoder: CompactEncoder, num_layers: int) -> CompactEncoder:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--run", type=Path, default=Path("runs/label_free"), help="folder of micromotion.lab.train_label_free")
     parser.add_argument("--pictures", type=Path, required=True, help="the pictures that it was trained on")
     parser.add_argument("--count", type=int, default=40_000, help="pictures whose codes are used")

@@ -46,7 +46,7 @@ def augment(images: torch.Tensor, seed: int) -> torch.Tensor:
 
 def train_member(index: int, out: Path, images: int, device: torch.device, fast: bool) -> Member:
     torch.manual_seed(index)
-    member = Member().to(device, memory_format=torch.channels_last)
+    member = Member().to(device).to(memory_format=torch.channels_last)
     average = Average(member, 0.999)
     optimizer = torch.optim.AdamW(member.parameters(), weight_decay=1e-2)
     checkpoint = Checkpoint(out / f"member{index}.pt", member=member, average=average.module, optimizer=optimizer)
@@ -87,7 +87,7 @@ def quality(regressor: Regressor, count: int = 4096) -> dict[str, dict[str, floa
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/regressor"))
     parser.add_argument("--members", type=int, default=2)
     parser.add_argument("--images", type=int, default=CYCLE * CYCLES, help=f"per member, in cosine cycles of {CYCLE}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -100,7 +101,7 @@ class Training:
         torch.manual_seed(0)
         self.device, self.fast = device, fast
         self.sentences = Sentences(CONFIG)
-        self.model = build_model(CONFIG).to(device).requires_grad_(True).train()
+        self.model: Any = build_model(CONFIG).to(device).requires_grad_(True).train()
         self.model.visual.to(memory_format=torch.channels_last)
         self.average = Average(self.model, 0.999)
         self.probe = nn.Linear(CONFIG["embed_dim"], len(rendering.PARAMETERS)).to(device)
@@ -162,12 +163,12 @@ def quality(scorer, count: int = 2048) -> dict[str, float]:
         value = truth[:, rendering.PARAMETERS.index(motion.parameter)]
         degree = ((value - motion.low) / (motion.high - motion.low)).clamp(0, 1)
         moving = degree > 0 if motion.parameter == "yaw" else degree >= 0
-        report[motion.name] = float(spearmanr(preferred[moving], degree[moving]).statistic)
+        report[motion.name] = spearmanr(preferred[moving], degree[moving]).statistic
     return report
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/scorer"))
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

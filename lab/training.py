@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import os
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
+Model = TypeVar("Model", bound=nn.Module)
 
-class Average:
+
+class Average(Generic[Model]):
     """Exponential moving average of a module's parameters; buffers are copied."""
 
-    def __init__(self, module: nn.Module, decay: float):
-        self.module = copy.deepcopy(module).requires_grad_(False)
+    def __init__(self, module: Model, decay: float):
+        self.module: Model = copy.deepcopy(module).requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()

@@ -207,7 +207,7 @@ class TextAnchors(io.ComfyNode):
             identity=likeness,
             layers=layers,
             space=None if space == AUTO else space,
-            views=_said(views),
+            views=None if views < 0 else views,
             quality=quality,
             state=host.resume_path("text_anchors"),
             progress=host.progress(),

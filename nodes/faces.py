@@ -264,7 +264,7 @@ class AlignFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, size, path, face=None, landmarks=None, missing="interpolate", no_face="stop") -> io.NodeOutput:
-        found = None if face else find_faces(image, landmarks)
+        found = [] if face else find_faces(image, landmarks)
         if len(image) == 1:
             crops, said = ([*face], f"{len(face)} of 1 photo") if face else frame_photo(found[0], image, size, no_face)
             squares, crops = align_image(image, crops, size)

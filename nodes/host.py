@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import comfy.model_management as management
 import comfy.model_patcher
@@ -38,6 +37,12 @@ PREVIEW_SIDE = 512  # pixels
 PREVIEW_SECONDS = 0.1
 GRADIENT_PICTURES = 4
 BRIGHTEST = 16.0  # of an IMAGE: highlights of float pictures exceed 1, bytes reach 255
+
+
+class Report(Protocol):
+    """``progress`` of the library, with images or without."""
+
+    def __call__(self, done: int, total: int, images: torch.Tensor | None = None) -> None: ...
 
 
 class HostError(MicromotionError):
@@ -210,7 +215,7 @@ def lost_videos() -> int:
 class Managed:
     """A network whose weights ComfyUI may move: ``value`` for the library, ``patcher`` for ComfyUI."""
 
-    value: nn.Module
+    value: Any
     patcher: Any
 
 
@@ -234,7 +239,7 @@ def ready(*managed: Managed, memory: int = 0) -> Any:
     return managed[0].value if len(managed) == 1 else tuple(m.value for m in managed)
 
 
-def ready_with(*managed: Managed | None, memory: int = 0) -> tuple[nn.Module | None, ...]:
+def ready_with(*managed: Managed | None, memory: int = 0) -> tuple[Any, ...]:
     """``ready`` for several, of which some are not connected and stay None."""
     if given := [m for m in managed if m is not None]:
         ready(*given, memory=memory)
@@ -270,7 +275,7 @@ def plain(value: torch.Tensor) -> torch.Tensor:
         return value.detach().clone()
 
 
-def progress() -> Callable[[int, int, torch.Tensor | None], None]:
+def progress() -> Report:
     """The library's ``progress(done, total, images in -1..1 or None)`` on ComfyUI's bar; raises when the user cancels."""
     bar = comfy.utils.ProgressBar(1)
     shown = 0.0
@@ -279,10 +284,10 @@ def progress() -> Callable[[int, int, torch.Tensor | None], None]:
         nonlocal shown
         management.throw_exception_if_processing_interrupted()
         now = time.monotonic()
-        due = images is not None and (now - shown >= PREVIEW_SECONDS or done >= total)
-        if due:
-            shown = now
-        bar.update_absolute(done, total, ("JPEG", to_picture(images), PREVIEW_SIDE) if due else None)
+        preview = None
+        if images is not None and (now - shown >= PREVIEW_SECONDS or done >= total):
+            shown, preview = now, ("JPEG", to_picture(images), PREVIEW_SIDE)
+        bar.update_absolute(done, total, preview)
 
     return report
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ def from_image(image: torch.Tensor) -> Image.Image:
     return Image.fromarray(image[0, ..., :3].detach().float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
 
 
-def plot(curves: dict[str, Sequence[float]], x: Sequence[float], title: str, x_name: str, size=(720, 420)) -> Image.Image:
+def plot(curves: Mapping[str, Sequence[float]], x: Sequence[float], title: str, x_name: str, size=(720, 420)) -> Image.Image:
     """Lines over common ``x`` with a grid, their names below the title, and round numbers at the axes."""
     picture, draw = _sheet(size, title)
     below = _legend(draw, list(curves), size[0])

@@ -354,8 +354,9 @@ def response_plot(motion: Subspace, component: int = 1):
     """The measured response of a calibrated motion."""
     curve = motion.calibration.curve
     lines = {name: curve[name] for name in ("response", "identity") if name in curve}
-    low, high = motion.calibration.safe[component - 1]
-    return pictures.plot(lines, curve["coefficients"], f"{motion.name or 'motion'}: holds from {low:.2f} to {high:.2f}", "coefficient")
+    holds = motion.calibration.safe[component - 1]
+    range_ = "" if holds is None else f": holds from {holds[0]:.2f} to {holds[1]:.2f}"
+    return pictures.plot(lines, curve["coefficients"], f"{motion.name or 'motion'}{range_}", "coefficient")
 
 
 class CombineSubspaces(io.ComfyNode):

@@ -312,7 +312,8 @@ class MeasureMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, text, scorer=None, landmarks=None, identity=None, sweep=None) -> io.NodeOutput:
-        curves = measure.curves(images, text, *host.ready_with(scorer, identity), landmarks)
+        judge, likeness = host.ready_with(scorer, identity)
+        curves = measure.curves(images, text, judge, likeness, landmarks)
         x = range(len(images)) if sweep is None else (sweep if sweep.ndim == 1 else sweep[:, 0]).tolist()
         if len(x) != len(images):
             raise host.HostError(f"There are {len(images)} frames and {len(x)} coefficients; connect the sweep that made these frames.")

@@ -47,4 +47,4 @@ def _moved(motions: tuple[MotionPlan, ...], variant: Variant) -> list[tuple[Moti
 def _say(text: str, coefficient: float, word: int) -> str:
     """A template with its degree; the braces are plain text, so that nothing else in it is read as a field."""
     degree = next(d for d in DEGREES if abs(coefficient) <= d[0])
-    return " ".join(text.replace("{degree}", degree[word]).split())
+    return " ".join(text.replace("{degree}", str(degree[word])).split())

@@ -50,10 +50,9 @@ def make(job: Job, *, ray: str | None = None, workers: int | None = None, progre
     _begin(job, store)
     done = {name.removesuffix(".json") for name in store.names(MARKERS)}
     missing = [s for s in range(job.plan.shards) if f"{s:06}" not in done]
-    if missing and ray is None:
-        _finish_all(map(Worker(job), ({"shard": s} for s in missing)), job, len(missing), progress)
-    elif missing:
-        _finish_all(over_ray(job, missing, ray, workers), job, len(missing), progress)
+    if missing:
+        made = over_ray(job, missing, ray, workers) if ray is not None else map(Worker(job), ({"shard": s} for s in missing))
+        _finish_all(made, job, len(missing), progress)
     return _conclude(job, store)
 
 

@@ -149,9 +149,8 @@ class Plan:
         chosen = self.motions if self.mixed else (dice.choice(self.motions),)
         return tuple((m.name, round(dice.uniform(*m.span), DIGITS)) for m in chosen)
 
-    def _random(self, *what: object) -> random.Random:
-        face = what[1]
-        return random.Random(f"{self.seed}/{what[0]}/{self.keys[face]}/{what[2:]}")
+    def _random(self, use: str, face: int, *more: int) -> random.Random:
+        return random.Random(f"{self.seed}/{use}/{self.keys[face]}/{more}")
 
     @cached_property
     def fingerprint(self) -> str:

@@ -242,7 +242,7 @@ def _shaped(x: torch.Tensor, generator: Generator | None, file: str) -> torch.Te
     x = x.float()
     x = x.reshape(-1, *x.shape[2:]) if x.ndim == 4 and 1 in x.shape[:2] else x
     layers, width = (None, None) if generator is None else (generator.num_layers, generator.width)
-    if layers is not None and x.ndim < 3 and x.shape[-1] == layers * width:
+    if layers is not None and width is not None and x.ndim < 3 and x.shape[-1] == layers * width:
         return x.reshape(-1, layers, width)
     x = x.reshape(1, 1, -1) if x.ndim == 1 else x
     if x.ndim == 2:

@@ -109,8 +109,11 @@ class Mapping(nn.Module):
             y = z.new_zeros(len(z), self.c_dim) if labels is None else labels.to(torch.float32)
             x = torch.cat([x, normalize_2nd_moment(self.embed(y))], 1)
         for i in range(self.num_fc):
-            x = self.get_submodule(f"fc{i}")(x)
+            x = self.layer(i)(x)
         return x
+
+    def layer(self, number: int) -> Linear:
+        return cast(Linear, self.get_submodule(f"fc{number}"))
 
 
 class ConvLayer(nn.Module):

@@ -186,7 +186,8 @@ def _updated(s: Subspace, component: int, factor: float, safe: tuple[float, floa
     old = s.calibration
     scale = tuple(v * factor if k == component else v for k, v in enumerate(old.scale, 1))
     ranges = list(old.safe) or [None] * s.rank
-    ranges[component - 1] = tuple(sorted(x / factor for x in safe))
+    low, high = sorted(x / factor for x in safe)
+    ranges[component - 1] = (low, high)
     measured = f"one unit of {instrument or 'the measurement'}"
     return Calibration(unit or (old.unit if factor == 1 else measured), scale, tuple(ranges), instrument, curve)
 

@@ -86,7 +86,8 @@ def published(matrices: torch.Tensor, max_iterations: int = MAX_ITERATIONS) -> t
     D = _checked(matrices)
     flat = D.reshape(-1, *D.shape[-2:])
     pairs = [_published_one(M, max_iterations) for M in flat]
-    return tuple(torch.stack(parts).reshape(D.shape) for parts in zip(*pairs))
+    low, sparse = (torch.stack(parts).reshape(D.shape) for parts in zip(*pairs))
+    return low, sparse
 
 
 def _published_one(D: torch.Tensor, max_iterations: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -252,9 +252,9 @@ def _refusal(tree: Any, path: Path) -> str:
 
 def _shaped(raw: torch.Tensor, path: Path, num_layers: int | None, generator: Generator | None) -> torch.Tensor:
     x = raw[0] if raw.ndim == 3 and len(raw) == 1 else raw
-    num_layers = num_layers if generator is None else generator.num_layers
-    if generator is not None and x.shape in ((num_layers * generator.width,), (1, num_layers * generator.width)):
-        x = x.reshape(num_layers, generator.width)
+    if generator is not None:
+        num_layers, width = generator.num_layers, generator.width
+        x = x.reshape(num_layers, width) if x.shape in ((num_layers * width,), (1, num_layers * width)) else x
     if x.ndim not in (1, 2):
         raise SubspaceError(f"{path.name} has shape {tuple(raw.shape)}; a direction is [layers, width], [1, layers, width] or [width].")
     if not torch.isfinite(x).all():

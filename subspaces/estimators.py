@@ -60,16 +60,24 @@ class Motion:
 
 def theil_sen(p: Problem) -> Motion:
     """The median slope of each coordinate over all pairs inside a group (Theil 1950, Sen 1968); needs degrees."""
-    slope = pair_slopes(p.codes, p.degrees, p.group)  # [L, D]
-    residual = center(p.codes - p.degrees[:, None, None] * slope, p.group)
+    degrees = _known(p.degrees)
+    slope = pair_slopes(p.codes, degrees, p.group)  # [L, D]
+    residual = center(p.codes - degrees[:, None, None] * slope, p.group)
     return Motion(complete(slope, residual, p.rank, p.group), spectrum(p.codes, p.group), None, share_of_outliers(residual))
+
+
+def _known(degrees: torch.Tensor | None) -> torch.Tensor:
+    if degrees is None:
+        raise SubspaceError("This estimator needs a degree for every anchor; give degrees, or choose rpca.")
+    return degrees
 
 
 def least_squares(p: Problem) -> Motion:
     """The least-squares slope of each coordinate on the degree; needs degrees. A baseline: one spike moves it."""
-    slope = mean_slope(p.codes, p.degrees, p.group)
+    degrees = _known(p.degrees)
+    slope = mean_slope(p.codes, degrees, p.group)
     centred = center(p.codes, p.group, torch.mean)
-    return Motion(complete(slope, residual_of(centred, slope, p.degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
+    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
 
 
 def rpca(p: Problem) -> Motion:
@@ -148,7 +156,7 @@ ESTIMATORS: dict[str, Callable[[Problem], Motion]] = {
 NEED_DEGREES = ("theil_sen", "least_squares")
 
 
-def center(x: torch.Tensor, group: torch.Tensor, how: Callable = None) -> torch.Tensor:
+def center(x: torch.Tensor, group: torch.Tensor, how: Callable | None = None) -> torch.Tensor:
     """Subtract from ``x [A, ...]`` the middle of each group: the median, or what ``how(rows, 0)`` gives."""
     x = x.clone()
     for g in group.unique():

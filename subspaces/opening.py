@@ -53,7 +53,7 @@ def face_or_motion(path: str | Path, generator: Generator | None = None) -> str:
     if kind in ("codes", "subspace"):
         return "face" if kind == "codes" else "motion"
     refusals = [_refusal(read_codes, path, generator), _refusal(_open_first, path, generator)]
-    if all(refusals):
+    if refusals[0] and refusals[1]:
         raise refusals[1]
     return "motion" if refusals[0] else "face" if refusals[1] else "either"
 

@@ -20,14 +20,14 @@ FILE_BYTES = 190_000  # of basis and preview together, so that a file stays smal
 
 
 def with_preview(
-    subspace: Subspace, generator: Generator, code: torch.Tensor | None = None, coefficients: Sequence[float] | None = None
+    subspace: Subspace, generator: Generator, code: torch.Tensor | None = None, coefficients: Sequence[float] | torch.Tensor | None = None
 ) -> Subspace:
     """The same subspace with a preview: ``code [L, D]`` (None: the mean face) at ``coefficients`` (None: five over the safe range)."""
     return replace(subspace, preview=preview_strip(subspace, generator, code, coefficients))
 
 
 def preview_strip(
-    subspace: Subspace, generator: Generator, code: torch.Tensor | None = None, coefficients: Sequence[float] | None = None
+    subspace: Subspace, generator: Generator, code: torch.Tensor | None = None, coefficients: Sequence[float] | torch.Tensor | None = None
 ) -> bytes:
     """PNG bytes of one row of pictures, as large as fits into a small file; none where the basis alone is too large for one."""
     subspace.check(generator)

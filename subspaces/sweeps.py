@@ -93,10 +93,9 @@ def close_loop(track: torch.Tensor, overlap: int) -> torch.Tensor:
 
 def _pairs(points: Sequence[tuple[float, float]] | str) -> list[tuple[float, float]]:
     if not isinstance(points, str):
-        given = [tuple(p) if isinstance(p, (tuple, list)) else (p,) for p in points]
-        if any(len(p) != 2 for p in given):
+        if any(not isinstance(p, (tuple, list)) or len(p) != 2 for p in points):
             raise SubspaceError("Every keyframe is a pair of frame and value.")
-        return given
+        return [(frame, value) for frame, value in points]
     parts = [part for part in points.replace(";", ",").replace("\n", ",").split(",") if part.strip()]
     return [_pair(part) for part in parts]
 

@@ -26,13 +26,14 @@ START, END = "<!-- figures: python lab/benchmarks/checkpoints.py --write -->", "
 
 def module(name: str, path: Path, **search) -> None:
     spec = importlib.util.spec_from_file_location(name, path, **search)
+    assert spec is not None and spec.loader is not None
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
 
 
 if importlib.util.find_spec("micromotion") is None:
     module("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-module("writers", TESTS / "checkpoints" / "writers.py")
+module("writers", TESTS / "formats" / "writers.py")
 
 import writers  # noqa: E402
 from micromotion import stylegan2  # noqa: E402
@@ -41,7 +42,7 @@ NVIDIA, ROSINALITY = TESTS / "data" / "nvidia_ada_small_nosrc.pkl", TESTS / "dat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="renew docs/checkpoints.md")
     table = "\n".join(rows())
     print(table)

@@ -26,6 +26,7 @@ WARM = 5  # runs that are not counted
 def harness():
     """The tests' way to start and ask a ComfyUI."""
     spec = importlib.util.spec_from_file_location("nodes_hosted", ROOT / "tests" / "nodes" / "hosted.py")
+    assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -53,7 +54,7 @@ def slide(server, prompt: dict, inputs: dict, runs: int) -> tuple[list[float], l
 
 def load_seconds(log: str) -> str:
     """What ComfyUI writes about the pack's loading."""
-    return re.search(r"([\d.]+) seconds: \S*micromotion", log).group(1)
+    return re.findall(r"([\d.]+) seconds: \S*micromotion", log)[0]
 
 
 def growth(memory: list[float]) -> str:

@@ -98,7 +98,7 @@ def pooling(trials: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--write", action="store_true", help="renew the table of docs/subspaces.md")
     args = parser.parse_args()

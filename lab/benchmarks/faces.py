@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ START, END = "<!-- figures: python lab/benchmarks/faces.py --write -->", "<!-- e
 
 if importlib.util.find_spec("micromotion") is None:
     spec = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec is not None and spec.loader is not None
     sys.modules["micromotion"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["micromotion"])
 
@@ -49,7 +51,7 @@ HELD_OUT = 940_000_000  # seed of renders that no training saw
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="renew docs/faces.md and its pictures")
     parser.add_argument("--only", nargs="*", choices=[*MEASUREMENTS, "pictures"], help="measure, and write, only these")
     arguments = parser.parse_args()
@@ -137,7 +139,7 @@ def reference(picture: np.ndarray) -> tuple[np.ndarray, float]:
     return landmarks, FACE * faces.Crop.from_landmarks(landmarks, picture.shape[1::-1], SIDE).length
 
 
-def recognised(count: int, **factors: float) -> tuple[np.ndarray, str]:
+def recognised(count: int, **factors: Any) -> tuple[np.ndarray, str]:
     """The first ``count`` avatars that dlib, made for photos, takes for faces; and how many it had to see."""
     drawn = avatars(4 * count, **factors)
     kept = []
@@ -191,7 +193,8 @@ def files_of(picture: np.ndarray) -> dict[str, bytes]:
     turned = Image.Exif()
     turned[0x0112] = 6
     factor = (24e6 / (picture.shape[0] * picture.shape[1])) ** 0.5
-    large = image.resize(tuple(round(edge * factor) for edge in image.size), Image.Resampling.BICUBIC)
+    width, height = (round(edge * factor) for edge in image.size)
+    large = image.resize((width, height), Image.Resampling.BICUBIC)
     grey = np.asarray(image.convert("L"))
     transparent = np.dstack([picture, np.full_like(grey, 90)])
     return {
@@ -419,7 +422,13 @@ def paste_steps() -> dict[str, np.ndarray]:
     square, crop = faces.align(photo, face, 512)
     edit = smile(square, crop.to_square(face.landmarks))
     pasted, mask = faces.paste(photo, edit, crop, reconstruction=square)
-    return {"photo": photo, "aligned": square, "edited": edit, "mask": np.uint8(255 * mask)[..., None].repeat(3, -1), "pasted": pasted}
+    return {
+        "photo": photo,
+        "aligned": square,
+        "edited": edit,
+        "mask": (255 * mask).astype(np.uint8)[..., None].repeat(3, -1),
+        "pasted": pasted,
+    }
 
 
 def smile(square: np.ndarray, points: np.ndarray, width: float = 0.05) -> np.ndarray:
@@ -528,7 +537,7 @@ def measure_strangers() -> str:
         spread = [f"{v:.1f} dB" for v in (quality.min(), quality.median(), quality.max())]
         wrong = refused if name.startswith("held-out") else len(quality) - refused
         rows.append([name, len(quality), *spread, f"{refused} of {len(quality)}", f"{wrong / len(quality):.1%}"])
-    limit = inverter.card.typical_psnr - MARGIN_DB
+    limit = (inverter.card.typical_psnr or 0.0) - MARGIN_DB
     title = f"Is this a face that the avatars' inverter knows? Refused under {limit:.1f} dB"
     return table(title, ["pictures", "number", "lowest", "median", "highest", "refused", "wrongly judged"], rows)
 

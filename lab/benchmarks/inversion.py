@@ -25,15 +25,17 @@ CURVE = (1, 2, 5, 10, 20, 35, 50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 40
 
 if importlib.util.find_spec("micromotion") is None:
     spec = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec is not None and spec.loader is not None
     sys.modules["micromotion"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["micromotion"])
 
 from micromotion.avatars import renderer as rendering  # noqa: E402
-from micromotion.avatars.regressor import load_regressor  # noqa: E402
+from micromotion.avatars.regressor import Regressor, load_regressor  # noqa: E402
 from micromotion.lab.train_generator import latents_of  # noqa: E402
 from micromotion.lab.training import save_sheet  # noqa: E402
-from micromotion.stylegan2 import load, load_inverter  # noqa: E402
+from micromotion.stylegan2 import Generator, load, load_inverter  # noqa: E402
 from micromotion.stylegan2.inversion import Weights, optimize, reconstruction_report, save_tuning, tune  # noqa: E402
+from micromotion.stylegan2.inversion.feedforward import EncoderInverter  # noqa: E402
 from micromotion.stylegan2.inversion.optimization import psnr  # noqa: E402
 
 Curve = list[tuple[int, torch.Tensor]]  # (step, codes [N, L, D])
@@ -43,9 +45,9 @@ Curve = list[tuple[int, torch.Tensor]]  # (step, codes [N, L, D])
 class World:
     """The generator, its inverter, the instrument, and held-out renders with their parameters."""
 
-    generator: torch.nn.Module
-    inverter: torch.nn.Module | None
-    regressor: torch.nn.Module | None
+    generator: Generator
+    inverter: EncoderInverter | None
+    regressor: Regressor | None
     parameters: torch.Tensor
     styles: torch.Tensor
     images: torch.Tensor
@@ -61,7 +63,7 @@ class Result:
 
     name: str
     codes: torch.Tensor
-    generator: torch.nn.Module
+    generator: Generator
     seconds: float
 
 
@@ -87,9 +89,9 @@ def ways(world: World, steps: list[int]) -> tuple[list[Result], dict[str, Curve]
     generator, images = world.generator, world.images
     mean = generator.w_avg.expand(len(images), generator.num_layers, -1)
     results, start = [Result("mean code", mean, generator, 0.0)], mean
-    if world.inverter is not None:
-        for passes in sorted({1, world.inverter.passes}):
-            results.append(timed(f"encoder, {passes} pass(es)", world, lambda p=passes: world.inverter.invert(generator, images, p)))
+    if (inverter := world.inverter) is not None:
+        for passes in sorted({1, inverter.passes}):
+            results.append(timed(f"encoder, {passes} pass(es)", world, lambda p=passes: inverter.invert(generator, images, p)))
         start = results[-1].codes
     *few, most = steps
     for n in few:
@@ -147,7 +149,7 @@ def heading(world: World, directions: torch.Tensor | None) -> list[str]:
 
 
 @torch.no_grad()
-def label_directions(generator: torch.nn.Module, count: int = 512) -> torch.Tensor | None:
+def label_directions(generator: Generator, count: int = 512) -> torch.Tensor | None:
     """Mean code displacement ``[5, D]`` of each factor moved by ``STEP``, from labels; None for a generator without them."""
     low = 0.08 + 0.84 * rendering.sample_parameters(count, SEED + 1)
     if latents_of(low).shape[1] != generator.architecture.z_dim:
@@ -299,7 +301,7 @@ def measure(world: World, args: argparse.Namespace) -> str:
 
 def main() -> None:
     weights = ROOT / "avatars" / "weights"
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--generator", type=Path, default=weights / "generator.safetensors")
     parser.add_argument("--inverter", type=Path, default=weights / "inverter.safetensors")
     parser.add_argument("--regressor", type=Path, default=weights / "regressor.safetensors")

@@ -21,6 +21,7 @@ PAGE = ROOT / "docs" / "performance.md"
 
 if importlib.util.find_spec("micromotion") is None:
     spec = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec is not None and spec.loader is not None
     sys.modules["micromotion"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["micromotion"])
 
@@ -54,10 +55,9 @@ def machine(threads: int | None = None) -> str:
 def _processor() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text()
-        found = {k: re.search(rf"^{k}\s*: (.*)$", text, re.M) for k in ("model name", "cpu family", "flags")}
-        wide = " with AVX-512" if "avx512f" in found["flags"].group(1) else ""
-        return f"{found['model name'].group(1).strip()} (family {found['cpu family'].group(1)}){wide}"
-    except (OSError, AttributeError):
+        name, family, flags = (re.findall(rf"^{k}\s*: (.*)$", text, re.M)[0] for k in ("model name", "cpu family", "flags"))
+        return f"{name.strip()} (family {family}){' with AVX-512' if 'avx512f' in flags else ''}"
+    except (OSError, IndexError):
         return platform.processor() or platform.machine()
 
 
@@ -131,7 +131,7 @@ def peak_memory() -> float:
 
 def _status(field: str) -> int:
     """KiB of a field of this process' status; Linux only."""
-    return int(re.search(rf"^{field}:\s+(\d+)", Path("/proc/self/status").read_text(), re.M).group(1))
+    return int(re.findall(rf"^{field}:\s+(\d+)", Path("/proc/self/status").read_text(), re.M)[0])
 
 
 def table(heading: list[str], rows: list[list[str]]) -> str:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 
 def synthesize(generator, codes: torch.Tensor) -> torch.Tensor:
     """Codes ``[N, L, D]`` -> images ``[N, 3, R, R]``, with the stored noise."""
-    x = image = None
+    x = image = torch.zeros(0)
     for resolution in generator.architecture.resolutions:
-        block = generator.synthesis.get_submodule(f"b{resolution}")
+        block = generator.synthesis.block(resolution)
         row = 2 * resolution.bit_length() - 7
         if resolution == 4:
             x = block.const[None].repeat(len(codes), 1, 1, 1)
@@ -25,7 +25,7 @@ def synthesize(generator, codes: torch.Tensor) -> torch.Tensor:
             x = styled(x, codes[:, row], block.conv0, up=True)
         x = styled(x, codes[:, row + 1], block.conv1)
         rgb = to_rgb(x, codes[:, row + 2], block.torgb)
-        image = rgb if image is None else upfirdn2d(image, block.resample_filter * 4, 2, (2, 1)) + rgb
+        image = rgb if resolution == 4 else upfirdn2d(image, block.resample_filter * 4, 2, (2, 1)) + rgb
     return image
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 import published
 import torch
@@ -30,14 +31,14 @@ class Networks:
 
         torch.manual_seed(0)
         self.generator = config_f(resolution).requires_grad_(not frozen)
-        self.clip = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None).eval().requires_grad_(not frozen)
+        self.clip: Any = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None).eval().requires_grad_(not frozen)
         self.identity = Identity(full_spec("irse")).eval().requires_grad_(not frozen)
         self.text = torch.randint(1, 49000, (1, 77))
         self.start = random_codes(self.generator, 1)
         self.code = (self.start + 0.05 * torch.randn(self.start.shape)).requires_grad_()
 
 
-def published_step(net: Networks) -> torch.Tensor:
+def published_step(net: Networks) -> torch.Tensor | None:
     image = published.synthesize(net.generator, net.code)
     with torch.no_grad():
         original = published.synthesize(net.generator, net.start)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -93,8 +94,8 @@ class World:
 
     generator: Generator
     regressor: Regressor
-    scorer: object | None = None
-    inverter: object | None = None
+    scorer: Any = None  # Scorer or None
+    inverter: Any = None  # Inverter or None
     sizes: Sizes = field(default_factory=Sizes)
     seed: int = 0
     motions: tuple[Subspace, ...] = ()
@@ -181,9 +182,9 @@ def load_world(weights: Path = WEIGHTS, sizes: Sizes = FULL, seed: int = 0, devi
     """The embedded networks; scorer and inverter may be missing, and what needs them is then left out."""
     generator = load(weights / "generator.safetensors").eval().requires_grad_(False).to(device)
     regressor = load_regressor(weights / "regressor.safetensors").to(device)
-    makers = [_optional(weights / f"{name}.safetensors", f) for name, f in (("scorer", load_scorer), ("inverter", load_inverter))]
+    scorer, inverter = (_optional(weights / f"{name}.safetensors", f) for name, f in (("scorer", load_scorer), ("inverter", load_inverter)))
     motions = tuple(Subspace.load(path) for path in sorted((weights / "motions").glob("*.safetensors")))
-    return World(generator, regressor, *(m and m.to(device) for m in makers), sizes, seed, motions)
+    return World(generator, regressor, scorer and scorer.to(device), inverter and inverter.to(device), sizes, seed, motions)
 
 
 def _optional(path: Path, loader):

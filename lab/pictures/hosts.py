@@ -13,6 +13,7 @@ TESTS = Path(__file__).resolve().parents[2] / "tests" / "nodes"
 def load(name: str) -> ModuleType:
     """The module ``tests/nodes/NAME.py``, under its own name."""
     spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -25,6 +25,7 @@ FRAMES, RATE = 48, 24
 
 def renderer():
     spec = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec is not None and spec.loader is not None
     sys.modules["micromotion"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["micromotion"])
     return importlib.import_module("micromotion.avatars.renderer")

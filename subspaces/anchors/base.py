@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 
 from ...files.native import plain
 from ..errors import SubspaceError
+
+UNSET = cast(torch.Tensor, None)  # of a field that is a tensor as soon as the anchors are made
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +26,13 @@ class Anchors:
 
     codes: torch.Tensor = field(repr=False)
     degrees: torch.Tensor | None = None
-    group: torch.Tensor | None = field(default=None, repr=False)
+    group: torch.Tensor = field(default=UNSET, repr=False)
     start: torch.Tensor | None = field(default=None, repr=False)
     template: str = ""
     fingerprint: str = ""
     source: str = "codes"
     labels: tuple[str, ...] = ()
-    used: torch.Tensor | None = field(default=None, repr=False)
+    used: torch.Tensor = field(default=UNSET, repr=False)
     notes: tuple[str, ...] = ()
     parameters: dict = field(default_factory=dict)
 
@@ -119,13 +122,14 @@ def pool(parts: Sequence[Anchors]) -> Anchors:
     if len({p.degrees is None for p in parts}) > 1:
         raise SubspaceError("Some of these anchors have degrees and some have none; pool text with text and video with video.")
     offsets = [sum(p.num_groups for p in parts[:i]) for i in range(len(parts))]
-    starts = None if any(p.start is None for p in parts) else torch.cat([p.start[: p.num_groups] for p in parts])
+    starts = [p.start[: p.num_groups] for p in parts if p.start is not None]
+    degrees = [p.degrees for p in parts if p.degrees is not None]
     return replace(
         first,
         codes=torch.cat([p.codes for p in parts]),
-        degrees=None if first.degrees is None else torch.cat([p.degrees for p in parts]),
+        degrees=torch.cat(degrees) if degrees else None,
         group=torch.cat([p.group + offset for p, offset in zip(parts, offsets)]),
-        start=starts,
+        start=torch.cat(starts) if len(starts) == len(parts) else None,
         template=first.template if len({p.template for p in parts}) == 1 else " | ".join(dict.fromkeys(p.template for p in parts)),
         fingerprint=next((p.fingerprint for p in parts if p.fingerprint), ""),
         labels=sum((p.labels or ("",) * len(p) for p in parts), ()) if any(p.labels for p in parts) else (),

@@ -30,10 +30,11 @@ def parse_degrees(degrees: Sequence[str | float] | None) -> tuple[tuple[str, ...
         raise SubspaceError("There are no degrees; give some, for example no, 50%, 100%.")
     numbers = [_number(d) for d in given]
     unit = 100 if any(n is not None and n > 1 for n in numbers) else 1
-    labels = tuple(d.strip() if n is None else _percentage(n / unit) for d, n in zip(given, numbers))
-    values = [_value(d) if n is None else n / unit for d, n in zip(given, numbers)]
-    if None in values:
-        values = _even_steps(values, labels)
+    labels = tuple(str(d).strip() if n is None else _percentage(n / unit) for d, n in zip(given, numbers))
+    meant = [_value(str(d)) if n is None else n / unit for d, n in zip(given, numbers)]
+    values = [v for v in meant if v is not None]
+    if len(values) < len(meant):
+        values = _even_steps(meant, labels)
     if not all(0 <= v <= 1 for v in values):
         raise SubspaceError("A degree lies outside 0 to 100 %; keep degrees in that range.")
     if len(set(labels)) < len(labels) or len(set(values)) < len(values):

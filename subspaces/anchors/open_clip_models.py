@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ from ...files.errors import MicromotionError
 from ...files.reading import read_any
 from ..errors import SubspaceError
 from .scorer import Scorer, import_open_clip
+
+Network = TypeVar("Network", bound=nn.Module)
 
 EXAMPLE = "ViT-B-32-quickgelu"
 CACHED_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -141,7 +144,7 @@ def _tensors(tree: object, prefix: str = "") -> Iterator[tuple[str, torch.Tensor
         yield from _tensors(value, f"{prefix}{key}.")
 
 
-def filled(model: nn.Module, state: dict[str, torch.Tensor], path: Path, what: str) -> nn.Module:
+def filled(model: Network, state: dict[str, torch.Tensor], path: Path, what: str) -> Network:
     """``model`` with the tensors of ``state``, widened to float32; ``what`` they should be, for the sentence where they are not."""
     wrong = next((k for k, v in state.items() if v.is_complex()), None)
     try:

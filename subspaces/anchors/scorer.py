@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,7 +45,7 @@ class Scorer(nn.Module):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         tokenize: Tokenize,
         image_size: int,
         *,
@@ -86,7 +87,7 @@ def contrast(scorer: Scorer, full: str, none: str) -> tuple[Callable[[torch.Tens
     return lambda x: scorer.score(x, [full, none]) @ x.new_tensor([1.0, -1.0]), f"the score of {full!r} minus {none!r}"
 
 
-def import_open_clip():
+def import_open_clip() -> Any:
     """open_clip, or a sentence that says how to get it."""
     try:
         import open_clip

@@ -15,6 +15,7 @@ import io
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -96,7 +97,7 @@ def load_native(path: Path) -> Scorer:
     return Scorer(model, tokenize, size, normalize=bool(config.get("normalize")), name=path.stem, settings=settings)
 
 
-def _config(config: object, tensors: dict[str, torch.Tensor], path: Path) -> dict:
+def _config(config: Any, tensors: dict[str, torch.Tensor], path: Path) -> dict:
     """A scorer's configuration, compared with its tensors before memory is taken for a network of the sizes that it names."""
     parts = [config, *(config.get(k) for k in ("vision_cfg", "text_cfg"))] if isinstance(config, dict) else []
     sound = len(parts) == len(FIELDS) and all(_is_plain(part, fields, len(tensors)) for part, fields in zip(parts, FIELDS))

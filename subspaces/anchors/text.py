@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,6 +38,7 @@ from .views import view
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, "torch.Tensor | None"], None]
+Embed = Callable[[torch.Tensor], torch.Tensor]
 RAMP_UP, RAMP_DOWN = 0.05, 0.25
 PRIOR_SAMPLES = 4096
 STATE = "text-anchors"
@@ -104,8 +106,9 @@ def text_anchors(
     comes once per step and may raise to cancel. The same seeds give the same anchors; neither network is changed; works under
     ``torch.inference_mode``. Errors: a template without ``{degree}``, bad degrees, no seeds, an optimization that diverges.
     """
-    settings = getattr(scorer, "settings", PUBLISHED)
-    space, views = settings.space if space is None else space, settings.views if views is None else views
+    settings: Settings = getattr(scorer, "settings", PUBLISHED)
+    space = settings.space if space is None else space
+    views = settings.views if views is None else views
     weights, degrees = weights.given(settings), settings.degrees if degrees is None else degrees
     task = _Task(template, negative, neutral, degrees)
     _check_numbers(steps, lr, views, space, weights, batch)
@@ -218,8 +221,8 @@ class _Optimizer:
         self.mask = layer_mask(rows, generator.num_layers).to(device)
         with torch.no_grad():
             self.texts = self._text_features().repeat(len(start), 1).to(device)  # [A, E]
-            self.embed = getattr(_frozen(identity), "embed", identity) if weights.identity else None
-            self.faces = None if self.embed is None else self._face_features(start.to(device))
+            self.embed: Embed | None = getattr(_frozen(identity), "embed", identity) if weights.identity else None
+            self.faces = None if self.embed is None else self._face_features(self.embed, start.to(device))
             self.whitening = prior_whitening(self.generator) if weights.prior else None
             self.residuals = self._residuals(start.to(device)) if schedule.fast else None
 
@@ -253,12 +256,12 @@ class _Optimizer:
         return gradient * self.mask
 
     def _loss(self, codes: torch.Tensor, chosen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        fast = self.schedule.is_fast(step)
-        synthesize = SkipSynthesis(self.generator, self.residuals[chosen]) if fast else self.generator.synthesize
+        residuals = self.residuals if self.schedule.is_fast(step) else None
+        synthesize = self.generator.synthesize if residuals is None else SkipSynthesis(self.generator, residuals[chosen])
         images, moved = synthesize(codes), codes - self.start[chosen]
         loss = sum(self._unlikeness(look, chosen) for look in self._looks(images, step)) / max(1, self.schedule.views)
         loss = loss + self.weights.l2 * moved.square().sum()
-        if self.embed is not None:
+        if self.embed is not None and self.faces is not None:
             loss = loss + self.weights.identity * (1 - (self.embed(images) * self.faces[chosen]).sum(1)).sum()
         if self.whitening is not None:
             loss = loss + self.weights.prior * (moved @ self.whitening).square().mean((1, 2)).sum()
@@ -282,8 +285,8 @@ class _Optimizer:
         features = self.scorer.encode_texts(self.task.sentences)  # [T, E]
         return features - self.scorer.encode_texts([self.task.neutral]) if self.task.neutral else features
 
-    def _face_features(self, start: torch.Tensor) -> torch.Tensor:
-        features = torch.cat([self.embed(self.generator.synthesize(code[None])) for code in start])
+    def _face_features(self, embed: Embed, start: torch.Tensor) -> torch.Tensor:
+        features = torch.cat([embed(self.generator.synthesize(code[None])) for code in start])
         return features.repeat_interleave(len(self.task), 0)  # [A, I]
 
 
@@ -303,7 +306,7 @@ class _Store:
         self.path, self.key = None if path is None else Path(path), key
         self.codes, self.done = torch.zeros(count, *shape), torch.zeros(count, dtype=torch.bool)
         if self.path is not None and self.path.is_file():
-            self._resume()
+            self._resume(self.path)
 
     def add(self, chosen: torch.Tensor, codes: torch.Tensor) -> None:
         self.codes[chosen], self.done[chosen] = codes.cpu(), True
@@ -315,14 +318,14 @@ class _Store:
             log.warning("%s A cancelled run will begin again.", error)
             self.path = None
 
-    def _resume(self) -> None:
+    def _resume(self, path: Path) -> None:
         try:
-            header, tensors = files.read(self.path, STATE, {"codes": True, "done": True})
+            header, tensors = files.read(path, STATE, {"codes": True, "done": True})
         except DamagedFileError as error:
             log.warning("%s The anchors are made again.", error)
             return
         if header.get("key") != self.key or tensors["codes"].shape != self.codes.shape or tensors["done"].shape != self.done.shape:
-            log.info("%s holds anchors of another run; they are made again.", self.path)
+            log.info("%s holds anchors of another run; they are made again.", path)
             return
         self.codes, self.done = tensors["codes"].float(), tensors["done"].bool()
 
@@ -388,5 +391,5 @@ def _record(weights: Weights, identity) -> dict:
     return {"l2": weights.l2, "identity": weights.identity if identity is not None else 0.0, "prior": weights.prior}
 
 
-def _frozen(network):
+def _frozen(network: Any) -> Any:
     return frozen(network) if isinstance(network, nn.Module) else network
