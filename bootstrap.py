@@ -1,7 +1,7 @@
 """Set micromotion up beside itself and run it: ``python bootstrap.py animate``, ``python bootstrap.py test``.
 
 Standard library only. Makes ``.venv`` in this folder, installs the pack into it (editable), then runs
-``micromotion ...``, the tests (``test``) or the style checks (``lint``). When nothing that decides the
+``micromotion ...``, the tests (``test``) or the checks of style and types (``lint``). When nothing that decides the
 installation has changed since the last run, the installation is skipped.
 """
 
@@ -12,6 +12,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -22,7 +23,7 @@ USAGE = """usage: python bootstrap.py COMMAND [ARGUMENTS]
 
   animate      set up, then make a clip and a contact sheet from the embedded avatars
   test         set up, then run the tests; further arguments go to pytest
-  lint         set up, then check the style of the code
+  lint         set up, then check the style and the types of the code
   setup        set up only
   inspect, convert, download, fit, doctor
                set up, then run that command of micromotion
@@ -56,8 +57,29 @@ def run(venv: Path, command: str, rest: list[str]) -> int:
     if command == "test":
         return call([program(venv, "pytest"), *rest], cwd=ROOT)
     if command == "lint":
-        return max(call([program(venv, "ruff"), *check], cwd=ROOT) for check in (["check", "."], ["format", "--check", "."]))
+        return max(check_style(venv), check_types(venv))
     return call([program(venv, "micromotion"), command, *rest])
+
+
+def check_style(venv: Path) -> int:
+    """What ruff says of all code, tests included."""
+    return max(call([program(venv, "ruff"), *check], cwd=ROOT) for check in (["check", "."], ["format", "--check", "."]))
+
+
+def check_types(venv: Path) -> int:
+    """What pyright says of the packages and of lab/, which import ``micromotion`` whatever the name of this folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        link(ROOT, Path(folder) / "micromotion")
+        options = {**os.environ, "PYTHONPATH": folder, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+        return call([program(venv, "pyright"), "--pythonpath", program(venv, "python")], cwd=ROOT, env=options)
+
+
+def link(target: Path, name: Path) -> None:
+    """A second name for a folder; on Windows a junction, which needs no right of its own."""
+    if os.name != "nt":
+        name.symlink_to(target, target_is_directory=True)
+    elif call(["cmd", "/c", "mklink", "/J", str(name), str(target)], stdout=subprocess.DEVNULL):
+        raise SetupError(f"{target} could not be linked to in {name.parent}; is that folder on a local disk?")
 
 
 def install(venv: Path, extras: tuple[str, ...]) -> None:

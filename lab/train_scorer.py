@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -163,7 +163,7 @@ def quality(scorer, count: int = 2048) -> dict[str, float]:
         value = truth[:, rendering.PARAMETERS.index(motion.parameter)]
         degree = ((value - motion.low) / (motion.high - motion.low)).clamp(0, 1)
         moving = degree > 0 if motion.parameter == "yaw" else degree >= 0
-        report[motion.name] = spearmanr(preferred[moving], degree[moving]).statistic
+        report[motion.name] = float(cast(Any, spearmanr(preferred[moving], degree[moving])).statistic)
     return report
 
 

@@ -115,8 +115,26 @@ def test_exit_codes_are_passed_on_and_lint_reports_the_worst(bootstrap, monkeypa
     codes = {"check": 1, "format": 0}
     monkeypatch.setattr(bootstrap, "install", lambda *_: None)
     monkeypatch.setattr(bootstrap, "call", lambda command, **_: codes.get(command[1], 5))
+    assert bootstrap.main(["lint"]) == 5  # pyright's own, the worst
+    codes["--pythonpath"] = 0
     assert bootstrap.main(["lint"]) == 1
+    codes["check"] = 0
+    assert bootstrap.main(["lint"]) == 0
     assert bootstrap.main(["test", "-q"]) == 5
+
+
+def test_types_are_checked_under_the_name_of_the_package(bootstrap, tmp_path, monkeypatch):
+    """lab/ imports micromotion, and the folder of the checkout may have any name."""
+    seen = []
+
+    def call(command, **options):
+        name = Path(options["env"]["PYTHONPATH"]) / "micromotion"
+        seen.append((Path(command[0]).stem, options["cwd"], (name / "pyproject.toml").is_file(), name.resolve()))
+        return 0
+
+    monkeypatch.setattr(bootstrap, "call", call)
+    assert bootstrap.check_types(tmp_path / ".venv") == 0
+    assert seen == [("pyright", tmp_path, True, tmp_path.resolve())] and (tmp_path / "pyproject.toml").is_file()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

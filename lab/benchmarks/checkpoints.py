@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,18 +25,18 @@ PAGE = ROOT / "docs" / "checkpoints.md"
 START, END = "<!-- figures: python lab/benchmarks/checkpoints.py --write -->", "<!-- end of figures -->"
 
 
-def module(name: str, path: Path, **search) -> None:
+def module(name: str, path: Path, **search) -> Any:
     spec = importlib.util.spec_from_file_location(name, path, **search)
     assert spec is not None and spec.loader is not None
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 if importlib.util.find_spec("micromotion") is None:
     module("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-module("writers", TESTS / "formats" / "writers.py")
+writers = module("writers", TESTS / "formats" / "writers.py")
 
-import writers  # noqa: E402
 from micromotion import stylegan2  # noqa: E402
 
 NVIDIA, ROSINALITY = TESTS / "data" / "nvidia_ada_small_nosrc.pkl", TESTS / "data" / "rosinality_small.pt"
