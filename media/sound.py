@@ -26,7 +26,9 @@ class Sound:
         source = self.film.__enter__()
         self.track = next(iter(source.streams.audio), None)
         self.frames = iter(()) if self.track is None else source.decode(self.track)
-        self.stream, self.container, self.time = None, None, 0.0
+        self.stream: Any = None  # PyAV types a stream by its codec
+        self.container: Any = None
+        self.time = 0.0
 
     def join(self, container: Any) -> None:
         """Add a track to ``container``, before anything is written to it."""

@@ -36,7 +36,7 @@ class VideoWriter:
 
         self.container = av.open(str(path), "w", format=CONTAINERS[path.suffix.lower()])
         self.rate = Fraction(fps).limit_denominator(1001)
-        self.stream = None
+        self.stream: Any = None  # PyAV types a stream by its codec, which is chosen at run time
         self.sound = None if sound is None else Sound(sound)
         self.written = 0
 
