@@ -26,7 +26,7 @@ Check = Callable[[Any], Any]
 def write(path: str | Path, kind: str, header: dict, tensors: dict[str, torch.Tensor]) -> Path:
     """Write a file of ``kind`` whole or not at all, and return its path. Raises CheckpointError, also for a name without .safetensors."""
     path = Path(path)
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() != ".safetensors":
         raise CheckpointError(f"{path.name} should end in .safetensors, the one format that {_a(kind)} is written in.")
     metadata = {KEY: json.dumps({"kind": kind, "version": VERSION, **header}, sort_keys=True)}
     try:
@@ -45,6 +45,10 @@ def read(path: str | Path, kind: str, names: dict[str, bool] | None = None, advi
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"There is no file {str(path)!r}; check the path.")
+    if path.suffix.lower() != ".safetensors":
+        raise UnsupportedFileError(
+            f"{path.name} should end in .safetensors, as {_a(kind)} of micromotion does. {advice or f'Load {_a(kind)}.'}"
+        )
     with torch.inference_mode(False), opened(path) as file:
         header = _header((file.metadata() or {}).get(KEY), kind, path, advice or f"Load {_a(kind)}.")
         tensors = {name: file.get_tensor(name) for name in file.keys() if names is None or name in names}
@@ -78,7 +82,7 @@ def _a(kind: str) -> str:
 
 def kind_of(path: Path) -> str | None:
     """The kind that a file of ours says it is ("subspace", "codes", ...); None for every other file, "damaged" where it cannot be told."""
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() != ".safetensors":
         return None
     try:
         with opened(path) as file:
