@@ -237,10 +237,10 @@ SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "written": written,
     "lowrank": low_rank,
     "alignment": alignment,
-    "response": response.responses,
-    "time": steadiness.run,
     "spoiled": spoiled,
     "moves": moves,
+    "response": response.responses,
+    "time": steadiness.run,
 }
 
 TABLES = (

@@ -171,3 +171,12 @@ def test_moves_are_measured_where_no_label_made_the_codes_and_drawn_on_a_sheet(s
     hypotheses.illustrate(study, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (9 * 96, (len(MOTIONS) + len(hypotheses.rendering.MOVES)) * 96)
+
+
+def test_a_folder_of_generator_and_inverter_becomes_a_study_of_all_motions(tmp_path):
+    sizes = hypotheses.SIZES["quick"]
+    study = hypotheses.label_free_study(hypotheses.WEIGHTS, sizes, 0, tmp_path, text=False)
+    assert study.motions == MOTIONS and study.sizes is sizes
+    assert study.world.scorer is None and study.made is not study.cache
+    faces = study.world.faces(study.world.neutral(1, 0))
+    assert faces.codes.shape == (1, study.world.generator.num_layers, study.world.generator.width)
