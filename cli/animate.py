@@ -14,6 +14,7 @@ from ..media.pictures import contact_sheet, enlarge, to_bytes
 from ..media.video import FILMS, GIF_BYTES, GifWriter, VideoWriter, open_writer
 from ..stylegan2 import Generator
 from ..stylegan2.codes import SUFFIXES
+from ..stylegan2.colors import as_rgb
 from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, play, read_coefficients, reading_gain, sweep
 from .clips import ClipCodes, codes_of_clip
 from .fit import anchors_of_text
@@ -185,7 +186,7 @@ def film(out: VideoWriter | GifWriter, takes: list[Take], portrait: Portrait, ge
     with out as writer, progress_bar("Synthesize", "frame") as progress:
         for t in takes:
             with torch.no_grad():
-                shown = portrait.facing(generator.synthesize(t.farthest().to(generator.w_avg.device)))
+                shown = portrait.facing(as_rgb(generator.synthesize(t.farthest().to(generator.w_avg.device))))
             for images in clock.each("synthesize", play(generator, t.code, t.moves)):
                 for part in images.split(max(1, PIECE // max(args.size, images.shape[-1]) ** 2)):
                     with clock.stage("compose the frames"):

@@ -12,6 +12,7 @@ import torch
 from .. import faces
 from ..media import read_image
 from ..stylegan2 import Generator, read_codes
+from ..stylegan2.colors import as_rgb
 from ..stylegan2.inversion import InverterCard, StrangerError, invert_known
 from ..stylegan2.sampling import unchosen
 from ..subspaces.anchors import draw_faces
@@ -166,7 +167,7 @@ def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps:
         if "photo" not in models.inverter.card.domain:
             return Portrait(codes)
     with torch.no_grad():
-        reconstruction = models.generator.synthesize(codes).cpu()
+        reconstruction = as_rgb(models.generator.synthesize(codes)).cpu()
     error = float(faces.reconstruction_error(photo, reconstruction, crop)[0])
     if error > GHOST_LIMIT:
         note(f"{path} is reproduced with an error of {error:.0%} in parts of the face, over {GHOST_LIMIT:.0%}: {_remedy(crop)}.")

@@ -6,6 +6,7 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from ..stylegan2.codes import read_codes, save_codes
+from ..stylegan2.colors import split_alpha
 from ..stylegan2.frames import frame_bytes, render
 from ..stylegan2.generator import NOISE_MODES
 from ..stylegan2.inversion import StrangerError, invert_known, load_tuning, optimize, save_tuning, tune
@@ -367,7 +368,10 @@ class Synthesize(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     "image", display_name="images", tooltip="One picture per code, in the generator's own size unless another is asked for."
-                )
+                ),
+                io.Mask.Output(
+                    "mask", tooltip="Where the pictures are transparent, 1 fully; for generators with an alpha channel, else 0 everywhere."
+                ),
             ],
         )
 
@@ -375,7 +379,9 @@ class Synthesize(io.ComfyNode):
     def execute(cls, generator, codes, noise, size=0, half=0) -> io.NodeOutput:
         net = host.ready(generator, memory=frame_bytes(generator.value))
         pictures = render(net, codes, size=size or None, noise=noise, half=half, progress=host.progress())
-        return io.NodeOutput(host.to_host(pictures))
+        colors, alpha = split_alpha(pictures)
+        opaque = torch.zeros(1, 1, 1).expand(pictures.shape[:-1])
+        return io.NodeOutput(host.to_host(colors), host.to_host(opaque if alpha is None else 1 - alpha))
 
 
 NODES = [SampleFaces, InvertFace, RefineFace, SaveCodes, LoadCodes, SaveTuning, LoadTuning, Synthesize]

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ..files.errors import MicromotionError
+from .colors import as_rgb
 from .generator import Generator
 from .memory import is_out_of_memory
 
@@ -38,7 +39,7 @@ def synthesize_frames(
     half: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield the images of ``codes [F, L, D]`` in order, as chunks ``[n, C, R, R]``, float32, about -1..1, on the generator's device.
+    """Yield the images of ``codes [F, L, D]`` in order, as chunks ``[n, 3, R, R]``, float32, about -1..1, on the generator's device.
 
     ``batch`` is the largest chunk (None: chosen from the free memory of the device); it is halved whenever memory runs out.
     A code that comes again is not synthesized again, as far as `REUSE_BYTES` of images hold what is between. ``half``: see
@@ -49,6 +50,7 @@ def synthesize_frames(
     runs = _runs(_keys(codes, noise), _room(generator))
     made = _synthesized(generator, codes, [run.start for run in runs if not run.again], batch, noise, half=half)
     for chunk in made if all(run.is_plain for run in runs) else _in_order(runs, made, batch):
+        chunk = as_rgb(chunk)
         done += len(chunk)
         if progress is not None:
             progress(done, len(codes), chunk)
@@ -85,7 +87,7 @@ def render(
         done += len(images)
         if progress is not None:
             ready = len(keys) if done == len(distinct) else distinct[done]
-            progress(ready, len(keys), pictures * 2 - 1)
+            progress(ready, len(keys), as_rgb(pictures) * 2 - 1)
     copy.finish()
     for i, key in enumerate(keys):
         if first[key] != i:

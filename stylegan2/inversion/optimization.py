@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ...files import limits
+from ..colors import as_rgb
 from ..generator import Generator
 from ..gradients import frozen, plain, with_gradients
 from ..resample import area_resize, resize
@@ -121,7 +122,7 @@ class Objective:
 
     def __call__(self, codes: torch.Tensor, target: Target) -> tuple[torch.Tensor, torch.Tensor]:
         """Errors ``[N]`` of codes ``[N, L, D]``, and their pictures."""
-        images = self.generator.synthesize(codes)
+        images = as_rgb(self.generator.synthesize(codes))
         seen = target.view(images)
         error = self.weights.pixel * (seen - target.images).square().mean((1, 2, 3))
         if self.perceptual is not None:

@@ -23,6 +23,7 @@ from torch import nn
 from ...files import limits
 from ...files import native as files
 from ...files.errors import CheckpointError, DamagedFileError
+from ...stylegan2.colors import as_rgb
 from ...stylegan2.generator import Generator
 from ...stylegan2.gradients import frozen, plain, with_gradients
 from ...stylegan2.inversion.optimization import default_batch
@@ -258,7 +259,7 @@ class _Optimizer:
     def _loss(self, codes: torch.Tensor, chosen: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         residuals = self.residuals if self.schedule.is_fast(step) else None
         synthesize = self.generator.synthesize if residuals is None else SkipSynthesis(self.generator, residuals[chosen])
-        images, moved = synthesize(codes), codes - self.start[chosen]
+        images, moved = as_rgb(synthesize(codes)), codes - self.start[chosen]
         loss = sum(self._unlikeness(look, chosen) for look in self._looks(images, step)) / max(1, self.schedule.views)
         loss = loss + self.weights.l2 * moved.square().sum()
         if self.embed is not None and self.faces is not None:
@@ -286,7 +287,7 @@ class _Optimizer:
         return features - self.scorer.encode_texts([self.task.neutral]) if self.task.neutral else features
 
     def _face_features(self, embed: Embed, start: torch.Tensor) -> torch.Tensor:
-        features = torch.cat([embed(self.generator.synthesize(code[None])) for code in start])
+        features = torch.cat([embed(as_rgb(self.generator.synthesize(code[None]))) for code in start])
         return features.repeat_interleave(len(self.task), 0)  # [A, I]
 
 

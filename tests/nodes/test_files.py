@@ -82,3 +82,20 @@ def test_another_packs_models_are_offered(pack):
     (folder / "ffhq.pkl").write_bytes(b"x")
     assert "ffhq.pkl" in pack.host.choices("generator")
     (folder / "ffhq.pkl").unlink()
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_gray_pictures_and_alpha(run, put, make, channels, loaded):
+    (generator,) = run("LoadGenerator", file=put("generator", f"channels{channels}.pt", make(img_channels=channels).state_dict()))
+    (codes,) = run("SampleFaces", generator=generator)
+    images, mask = run("Synthesize", generator=generator, codes=codes)
+    assert images.shape == (1, 16, 16, 3) and mask.shape == (1, 16, 16)
+    own = (generator.value.synthesize(codes) * 0.5 + 0.5).clamp(0, 1)
+    if channels == 1:
+        assert torch.allclose(images, own.movedim(1, -1).expand(-1, -1, -1, 3), atol=1e-6) and not mask.any()
+    else:
+        assert torch.allclose(mask, 1 - own[:, 3], atol=1e-6)
+    refined = run("RefineFace", generator=generator, image=images, codes=codes, steps=2)[0]
+    assert refined.shape == codes.shape
+    first = run("SampleFaces", generator=loaded.generator)[0]
+    assert not run("Synthesize", generator=loaded.generator, codes=first)[1].any()
