@@ -472,3 +472,19 @@ def test_every_error_that_is_raised_is_of_one_family():
         module = importlib.import_module(f"micromotion.{package}")
         errors = [v for v in vars(module).values() if inspect.isclass(v) and issubclass(v, Exception)]
         assert errors and all(issubclass(e, MicromotionError) for e in errors)
+
+
+def runs_of(rooms: str, length: int) -> dict[tuple[str, ...], str]:
+    """Every run of ``length`` lines that say something (no imports, blank lines or lone brackets) in a room, and where it stands."""
+    found = {}
+    for f in (f for f in PACK if room(f) == rooms):
+        lines = [(i, line.strip()) for i, line in enumerate(f.read_text("utf-8").splitlines(), 1)]
+        lines = [(i, line) for i, line in lines if len(line) > 3 and not line.startswith(("import ", "from ", "#"))]
+        found |= {tuple(line for _, line in lines[k : k + length]): f"{f.name}:{lines[k][0]}" for k in range(len(lines) - length + 1)}
+    return found
+
+
+def test_the_doors_share_code_in_the_library_and_not_by_copying():
+    nodes, cli = runs_of("nodes", 8), runs_of("cli", 8)
+    assert len(nodes) > 500 and len(cli) > 500
+    assert not [f"nodes/{nodes[run]} ~ cli/{cli[run]}" for run in nodes.keys() & cli.keys()]
