@@ -59,6 +59,7 @@ def align_clip(
     missing: str = "interpolate",
     smoothing: float | None = None,
     cuts: Sequence[int] | None = None,
+    jumps: bool | None = None,
     progress: Progress | None = None,
     value_range: tuple[float, float] = (-1, 1),
 ) -> tuple[Any, tuple[Crop, ...], ClipReport]:
@@ -74,7 +75,8 @@ def align_clip(
 
     ``smoothing`` is the reach of the smoothing in frames (a standard deviation); None chooses it from the clip by leaving one frame out.
     ``missing`` says what to do without a face: "interpolate" or "hold" the crop within the shot, "skip" the frame (``report.kept`` says
-    which stayed), or "error". ``cuts`` are the first frames of new shots; None finds them. Nothing is smoothed or filled across a cut.
+    which stayed), or "error". ``cuts`` are the first frames of new shots; None finds them. ``jumps``: whether a
+    face that is suddenly elsewhere begins a shot too (None: where cuts are looked for). Nothing is smoothed or filled across a cut.
 
     Squares come from ``sample``: continuous in the crop, in the form, dtype and range of ``frames``. ``progress(done, F)`` is called after
     each square and may raise to cancel.
@@ -89,7 +91,7 @@ def align_clip(
     points = _usable(landmarks, clip)
     boundaries = tuple(find_cuts(frames, value_range=value_range) if cuts is None else cuts)
     states = np.array([_state(p) for p in points])  # [F, 4]
-    if cuts is None:
+    if jumps or (jumps is None and cuts is None):
         boundaries = tuple(sorted({*boundaries, *_jumps(states)}))
     shots = _shots(boundaries, len(clip))
     lost = tuple(int(i) for i in np.flatnonzero(np.isnan(states[:, 0])))

@@ -41,6 +41,7 @@ def detect(
     confidence: float = 0.3,
     tilted: bool = True,
     clip: bool = False,
+    cuts: Iterable[int] | None = None,
     progress: Progress | None = None,
     value_range: tuple[float, float] = (-1, 1),
 ) -> list[Any]:
@@ -51,7 +52,8 @@ def detect(
     megapixels at the working size are searched in a reduced copy first and whole, in pieces, only when nothing was found. Faces scored
     under ``confidence`` even at a second look count only when no other is found. ``tilted`` searches turned copies of a picture that shows
     no upright face. ``clip`` says that a batch is one clip, which is faster: faces are looked for at about the size they had in the frame
-    before, unless a new shot begins, and where none is seen for a while only every eighth frame is searched whole and turned.
+    before, unless a new shot begins, and where none is seen for a while only every eighth frame is searched whole and turned. ``cuts`` are
+    the first frames of new shots where they are known (None: they are looked for).
     ``progress(done, N)`` is called after each frame and may raise to cancel.
 
     A picture that shows no face in any of these ways is looked at once more with its light evened, its grain smoothed, and enlarged.
@@ -63,11 +65,13 @@ def detect(
     if not smallest >= 1:
         raise FaceError(f"smallest must be the side of a face in pixels, at least 1, not {smallest!r}.")
     tools = _Tools(_detector(), _predictor(str(find_predictor(predictor, folders))), confidence)
-    cuts = find_cuts(image, value_range=value_range) if clip and len(pictures) > 1 else ()
+    if cuts is None:
+        cuts = find_cuts(image, value_range=value_range) if clip and len(pictures) > 1 else ()
+    starts = frozenset(cuts)
     search = _Search(tools, smallest, tilted)
     found: list[list[Face]] = []
     for i in range(len(pictures)):
-        found.append(search(pictures.rgb(i), fresh=not clip or i in cuts))
+        found.append(search(pictures.rgb(i), fresh=not clip or i in starts))
         if progress is not None:
             progress(i + 1, len(pictures))
     return found[0] if pictures.single else found
@@ -140,7 +144,9 @@ class _Tools:
         self.detector, self.predictor, self.confidence = detector, predictor, confidence
 
     def boxes(self, pixels: np.ndarray, upsample: int) -> list[tuple[np.ndarray, float]]:
-        """(left, top, right, bottom) and score of each find in ``[H, W, 3]`` uint8."""
+        """(left, top, right, bottom) and score of each find in ``[H, W, 3]`` uint8; dlib takes no line of pixels."""
+        if min(pixels.shape[:2]) < 2:
+            return []
         rectangles, scores, _ = self.detector.run(pixels, upsample, 0.0)
         return [(np.array([r.left(), r.top(), r.right(), r.bottom()], dtype=np.float64), score) for r, score in zip(rectangles, scores)]
 

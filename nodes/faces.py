@@ -101,7 +101,7 @@ def hand_crop(width: int, height: int, x: float, y: float, share: float, tilt: f
     return Crop.from_square(centre, (half * math.cos(turn), half * math.sin(turn)), (width, height), side)
 
 
-def find_faces(image: torch.Tensor, landmarks=None) -> list[list[Face]]:
+def find_faces(image: torch.Tensor, landmarks=None, cuts: tuple[int, ...] | None = None) -> list[list[Face]]:
     """The faces of every frame: of core's MediaPipe node where its output is given, else found by dlib."""
     height, width = image.shape[1:3]
     if landmarks is not None:
@@ -109,7 +109,7 @@ def find_faces(image: torch.Tensor, landmarks=None) -> list[list[Face]]:
         return found * len(image) if len(found) == 1 else found
     folders = host.landmark_folders()
     try:
-        return detect(channels_first(image), folders=folders, clip=True, progress=host.progress(), value_range=UNIT)
+        return detect(channels_first(image), folders=folders, clip=True, cuts=cuts, progress=host.progress(), value_range=UNIT)
     except MissingToolError as error:
         raise MissingToolError(
             f"{error} Fetch Model fetches the landmark file, and core's Detect Face Landmarks (MediaPipe), connected to landmarks, needs"
@@ -202,7 +202,8 @@ class PickFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, order, index, landmarks=None, x=0.5, y=0.5, box=None) -> io.NodeOutput:
-        found, cuts = find_faces(image, landmarks), shots(image)
+        cuts = shots(image)
+        found = find_faces(image, landmarks, cuts)
         shown = key_frames(found, cuts)
         numbered = draw(channels_first(image[shown]), [found[i] for i in shown], value_range=UNIT)
         chosen = choose_faces(found, cuts, order, index=index, **place(image, order, x, y, box))
@@ -264,7 +265,8 @@ class AlignFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, size, path, face=None, landmarks=None, missing="interpolate", no_face="stop") -> io.NodeOutput:
-        found = [] if face else find_faces(image, landmarks)
+        cuts = shots(image) if len(image) > 1 else ()
+        found = [] if face else find_faces(image, landmarks, cuts)
         if len(image) == 1:
             crops, said = ([*face], f"{len(face)} of 1 photo") if face else frame_photo(found[0], image, size, no_face)
             squares, crops = align_image(image, crops, size)
@@ -274,8 +276,8 @@ class AlignFace(io.ComfyNode):
             squares, crops = align_image(image, ["aligned"] * len(image), size)
             host.remark(WHOLE_FRAMES)
             return host.output(squares, crops, image, len(squares), WHOLE_FRAMES)
-        chosen = face or choose_faces(found, shots(image), "largest")
-        options = {"path": path, "missing": missing, "progress": host.progress(), "value_range": UNIT}
+        chosen = face or choose_faces(found, cuts, "largest")
+        options = {"path": path, "missing": missing, "cuts": cuts, "jumps": True, "progress": host.progress(), "value_range": UNIT}
         squares, crops, report = align_clip(channels_first(image), chosen, size, **options)
         host.remark(str(report))
         return host.output(host.to_host(squares.movedim(1, -1)), crops, image[list(report.kept)], len(squares), str(report))

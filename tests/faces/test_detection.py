@@ -187,3 +187,9 @@ def test_portraits_of_two_hundred_years(predictor, portraits):
             apart = np.hypot(*np.subtract(entry["right_eye"], entry["left_eye"]))
             error = np.subtract([marks[36:42].mean(0), marks[42:48].mean(0)], [entry["left_eye"], entry["right_eye"]])
             assert np.linalg.norm(error, axis=1).max() <= 0.05 * apart, name
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 300)])
+def test_a_line_of_pixels_shows_no_face_and_prints_nothing(predictor, size, recwarn):
+    assert detect(torch.rand(1, 3, *size), predictor=predictor, value_range=(0, 1)) == [[]]
+    assert not list(recwarn)

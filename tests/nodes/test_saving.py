@@ -173,3 +173,22 @@ def test_grey_is_taken_and_bytes_are_named_in_every_node(pack, run, loaded):
     }.items():
         with pytest.raises(pack.host.HostError, match="values up to 255; an IMAGE is 0..1"):
             run(node, image=torch.full((1, 64, 64, 3), 255.0), **extra)
+
+
+def test_align_face_looks_for_cuts_once(pack, run, monkeypatch):
+    faces = importlib.import_module(pack.host.__name__.rpartition(".")[0] + ".faces")
+    detection = importlib.import_module(faces.detect.__module__)
+    clips = importlib.import_module(faces.align_clip.__module__)
+    looks = []
+
+    def look(frames, **_):
+        looks.append(len(frames))
+        return (2,)
+
+    for module in (faces, detection, clips):
+        monkeypatch.setattr(module, "find_cuts", look)
+    given = []
+    monkeypatch.setattr(faces, "detect", lambda image, **options: given.append(options["cuts"]) or [[]] * len(image))
+    with pytest.raises(Exception, match="face"):
+        run("AlignFace", image=torch.rand(4, 40, 60, 3))
+    assert looks == [4] and given == [(2,)]
