@@ -1,0 +1,211 @@
+"""Every input of every node reaches the library: it is read, and changing it changes what the library is asked or what comes out."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import inspect
+import sys
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from micromotion.faces import Crop
+from micromotion.files.errors import MicromotionError
+from micromotion.subspaces import Subspace, sweep
+from micromotion.subspaces.anchors import Anchors
+
+# Nodes that run on tiny networks alone, with what makes each of their inputs matter. The others are checked by what they read.
+GIVEN = {
+    "ApplySubspace": {"sweep": None, "coefficient": 0.5},
+    "CalibrateSubspace": {"faces": 1, "reach": 1.0},
+    "CombineSubspaces": {"operation": "add", "layers": ""},
+    "FitSubspace": {"estimator": "rpca", "rank": 1},
+    "FrameFace": {"size": 32},
+    "InvertFace": {"steps": 0},
+    "PasteFace": {},
+    "SampleFaces": {"count": 2},
+    "ScaleSubspace": {},
+    "Sweep": {"frames": 12, "hold_start": 1, "hold_end": 2},
+    "SweepFromCurve": {"frames": 6},
+    "SweepFromKeyframes": {"frames": 12, "keyframes": "0: 0, 4: 1, 9: 0.2"},
+    "SweepToVideo": {"coefficient": 0.5},
+    "Synthesize": {},
+    "TextAnchors": {},
+    "VideoAnchors": {"max_frames": 4},
+}
+CANNED = {"text_anchors"}  # what takes long is asked, and not done
+OPTIONAL = {"SweepToVideo": ("photo", "crop", "unedited"), "PasteFace": ("unedited",)}
+OTHER = {
+    "layers": "0-1",
+    "keyframes": "0: 1, 5: 0",
+    "degrees": "no, 100%",
+    "size": 64,
+    "tilt": 20.0,
+    "stay_near": 0.01,
+    "stay_natural": 0.2,
+}
+ONLY_TOGETHER = {
+    ("CombineSubspaces", "per_layer"): {"operation": "remove the others"},
+    ("CombineSubspaces", "weight"): {"operation": "add"},
+}
+# Words for the user, a name that only a class has, and what only a stranger's picture brings about.
+SILENT = {("SampleFaces", "class_of"), ("InvertFace", "unknown")}
+
+
+def parameters_of(node) -> list[str]:
+    return [p.name for p in inspect.signature(node.execute).parameters.values() if p.kind is not p.VAR_KEYWORD]
+
+
+def read_by(node) -> set[str]:
+    """The names that ``execute`` reads."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(node.execute)))
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def test_execute_takes_exactly_what_the_schema_offers_and_reads_all_of_it(pack):
+    for name, node in pack.nodes.items():
+        inputs = [put.id for put in node.define_schema().inputs]
+        assert sorted(parameters_of(node)) == sorted(inputs), name
+        assert set(inputs) <= read_by(node), name
+
+
+@pytest.fixture(scope="module")
+def nodes(pack):
+    """The nodes by the names of their classes."""
+    return {node.__name__: node for node in pack.nodes.values()}
+
+
+def mark(value):
+    """What can be compared of anything: numbers and text themselves, tensors by their bytes, the rest by what it is made of."""
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), hashlib.sha256(value.detach().float().contiguous().numpy().tobytes()).hexdigest()
+    if isinstance(value, (str, int, float, type(None))):
+        return value
+    if isinstance(value, dict):
+        return {k: mark(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [mark(v) for v in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "patcher"):
+        return {f.name: mark(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return type(value).__name__
+
+
+@pytest.fixture(scope="module")
+def things(pack, loaded, face, call):
+    """A value for each socket, by its type and, where one type means several things, by the input's name."""
+    generator = loaded.generator.value
+    codes = call("SampleFaces", generator=loaded.generator, count=1)[0]
+    torch.manual_seed(5)
+    moved = codes + torch.linspace(0, 1, 6)[:, None, None] * torch.randn(1, generator.num_layers, generator.width)
+    motions = {n: Subspace(torch.randn(1, generator.num_layers, generator.width), fingerprint=generator.fingerprint) for n in "abc"}
+    curve = sys.modules["comfy_api.input"].CurveInput([(0, 0), (0.5, 1), (1, 0.3)])
+    square = torch.nn.functional.interpolate(face.movedim(-1, 1), size=(32, 32), mode="area").movedim(1, -1)
+    return {
+        "STYLEGAN2_GENERATOR": loaded.generator,
+        "STYLEGAN2_INVERTER": loaded.inverter,
+        "SCORER": loaded.scorer,
+        "STYLEGAN2_CODES": codes,
+        "MICROMOTION_SUBSPACE": motions["a"],
+        "MICROMOTION_SWEEP": sweep(3, 0.2, 0.6),
+        "MICROMOTION_ANCHORS": Anchors(moved),
+        "FACE_CROP": [Crop.aligned((48, 48), 32)],
+        "IMAGE": face,
+        "CURVE": curve,
+        "second": motions["b"],
+        "third": motions["c"],
+        "faces": 1 - square,
+        "unedited": square,
+        "clip": moved,
+    }
+
+
+def of_socket(put, node: str, things: dict):
+    if node == "VideoAnchors" and put.id == "codes":
+        return things["clip"]
+    if node == "PasteFace" and put.id == "crop":
+        return [things["FACE_CROP"][0], Crop.from_square((20, 22), (9, 2), (48, 48), 32)]
+    if put.id == "scorer":
+        return things["SCORER"]
+    return things.get(put.id, things.get(put.io_type))
+
+
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+
+
+def given_to(node_name: str, node, things: dict) -> dict:
+    """Inputs that the node runs with: sockets from ``things``, widgets at their defaults or as ``GIVEN`` says."""
+    inputs = {}
+    for put in node.define_schema().inputs:
+        if put.io_type in WIDGETS:
+            options = put.keywords.get("options")
+            inputs[put.id] = put.keywords.get("default", options[0] if options else "")
+        elif not put.optional or put.id in OPTIONAL.get(node_name, ()):
+            inputs[put.id] = of_socket(put, node_name, things)
+    return {**inputs, **GIVEN[node_name]}
+
+
+def other(put, value):
+    """Another allowed value of a widget."""
+    k = put.keywords
+    if put.id in OTHER and OTHER[put.id] != value:
+        return OTHER[put.id]
+    if put.io_type == "BOOLEAN":
+        return not value
+    if put.io_type == "COMBO":
+        return next(option for option in k["options"] if option != value)
+    if put.io_type == "STRING":
+        return f"{value} otherwise".strip()
+    step = 1 if put.io_type == "INT" else max(k.get("step", 0.1), (k["max"] - k["min"]) / 20)
+    return value + step if value + step <= k["max"] else value - step
+
+
+def asked(monkeypatch, node, inputs: dict):
+    """Every call of the library that the node makes with these inputs, and what it gives back; or the sentence it raises."""
+    module, calls = sys.modules[node.__module__], []
+
+    def recorded(name, function):
+        def call(*args, **options):
+            calls.append((name, mark(args), mark({k: v for k, v in options.items() if k not in ("progress", "state")})))
+            return None if name in CANNED else function(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patch, torch.inference_mode(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        for name, value in list(vars(module).items()):
+            ours = isinstance(value, types.FunctionType) and value.__module__.startswith("micromotion.")
+            if ours and not value.__module__.startswith("micromotion.nodes"):
+                patch.setattr(module, name, recorded(name, value))
+        try:
+            result = node.execute(**inputs)
+        except MicromotionError as error:
+            return calls, str(error)
+    return [call for call in calls if call[0] != "whole_file"], mark([v for v in result.args if not isinstance(v, (str, Path))])
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_changing_an_input_changes_what_the_library_does(nodes, monkeypatch, things, name):
+    node = nodes[name]
+    inputs = given_to(name, node, things)
+    usual = asked(monkeypatch, node, inputs)
+    assert usual == asked(monkeypatch, node, inputs), "the same inputs ask the same"
+    unread = []
+    for put in node.define_schema().inputs:
+        if put.io_type not in WIDGETS or (name, put.id) in SILENT:
+            continue
+        together = {**inputs, **ONLY_TOGETHER.get((name, put.id), {})}
+        before = usual if together == inputs else asked(monkeypatch, node, together)
+        if before == asked(monkeypatch, node, {**together, put.id: other(put, together[put.id])}):
+            unread.append(put.id)
+    assert not unread
+
+
+@pytest.mark.parametrize("name, socket", [(name, socket) for name, sockets in OPTIONAL.items() for socket in sockets if socket != "crop"])
+def test_an_optional_picture_reaches_the_library(nodes, monkeypatch, things, name, socket):
+    node = nodes[name]
+    inputs = given_to(name, node, things)
+    assert asked(monkeypatch, node, inputs) != asked(monkeypatch, node, {**inputs, socket: inputs[socket] * 0.9})
