@@ -17,6 +17,12 @@ def motion(name: str, *strengths: float) -> MotionPlan:
     return MotionPlan(name, str(embedded_root() / "motions" / f"{name}.safetensors"), strengths, (-0.5, 0.5))
 
 
+@pytest.fixture(autouse=True)
+def shipped_weights(monkeypatch):
+    """The embedded networks themselves, whatever weights the tests of other rooms still work with."""
+    monkeypatch.delenv("MICROMOTION_WEIGHTS", raising=False)
+
+
 @pytest.fixture
 def job(tmp_path):
     """``job(layout, gate=None, **plan)``: six avatars, two strengths of a smile, in ``tmp_path/set`` unless ``out`` is given."""
