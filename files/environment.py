@@ -23,6 +23,8 @@ FOLDERS = (
     catalogue.IDENTITY,
     catalogue.SCORERS,
     catalogue.MOTIONS,
+    "stylegan2_codes",
+    "stylegan2_tunings",
     catalogue.LANDMARKS,
 )
 

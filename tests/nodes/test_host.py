@@ -19,6 +19,12 @@ def test_embedded_entries_come_first_and_files_follow(pack):
     assert pack.host.choices("inverter") == ["avatar (embedded)", os.path.join("sub", "mine.pt")]
 
 
+def test_doctor_looks_into_every_folder_that_the_nodes_read(pack):
+    from micromotion.files import environment
+
+    assert {folder.name for folder in pack.host.FOLDERS.values()} < set(environment.FOLDERS)
+
+
 def test_a_missing_file_is_named_with_folder_source_and_licence(pack):
     answer = pack.nodes["LoadGenerator"].validate_inputs(file="gone.pkl")
     assert all(part in answer for part in ("'gone.pkl'", "models/stylegan2", "https://", "NVIDIA Source Code License"))
