@@ -141,3 +141,15 @@ def test_examples_are_copied_once_and_never_over_another(pack, monkeypatch, tmp_
     (target / "micromotion_a.png").write_bytes(b"the user's")
     assert examples.provide(["micromotion_a.png", "../micromotion_a.png"]) == []
     assert (target / "micromotion_a.png").read_bytes() == b"the user's"
+
+
+def test_a_file_written_again_with_as_many_bytes_is_another_file(pack, tmp_path, monkeypatch):
+    file = tmp_path / "motion.safetensors"
+    file.write_bytes(b"12345678")
+    monkeypatch.setattr(pack.host, "find", lambda kind, choice: file)
+    before = pack.host.file_fingerprint("motion", file.name)
+    assert before == pack.host.file_fingerprint("motion", file.name)
+    stamp = file.stat()
+    file.write_bytes(b"87654321")
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1_000_000_000))
+    assert pack.host.file_fingerprint("motion", file.name) != before

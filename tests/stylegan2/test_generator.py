@@ -245,3 +245,21 @@ def test_picture_is_the_image_in_0_1():
     with torch.no_grad():
         expected = (generator.synthesize(codes) * 0.5 + 0.5).clamp(0, 1)
         torch.testing.assert_close(generator.synthesize(codes, picture=True), expected)
+
+
+def test_random_noise_has_the_strength_of_the_layer(make):
+    layer = make().synthesis.block(8).conv1
+    fresh = [layer.noise("random", 400).var().item() for _ in range(2)]
+    assert fresh == pytest.approx([layer.noise_strength.item() ** 2] * 2, rel=0.1)
+    layer.noise_strength.data.zero_()
+    assert not layer.noise("random", 2).any()
+
+
+def test_both_ways_of_a_residual_block_are_scaled_by_the_root_of_a_half(make):
+    block = make(architecture="resnet").synthesis.block(8)
+    x, styles = torch.ones(1, 12, 4, 4), (torch.ones(1, 12), torch.ones(1, 10), torch.ones(1, 10))
+    inner = block.conv1(block.conv0(x, styles[0], "none"), styles[1], "none")
+    shortcut = torch.einsum("oi,i->o", block.skip.weight[:, :, 0, 0] / 12**0.5, torch.ones(12))
+    found, _ = block(x, None, styles, "none", stop=2)
+    expected = (inner + shortcut[:, None, None]) * 0.5**0.5
+    assert torch.allclose(found[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=1e-5)

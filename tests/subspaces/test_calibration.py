@@ -194,3 +194,22 @@ def test_a_full_size_file_with_its_preview_stays_below_200_kilobytes(tmp_path, r
 
 def test_a_basis_that_is_large_by_itself_gets_no_preview(tmp_path):
     assert with_preview(Subspace(torch.randn(8, 18, 512)), Noisy()).preview == b""
+
+
+def test_one_odd_face_does_not_set_the_unit():
+    """The unit is the middle face's: the mean over faces would be 3.25 times it."""
+    coefficients = torch.linspace(-1, 1, 9)
+    values = torch.cat([slope * coefficients for slope in (1.0, 1.0, 1.0, 10.0)])
+    s = calibrate_track(Subspace(D), coefficients, values)
+    assert torch.allclose(s.direction, D, atol=1e-6)
+    assert s.calibration.curve["response"] == pytest.approx(coefficients.tolist(), abs=1e-5)
+
+
+def test_the_safe_range_stops_where_a_face_becomes_another_and_where_the_response_ends():
+    c = torch.linspace(-2, 2, 17)
+    same = calibrate_track(Subspace(D), c, c, identity=1 - 0.099 * c.clamp(min=0)).calibration.safe[0]
+    assert same == pytest.approx((-2, 1.0)), "0.9 and more, to the step"
+    flat = calibrate_track(Subspace(D), c, c.clamp(max=1.5)).calibration.safe[0]
+    assert flat == pytest.approx((-2, 1.5))
+    turned = calibrate_track(Subspace(D), c, -2 * c.clamp(max=1.5))
+    assert turned.calibration.safe[0] == pytest.approx((-3, 4)) and torch.allclose(turned.direction, -D / 2)

@@ -118,3 +118,14 @@ def test_a_track_becomes_a_loop_whose_ends_meet(shape):
 def test_bad_sweeps_get_one_sentence(call, words):
     with pytest.raises(SubspaceError, match=words):
         call()
+
+
+def test_every_easing_has_its_own_curve():
+    curves = {name: [ease(t) for t in (0.25, 0.5, 0.75)] for name, ease in EASINGS.items()}
+    assert curves["linear"] == [0.25, 0.5, 0.75]
+    assert curves["ease"] == [0.15625, 0.5, 0.84375]
+    assert curves["ease_in"] == [0.0625, 0.25, 0.5625]
+    assert curves["ease_out"] == [0.4375, 0.75, 0.9375]
+    assert curves["smoother"] == pytest.approx([0.103515625, 0.5, 0.896484375])
+    assert curves["sine"] == pytest.approx([0.1464466, 0.5, 0.8535534])
+    assert len({tuple(curve) for curve in curves.values()}) == len(EASINGS)

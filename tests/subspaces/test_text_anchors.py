@@ -408,3 +408,10 @@ NAN = torch.full((1, 6, 32), float("nan"))
 def test_bad_requests_get_one_sentence(generator, scorer, options, words):
     with pytest.raises(SubspaceError, match=words):
         text_anchors(generator, scorer, **{"template": TEMPLATE, "degrees": ["no", "100%"], **options})
+
+
+def test_every_step_looks_with_other_eyes(generator, scorer, monkeypatch):
+    seen = []
+    monkeypatch.setattr(room, "view", lambda images, seed: seen.append(seed) or images)
+    text_anchors(generator, scorer, TEMPLATE, degrees=["no", "100%"], steps=3, views=2)
+    assert seen == [0, 1, 2, 3, 4, 5]

@@ -259,3 +259,19 @@ def test_cuda_repeats_itself_bit_for_bit(make_generator, images):
     generator = make_generator().cuda()
     runs = [optimize(generator, images, jitter=0.1, **QUICK) for _ in range(2)]
     assert runs[0].is_cuda and torch.equal(*runs)
+
+
+def test_the_best_code_is_kept_and_not_the_last(generator, images):
+    """Steps far too long throw the codes about: what comes out is the best of all that were seen."""
+    seen = []
+
+    def observe(step, codes, errors):
+        seen.append(errors.clone())
+
+    found = optimize(generator, images, steps=12, lr=2.0, perceptual="pyramid", weights=Weights(prior=0), patience=None, observe=observe)
+    lowest = torch.stack(seen).amin(0)
+    assert (lowest < seen[-1]).any(), "or the last is the best, and nothing is tested"
+    again = []
+    look = {"steps": 1, "perceptual": "pyramid", "weights": Weights(prior=0)}
+    optimize(generator, images, found, observe=lambda step, codes, errors: again.append(errors), **look)
+    assert (again[0] <= lowest * 1.0001).all()
