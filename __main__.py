@@ -302,8 +302,11 @@ def _owner(parser: argparse.ArgumentParser) -> None:
 
 
 def _download(commands) -> None:
-    parser = _command(commands, "download", "list the known public files, or fetch one")
-    parser.add_argument("name", nargs="?", help="which one; without it they are listed with size, license and folder")
+    parser = _command(commands, "download", "list the known public files, or fetch some")
+    parser.add_argument(
+        "name", nargs="?", help="which one, or photos for all that photos need; without it they are listed with size, license and folder"
+    )
+    parser.add_argument("--accept", action="store_true", help="I accept the license: without it the terms are shown and nothing is fetched")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to put it")
 
 

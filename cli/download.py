@@ -1,4 +1,4 @@
-"""``micromotion download``: the catalog of public files, and fetching one of them."""
+"""``micromotion download``: the catalog of public files, and fetching some of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from .terminal import Clock, progress_bar, say
 
 
 def run(args: Namespace, clock: Clock) -> None:
-    """List the catalog, or fetch the file that is asked for."""
+    """List the catalog; say under which terms the files that are asked for come; fetch them once the terms are accepted."""
     if args.name is None:
-        say("\n".join(str(entry) for entry in catalogue.ENTRIES))
+        say("\n".join([*(str(entry) for entry in catalogue.ENTRIES), "", f"Sets of them: {', '.join(catalogue.SETS)}."]))
         return
-    entry = catalogue.find(args.name)
-    folder = args.to or models_folder() / entry.folder
-    say(f"{entry.file}: {entry.about}. License: {entry.licence}.")
-    with clock.stage("download"), progress_bar(entry.file, "B", scale=True) as progress:
-        path = catalogue.download(args.name, folder, progress)
-    say(str(path))
+    entries = catalogue.wanted(args.name)
+    say(catalogue.terms(entries))
+    if not args.accept:
+        say(f"Nothing was fetched. If you accept these licenses: micromotion download {args.name} --accept")
+        return
+    for entry in entries:
+        folder = args.to or models_folder() / entry.folder
+        with clock.stage("download"), progress_bar(entry.file, "B", scale=True) as progress:
+            path = catalogue.download(entry.name, folder, progress)
+        say(str(path))

@@ -23,7 +23,7 @@ GHOST_LIMIT = 0.06  # of the value range, as in faces.paste
 # On the avatars head turns keep 0.15 to 0.3 of the outlines, closing eyes 0.67 and smiles 0.8 and more. In a photo much finer than the
 # generator, details that it never drew stay behind where outlines move at all.
 OUTLINES_KEPT, OUTLINES_KEPT_FINER = 0.5, 0.8
-STRANGERS = "`micromotion download photos` fetches them; --anyway shows the nearest face that the inverter knows."
+STRANGERS = "`micromotion download photos --accept` fetches them; --anyway shows the nearest face that the inverter knows."
 SQUARE = 256  # px: what every published inverter looks at
 
 
@@ -145,7 +145,7 @@ class Framing:
             yield
         except faces.MissingToolError as error:
             raise UsageError(
-                f"{error} `micromotion download landmarks` fetches the landmark file alone, and --predictor FILE names one of your own."
+                f"{error} `micromotion download landmarks --accept` fetches the landmark file alone, and --predictor FILE names your own."
             ) from None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,16 @@ IBUG = "dlib's model repository is CC0, but the training data (iBUG 300-W) exclu
 ARCFACE = "code MIT; trained on a public face data set of unclear terms"
 MIT = "MIT"
 
+PEOPLE, PAINTINGS, ANIMALS = "photos of people", "paintings", "animals"
+KINDS = {
+    GENERATORS: "generator",
+    INVERTERS: "inverter",
+    MOTIONS: "motions",
+    SCORERS: "scorer",
+    LANDMARKS: "landmarks",
+    IDENTITY: "identity",
+}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -41,6 +51,22 @@ class Entry:
     sha256: str | None = None
     packed_sha256: str | None = None
     page: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is for: one of PEOPLE, PAINTINGS, ANIMALS."""
+        words = {PAINTINGS: ("metfaces", "toonify"), ANIMALS: ("afhq", "lsundog")}
+        return next((subject for subject, marks in words.items() if any(mark in self.name for mark in marks)), PEOPLE)
+
+    @property
+    def kind(self) -> str:
+        """A value of KINDS."""
+        return KINDS[self.folder]
+
+    @property
+    def choice(self) -> str:
+        """How it is listed: subject, kind, name."""
+        return f"{self.subject} / {self.kind} / {self.name}"
 
     @property
     def target(self) -> str:
@@ -84,16 +110,24 @@ _GENERATORS = (
         size=381_462_551,
         sha256="bae494ef77e32a9cd1792a81a3c167692a0e64f6bcd8b06592ff42917e2ed46e",
     ),
+    _drive(
+        "ffhq-256-rosinality",
+        "550000.pt",
+        "1PQutd-JboOCOZqmd95XWxWrO8gGEvRcO",
+        GENERATORS,
+        "code MIT; trained on FFHQ, whose pictures are CC BY-NC-SA 4.0",
+        "StyleGAN2 of photos of faces, 256 px, trained by rosinality: quick on a processor",
+    ),
     *(
         Entry(f"ada-{name}", f"{name}.pkl", GENERATORS, f"{_ADA}{name}.pkl", NVIDIA, f"StyleGAN2-ADA of {name}")
-        for name in ("metfaces", "afhqcat", "afhqdog", "afhqwild", "cifar10", "brecahad")
+        for name in ("metfaces", "afhqcat", "afhqdog", "afhqwild")
     ),
     *(
         Entry(f"sg3-{name}", f"stylegan2-{name}.pkl", GENERATORS, f"{_SG3}stylegan2-{name}.pkl", NVIDIA, f"StyleGAN2 of {name}")
         for name in (
             *("ffhq-1024x1024", "ffhq-512x512", "ffhq-256x256", "ffhqu-1024x1024", "ffhqu-256x256"),
             *("metfaces-1024x1024", "metfacesu-1024x1024", "afhqv2-512x512", "afhqcat-512x512", "afhqdog-512x512"),
-            *("afhqwild-512x512", "celebahq-256x256", "lsundog-256x256", "brecahad-512x512", "cifar10-32x32"),
+            *("afhqwild-512x512", "celebahq-256x256", "lsundog-256x256"),
         )
     ),
     Entry(
@@ -123,6 +157,22 @@ _INVERTERS = (
         INVERTERS,
         NVIDIA_INSIDE,
         "ReStyle-e4e of faces",
+    ),
+    _drive(
+        "restyle-psp-afhq-wild",
+        "restyle_psp_afhq_wild_encode.pt",
+        "1GyFXVTNDUw3IIGHmGS71ChhJ1Rmslhk7",
+        INVERTERS,
+        NVIDIA_INSIDE,
+        "ReStyle-pSp of wild animals, with its generator",
+    ),
+    _drive(
+        "restyle-psp-toonify",
+        "restyle_psp_toonify.pt",
+        "1GtudVDig59d4HJ_8bGEniz5huaTSGO_0",
+        INVERTERS,
+        NVIDIA_INSIDE,
+        "ReStyle-pSp from photos of faces to cartoons, with its generator",
     ),
     _drive("psp", "psp_ffhq_encode.pt", "1bMTNWkh5LArlaWSc_wa8VKyq2V42T2z0", INVERTERS, NVIDIA_INSIDE, "pSp of faces"),
     _drive(
@@ -243,12 +293,39 @@ _DIRECTIONS = tuple(
 ENTRIES: tuple[Entry, ...] = (*_GENERATORS, *_INVERTERS, *_OTHERS, *_DIRECTIONS)
 
 
+SETS: dict[str, tuple[str, ...]] = {
+    "photos": ("ffhq-rosinality", "e4e", "clip-vit-b-32-openai", "landmarks", *(entry.name for entry in _DIRECTIONS)),
+}
+EVERYTHING = "everything for photos"
+
+
 def find(name: str) -> Entry:
     """The entry of that name or file name; raises DownloadError with the known names."""
     for entry in ENTRIES:
         if name in (entry.name, entry.file):
             return entry
-    raise DownloadError(f"There is no {name!r} in the catalog. Known: {', '.join(e.name for e in ENTRIES)}.")
+    raise DownloadError(f"There is no {name!r} in the catalog. Known: {', '.join([*(e.name for e in ENTRIES), *SETS])}.")
+
+
+def choices() -> list[str]:
+    """What can be asked for, grouped: everything for photos, then subject / kind / name."""
+    subjects, kinds = (PEOPLE, PAINTINGS, ANIMALS), list(KINDS.values())
+    return [EVERYTHING, *(e.choice for e in sorted(ENTRIES, key=lambda e: (subjects.index(e.subject), kinds.index(e.kind))))]
+
+
+def wanted(what: str) -> tuple[Entry, ...]:
+    """The files behind a name, a file name, a set, or one of ``choices``. Raises DownloadError."""
+    if what in SETS or what == EVERYTHING:
+        return tuple(find(name) for name in SETS["photos" if what == EVERYTHING else what])
+    return (next((entry for entry in ENTRIES if entry.choice == what), None) or find(what),)
+
+
+def terms(entries: Iterable[Entry]) -> str:
+    """What would be fetched, from where, to where and under which terms: a line for each file."""
+    entries = tuple(entries)
+    known = sum(entry.size or 0 for entry in entries)
+    more = " and what has no published size" if any(entry.size is None for entry in entries) else ""
+    return "\n".join([*map(str, entries), f"{len(entries)} file{'s' * (len(entries) > 1)}, {known / 1e6:,.1f} MB{more}."])
 
 
 def by_hash(sha256: str) -> Entry | None:
@@ -263,7 +340,7 @@ def advice(folder: str = GENERATORS, limit: int = 2) -> str:
         return f"Put files into models/{folder}."
     listed = "; ".join(str(e) for e in known[:limit])
     more = f"; and {len(known) - limit} more" if len(known) > limit else ""
-    return f"Known public files: {listed}{more}. `micromotion download {known[0].name}` fetches one."
+    return f"Known public files: {listed}{more}. `micromotion download {known[0].name} --accept` fetches one."
 
 
 def download(name: str, folder: str | Path, progress: Callable[[int, int, Any], None] | None = None) -> Path:

@@ -28,6 +28,7 @@ TIMEOUT = 30
 CHUNK = 1 << 18
 MAX_PAGE = 1 << 18
 MAX_FIELDS = 100
+MAX_MARK = 200  # letters of an ETag
 MAX_SIZE = 1 << 34  # bytes of a file whose size nobody published; the largest known ones have a tenth of it
 MAX_UNPACKED = 1 << 32
 USER_AGENT = "micromotion"
@@ -55,8 +56,12 @@ def fetch(
     ``size`` and ``sha256`` are those of the final file. A ``.bz2`` is unpacked, ``packed_sha256`` is then the download's own. ``page``
     is named where the file must be fetched by hand. Raises DownloadError; whatever ``progress`` raises passes through, and the part
     fetched so far is kept for the next attempt.
+
+    Where nobody publishes a hash, that of the first complete download is written beside the file (``NAME.sha256``, as sha256sum does), and
+    a later copy is compared with it; a part is gone on with where the server's own mark (a strong ETag) says that the file is the same.
     """
     target = Path(target)
+    sha256 = sha256 or remembered_hash(target)
     if target.is_file():
         _verify(target, size, sha256, f"{target} exists already, but")
         return target
@@ -72,8 +77,28 @@ def fetch(
             part = _unpack(part, target, size)
             _verify_part(part, size, sha256, url)
         with _writing(target):
+            if sha256 is None:
+                _remember(target, hash_file(part))
             part.replace(target)
     return target
+
+
+def remembered_hash(target: Path) -> str | None:
+    """The SHA-256 that was written beside a file when it was first fetched."""
+    try:
+        with open(_beside(target), encoding="ascii") as file:
+            digest = file.read(64)
+    except (OSError, ValueError):
+        return None
+    return digest if re.fullmatch("[0-9a-f]{64}", digest) else None
+
+
+def _remember(target: Path, digest: str) -> None:
+    _beside(target).write_text(f"{digest}  {target.name}\n", encoding="utf-8")
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(target.name + ".sha256")
 
 
 @contextlib.contextmanager
@@ -124,6 +149,7 @@ class _Transfer:
         self.url, self.part, self.size, self.page, self.target, self.progress = url, part, size, page, target, progress
         self.total = size
         self.validator: str | None = None
+        self.needs_mark = False
         first = urllib.parse.urlsplit(url)
         self.is_local = first.scheme == "http" and first.hostname in LOCAL
         # Built of what https needs, and nothing that opens files, data or other protocols.
@@ -139,9 +165,12 @@ class _Transfer:
             self.opener.add_handler(handler)
 
     def run(self, resume: bool) -> None:
-        """Fetch until complete. A part of an earlier call is used only where a hash will tell whether it fits."""
+        """Fetch until complete. A part of an earlier call is used where a hash will tell whether it fits, or the server's mark of it."""
+        self.needs_mark = not resume
         if not resume:
-            self.part.unlink(missing_ok=True)
+            self.validator = self._kept_mark()
+            if self.validator is None:
+                self._discard()
         failures, best = 0, self._have()
         while not self._complete():
             try:
@@ -151,6 +180,29 @@ class _Transfer:
                 best = max(best, self._have())
                 self._give_up_if(e, failures)
                 log.info("The connection to %s broke after %d bytes (%s); trying again.", self.url, self._have(), e)
+
+    @property
+    def mark(self) -> Path:
+        """Where the server's mark of the file lies beside its part."""
+        return self.part.with_name(self.part.name + ".etag")
+
+    def _kept_mark(self) -> str | None:
+        try:
+            with open(self.mark, encoding="ascii") as file:
+                mark = file.read(MAX_MARK)
+        except (OSError, ValueError):
+            return None
+        return mark if re.fullmatch(r'"[!#-~]*"', mark) else None
+
+    def _discard(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.mark.unlink(missing_ok=True)
+
+    def _keep_mark(self) -> None:
+        if self.validator and self.needs_mark:
+            self.mark.write_text(self.validator, encoding="ascii")
+        else:
+            self.mark.unlink(missing_ok=True)
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
@@ -163,7 +215,7 @@ class _Transfer:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise DownloadError(f"{self.part} cannot be written ({error.strerror}); what was fetched so far is kept.") from error
         if code == 416:
-            self.part.unlink(missing_ok=True)
+            self._discard()
         elif code is not None and 400 <= code < 500 and code not in (408, 429):
             raise DownloadError(f"{self.url} answers {code} {getattr(error, 'reason', '')}. {self._by_hand()}") from error
         if failures >= ATTEMPTS:
@@ -205,7 +257,9 @@ class _Transfer:
         start = self._start(response)
         self._expect(start, response.headers.get("Content-Length") or "")
         etag = response.headers.get("ETag") or ""
-        self.validator = etag if etag.startswith('"') else None  # RFC 9110 13.1.5: a weak one says nothing about the bytes
+        # RFC 9110 13.1.5: a weak one says nothing about the bytes
+        self.validator = etag if re.fullmatch(r'"[!#-~]*"', etag) and len(etag) < MAX_MARK else None
+        self._keep_mark()
         with open(self.part, "r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
@@ -216,6 +270,7 @@ class _Transfer:
             self.total = self._have()
         if not self._complete():
             raise ConnectionError("the connection closed early")
+        self.mark.unlink(missing_ok=True)
 
     def _expect(self, start: int, length: str) -> None:
         """Take the total from the server where nobody published it; refuse a file that is announced too long or too short."""
@@ -223,7 +278,7 @@ class _Transfer:
         if self.size is None and announced is not None and announced > MAX_SIZE:
             raise DownloadError(f"{self.url} offers {announced:,} bytes, far more than any known file; it is refused. {self._by_hand()}")
         if None not in (announced, self.size) and announced != self.size:
-            self.part.unlink(missing_ok=True)
+            self._discard()
             raise DownloadError(
                 f"{self.url} offers {announced:,} bytes instead of {self.size:,}; it is not the file asked for. {self._by_hand()}"
             )
@@ -235,16 +290,16 @@ class _Transfer:
             return 0
         match = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not match or int(match[1]) != self._have():
-            self.part.unlink(missing_ok=True)
+            self._discard()
             raise ConnectionError("the server continued at the wrong place")
         return int(match[1])
 
     def _report(self, done: int) -> None:
         if self.size is None and done > MAX_SIZE:
-            self.part.unlink(missing_ok=True)
+            self._discard()
             raise DownloadError(f"{self.url} sends more than {MAX_SIZE >> 30} GB, far more than any known file; it was stopped.")
         if self.size is not None and done > self.size:
-            self.part.unlink(missing_ok=True)
+            self._discard()
             raise DownloadError(f"{self.url} sends more than the {self.size:,} bytes it should have; it is not the file asked for.")
         if self.progress:
             self.progress(done, self.total or 0, None)
@@ -314,7 +369,7 @@ def _verify_part(part: Path, size: int | None, sha256: str | None, url: str) -> 
         part.unlink(missing_ok=True)
         raise
     if sha256 is None:
-        log.warning("%s has no published hash; only its completeness was checked.", url)
+        log.warning("%s has no published hash; only its completeness was checked, and its hash is remembered.", url)
 
 
 def _verify(path: Path, size: int | None, sha256: str | None, subject: str) -> None:

@@ -100,6 +100,12 @@ def landmark_folders() -> list[str]:
     return list(dict.fromkeys([own, *known]))
 
 
+def fetched(entry: catalogue.Entry) -> Path:
+    """Where a file of the catalog belongs."""
+    folder = landmark_folders()[0] if entry.folder == catalogue.LANDMARKS else folder_paths.get_folder_paths(entry.folder)[0]
+    return Path(folder) / entry.file
+
+
 def choices(kind: str) -> list[str]:
     """The entries of a combo, never none: the embedded ones first, then the user's files."""
     folder = FOLDERS[kind]
@@ -287,7 +293,7 @@ def progress() -> Report:
         preview = None
         if images is not None and (now - shown >= PREVIEW_SECONDS or done >= total):
             shown, preview = now, ("JPEG", to_picture(images), PREVIEW_SIDE)
-        bar.update_absolute(done, total, preview)
+        bar.update_absolute(done, max(done, total, 1), preview)
 
     return report
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..files import catalogue
 from ..stylegan2 import convert, load, load_inverter
 from ..stylegan2.inversion import load_identity
 from ..stylegan2.ops.backend import BACKENDS
@@ -200,4 +201,48 @@ class ConvertCheckpoint(_LoadFile):
         return host.output(said=host.shown("generator", path))
 
 
-NODES = [LoadGenerator, LoadInverter, LoadScorer, LoadIdentity, ConvertCheckpoint]
+class FetchModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionFetchModel",
+            display_name="Fetch Model",
+            category=CATEGORY,
+            description="Fetch public files that photos, paintings or animals need into the models folder. Without your consent it only"
+            " says what would be fetched, from where and under which license.",
+            search_aliases=["download", "install model", "ffhq", "get weights", "e4e", "pretrained", "missing model"],
+            inputs=[
+                io.Combo.Input(
+                    "what",
+                    options=catalogue.choices(),
+                    tooltip="Everything that photos of people need, or one file: subject / kind / name.",
+                ),
+                io.Boolean.Input(
+                    "accept",
+                    default=False,
+                    display_name="I accept the license",
+                    tooltip="Off: only say what would be fetched and under which terms. On: fetch it. A fetch that was cancelled goes on"
+                    " where it stopped.",
+                ),
+            ],
+            outputs=[io.String.Output("report", tooltip="The terms, or the files as they lie in the models folder now.")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, what, accept):
+        return f"{accept} {[(host.fetched(entry)).is_file() for entry in catalogue.wanted(what)]}"
+
+    @classmethod
+    def execute(cls, what, accept) -> io.NodeOutput:
+        entries = catalogue.wanted(what)
+        if not accept:
+            said = f"{catalogue.terms(entries)}\nNothing was fetched. Turn on 'I accept the license' and run again."
+            return host.output(said, said=said)
+        for entry in entries:
+            catalogue.download(entry.name, host.fetched(entry).parent, host.progress())
+        said = "\n".join(f"models/{entry.target}" for entry in entries)
+        return host.output(said, said=f"Fetched:\n{said}")
+
+
+NODES = [LoadGenerator, LoadInverter, LoadScorer, LoadIdentity, FetchModel, ConvertCheckpoint]

@@ -69,7 +69,7 @@ def _require(path: Path) -> None:
     if path.is_dir():
         raise MissingFileError(f"{path} is a folder; name a file in it. {catalogue.advice()}")
     known = next((e for e in catalogue.ENTRIES if e.file == path.name), None)
-    where = f"It is a public file: {known}. `micromotion download {known.name}` fetches it." if known else catalogue.advice()
+    where = f"It is a public file: {known}. `micromotion download {known.name} --accept` fetches it." if known else catalogue.advice()
     raise MissingFileError(f"There is no file {path}. {where}")
 
 

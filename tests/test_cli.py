@@ -192,7 +192,7 @@ def test_a_stranger_stops_before_anything_slow(strict, capsys, monkeypatch):
     call = ("animate", picture(strict / "photo.jpg"), "--motion", "smile", "--text", "a {degree} smile", "--out", "a.mp4", *QUICK)
     assert micromotion(*call, "--invert-steps", 100_000) == 2
     said = capsys.readouterr().err
-    for words in ("taken as it is", "rendered avatars", "FFHQ generator", "micromotion download photos", "--anyway"):
+    for words in ("taken as it is", "rendered avatars", "FFHQ generator", "micromotion download photos --accept", "--anyway"):
         assert words in said
     assert not (strict / "a.mp4").exists()
 
@@ -654,18 +654,36 @@ def test_a_reader_that_has_seen_enough_is_no_error(weights):
     assert process.returncode == 0
 
 
-def test_download_fetches_into_the_kind_s_folder(room, monkeypatch, capsys):
+@pytest.fixture
+def asked(monkeypatch) -> list[tuple[str, Path]]:
+    """What the catalog was asked to fetch, and where to."""
     asked = []
 
     def fetch(name, folder, progress):
         progress(1, 2, None)
         asked.append((name, Path(folder)))
-        return Path(folder) / "ffhq.pkl"
+        return Path(folder) / catalogue.find(name).file
 
     monkeypatch.setattr(catalogue, "download", fetch)
-    assert micromotion("download", "ffhq") == 0 and micromotion("download", "ffhq", "--to", "here") == 0
+    return asked
+
+
+def test_download_fetches_into_the_kind_s_folder(room, asked, capsys):
+    assert micromotion("download", "ffhq", "--accept") == 0 and micromotion("download", "ffhq", "--accept", "--to", "here") == 0
     assert asked == [("ffhq", Path("models") / "stylegan2"), ("ffhq", Path("here"))]
     assert "not commercial" in capsys.readouterr().out
+
+
+def test_download_says_the_terms_and_fetches_nothing_until_they_are_accepted(room, asked, capsys):
+    assert micromotion("download", "photos") == 0
+    said = capsys.readouterr().out
+    assert asked == [] and "research and evaluation only" in said and "drive.google.com" in said and "--accept" in said
+
+
+def test_download_fetches_everything_for_photos(room, asked, capsys):
+    assert micromotion("download", "photos", "--accept") == 0
+    folders = {folder.name for _, folder in asked}
+    assert folders == {"stylegan2", "stylegan2_inverters", "micromotion_scorers", "dlib", "micromotion"} and len(asked) == 11
 
 
 @pytest.mark.parametrize(

@@ -30,3 +30,14 @@ app.registerExtension({
     wanted.forEach(([type, name]) => list(type, name));
   },
 });
+
+// What Fetch Model has fetched is listed by the loaders without pressing R.
+app.registerExtension({
+  name: "micromotion.fetched",
+  setup() {
+    api.addEventListener("executed", ({ detail }) => {
+      const said = detail?.output?.text?.[0] ?? "";
+      if (String(said).startsWith("Fetched:")) app.refreshComboInNodes?.();
+    });
+  },
+});

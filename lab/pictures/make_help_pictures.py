@@ -128,6 +128,11 @@ def load_identity(_flow: Flow):
     )
 
 
+def fetch_model(flow: Flow):
+    said = flow.text(flow("FetchModel")).splitlines()
+    return words("\n".join([*(line[:76] for line in said[:3]), "...", *(line[:76] for line in said[-2:])]))
+
+
 def convert_checkpoint(flow: Flow):
     return words("Written:\n" + flow.text(flow("ConvertCheckpoint")))
 
@@ -355,6 +360,7 @@ RECIPES = {
     "LoadInverter": load_inverter,
     "LoadScorer": load_scorer,
     "LoadIdentity": load_identity,
+    "FetchModel": fetch_model,
     "ConvertCheckpoint": convert_checkpoint,
     "LoadCodes": load_codes,
     "SaveCodes": save_codes,

@@ -248,6 +248,73 @@ def test_packed_files_are_unpacked_and_checked_twice(server, tmp_path):
     assert left(tmp_path) == ["a.dat"]
 
 
+class CancelledError(Exception):
+    pass
+
+
+def cancel_after(share):
+    def progress(done, total, preview):
+        if done > share * len(BODY):
+            raise CancelledError
+
+    return progress
+
+
+UNKNOWN = {"size": None, "sha256": None}  # nobody published them
+
+
+def test_what_was_cancelled_goes_on_in_another_run_where_the_server_knows_the_file(server, tmp_path):
+    with pytest.raises(CancelledError):
+        get(server, tmp_path, progress=cancel_after(0.5), **UNKNOWN)
+    assert left(tmp_path) == ["a.pkl.part", "a.pkl.part.etag"]
+    assert get(server, tmp_path, **UNKNOWN).read_bytes() == BODY
+    start = int(server.requests[-1][1].removeprefix("bytes=").rstrip("-"))
+    assert len(server.requests) == 2 and start >= len(BODY) // 2, "the first half was not fetched again"
+
+
+def test_a_file_that_changed_in_between_is_fetched_anew(server, tmp_path):
+    with pytest.raises(CancelledError):
+        get(server, tmp_path, progress=cancel_after(0.5), **UNKNOWN)
+    server.body, server.etags = BODY[::-1], ['"2"']
+    assert get(server, tmp_path, **UNKNOWN).read_bytes() == BODY[::-1]
+
+
+def test_a_mark_that_could_break_a_header_is_not_sent(server, tmp_path):
+    with pytest.raises(CancelledError):
+        get(server, tmp_path, progress=cancel_after(0.5), **UNKNOWN)
+    (tmp_path / "models" / "a.pkl.part.etag").write_text('"1"\r\nCookie: x', encoding="ascii")
+    assert get(server, tmp_path, **UNKNOWN).read_bytes() == BODY and server.requests[-1][1] is None
+
+
+def test_an_unpublished_hash_is_remembered_and_compared(server, tmp_path):
+    path = get(server, tmp_path, **UNKNOWN)
+    assert left(tmp_path) == ["a.pkl", "a.pkl.sha256"] and download.remembered_hash(path) == HASH
+    path.unlink()
+    server.body = BODY[::-1]
+    with pytest.raises(download.DownloadError, match=f"instead of {HASH}"):
+        get(server, tmp_path, **UNKNOWN)
+    assert left(tmp_path) == ["a.pkl.sha256"]
+
+
+def test_the_catalogue_is_grouped_and_every_choice_leads_to_files():
+    choices = catalogue.choices()
+    assert choices[0] == catalogue.EVERYTHING and len(choices) == len(set(choices)) == len(catalogue.ENTRIES) + 1
+    subjects = [choice.split(" / ")[0] for choice in choices[1:]]
+    assert subjects == sorted(subjects, key=("photos of people", "paintings", "animals").index) and len(set(subjects)) == 3
+    assert [catalogue.wanted(choice) for choice in choices[1:]] == [(catalogue.find(c.split(" / ")[2]),) for c in choices[1:]]
+    assert not [e.name for e in catalogue.ENTRIES if "cifar" in e.name or "brecahad" in e.name]
+
+
+def test_everything_for_photos_is_a_whole_set():
+    entries = catalogue.wanted(catalogue.EVERYTHING)
+    assert entries == catalogue.wanted("photos")
+    kinds = [entry.kind for entry in entries]
+    assert {"generator", "inverter", "motions", "scorer", "landmarks"} == set(kinds) and kinds.count("motions") == 7
+    assert all(entry.sha256 for entry in entries), "every one of them has a published hash"
+    terms = catalogue.terms(entries)
+    assert terms.count("\n") == len(entries) and "11 files" in terms and all(e.licence in terms and e.target in terms for e in entries)
+
+
 def test_the_catalogue_fetches_by_name(server, tmp_path, monkeypatch):
     entry = catalogue.Entry("toy", "toy.pkl", catalogue.GENERATORS, server.url, "MIT", "a toy", len(BODY), HASH)
     monkeypatch.setattr(catalogue, "ENTRIES", (entry,))

@@ -452,3 +452,26 @@ def test_a_frame_without_a_face_takes_its_place_from_the_others(run, caplog):
 def test_no_face_is_one_sentence(run):
     with pytest.raises(ValueError, match="No face was found in image"):
         run("AlignFace", image=torch.rand(1, 100, 200, 3), landmarks=landmarks([]))
+
+
+def test_a_model_is_fetched_only_once_its_license_is_accepted(run, pack, monkeypatch, tmp_path):
+    fetched = []
+    monkeypatch.setattr(
+        pack.host.catalogue, "download", lambda name, folder, progress: fetched.append((name, folder, progress(1, 0, None)))
+    )
+    terms = run("FetchModel", what="everything for photos")[0]
+    assert fetched == [] and "research and evaluation only" in terms and "drive.google.com" in terms and "Nothing was fetched" in terms
+    report = run("FetchModel", what="photos of people / generator / ffhq", accept=True)[0]
+    assert report == "models/stylegan2/ffhq.pkl" and [(name, folder.name) for name, folder, _ in fetched] == [("ffhq", "stylegan2")]
+    assert len(run("FetchModel", what="everything for photos", accept=True)[0].splitlines()) == 11
+    assert {folder.name for _, folder, _ in fetched} == {"stylegan2", "stylegan2_inverters", "micromotion_scorers", "dlib", "micromotion"}
+
+
+def test_a_fetch_runs_again_when_its_file_is_gone(pack):
+    node, what = pack.nodes["FetchModel"], "photos of people / generator / ffhq"
+    before = node.fingerprint_inputs(what=what, accept=True)
+    path = pack.host.fetched(pack.host.catalogue.find("ffhq"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    assert node.fingerprint_inputs(what=what, accept=True) != before
+    path.unlink()

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SNAPSHOT = Path(__file__).with_name("schema.json")
 LANGUAGES = ("en", "zh", "ja")
 VERBS = {"Load", "Save", "Convert", "Sample", "Pick", "Align", "Frame", "Paste", "Invert", "Refine", "Synthesize", "Make", "Fit"}
-VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure", "Scale"}
+VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure", "Scale", "Fetch"}
 TAKEN = {"LoadStyleGAN", "StyleGANSampler", "StyleGANInversion", "StyleGAN2ModelLoader", "StyleGAN2Sampler", "ExpressionEditor"}
 HOSTS_OWN = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGE", "MASK", "VIDEO", "CURVE", "FACE_LANDMARKS", "BOUNDING_BOX"}
 
@@ -138,7 +138,12 @@ def test_app_mode_names_widgets_and_results_that_exist(path):
     form = workflow["extra"]["linearData"]
     widgets = {number: {put["name"] for put in node["inputs"] if "widget" in put and put["link"] is None} for number, node in nodes.items()}
     assert form["inputs"] and not [[number, name] for number, name in form["inputs"] if name not in widgets.get(number, ())]
-    assert form["outputs"] and {nodes[number]["type"] for number in form["outputs"]} <= {"SaveVideo", "SaveImage", "PreviewImage"}
+    assert form["outputs"] and {nodes[number]["type"] for number in form["outputs"]} <= {
+        "SaveVideo",
+        "SaveImage",
+        "PreviewImage",
+        "MicromotionFetchModel",
+    }
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
