@@ -108,6 +108,11 @@ def check_memory(frames: int, size: int, channels: int = 3) -> None:
     )
 
 
+def shifted(progress: Progress | None, start: int, total: int) -> Progress | None:
+    """A part's progress as that of the whole, of which ``start`` is done."""
+    return None if progress is None else lambda done, _, images: progress(start + done, total, images)
+
+
 def default_batch(generator: Generator) -> int:
     """Frames per chunk: on a GPU what fits into half of its free memory (at most 16), on a CPU 1 at 512 px and above, else 4."""
     device = generator.w_avg.device

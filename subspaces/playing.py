@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from ..stylegan2.frames import Progress, synthesize_frames
+from ..stylegan2.frames import Progress, shifted, synthesize_frames
 from ..stylegan2.generator import Generator
 from .subspace import Subspace, apply_motions, frames_of
 
@@ -31,9 +31,4 @@ def play(
     for start in range(0, total, BLOCK):
         part = [x if len(x) == 1 else x[start : start + BLOCK] for x in (codes, *(c for _, c in tracks))]
         moved = apply_motions(part[0], [(motion, c) for (motion, _), c in zip(tracks, part[1:])])
-        yield from synthesize_frames(generator, moved, half=half, progress=_shifted(progress, start, total))
-
-
-def _shifted(progress: Progress | None, start: int, total: int) -> Progress | None:
-    """A part's progress as that of the whole."""
-    return None if progress is None else lambda done, _, images: progress(start + done, total, images)
+        yield from synthesize_frames(generator, moved, half=half, progress=shifted(progress, start, total))

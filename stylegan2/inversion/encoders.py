@@ -6,7 +6,7 @@ offsets to the first row (progressive), and whether the input carries the curren
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -54,14 +54,6 @@ class EncoderConfig:
     @property
     def channels_in(self) -> int:
         return self.body.channels_in
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict) -> EncoderConfig:
-        body = dict(data["body"])
-        return cls(**{**data, "body": BodySpec(**{**body, "widths": tuple(body["widths"])})})
 
 
 class EqualLinear(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...files import limits
-from ..frames import synthesize_frames
+from ..frames import shifted, synthesize_frames
 from ..generator import Generator
 from ..resample import area_resize, resize
 from .checks import Progress, check_fit, check_images, report_steps
@@ -95,11 +95,11 @@ class EncoderInverter(Inverter):
         first = len(chunks) * passes
         total = first + optimization_calls(generator, len(images), steps - passes)
         for i, chunk in enumerate(chunks):
-            codes.append(self._invert_chunk(generator, chunk, passes, _shifted(progress, i * passes, total)))
+            codes.append(self._invert_chunk(generator, chunk, passes, shifted(progress, i * passes, total)))
         codes = _finite(torch.cat(codes))
         if steps == passes:
             return codes
-        return optimize(generator, images, codes, steps=steps - passes, progress=_shifted(progress, first, total))
+        return optimize(generator, images, codes, steps=steps - passes, progress=shifted(progress, first, total))
 
     def base(self, generator: Generator) -> torch.Tensor:
         """The code ``[L, D]`` that the offsets are added to, on the generator's device."""
@@ -150,10 +150,6 @@ def _read(config: object, given: dict, name: str) -> int:
 def _version(generator: Generator) -> int:
     """Grows whenever a weight is changed in place; inference tensors do not count, and cannot be trained."""
     return sum(p._version for p in generator.parameters() if not p.is_inference())
-
-
-def _shifted(progress: Progress | None, offset: int, total: int) -> Progress | None:
-    return None if progress is None else lambda done, _, images: progress(offset + done, total, images)
 
 
 def _finite(codes: torch.Tensor) -> torch.Tensor:

@@ -41,10 +41,6 @@ class Identity(Body):
         """Aligned squares ``[N, 3, H, W]`` in -1..1 -> unit vectors ``[N, 512]``; differentiable."""
         return self(crop_face(images, self.face))
 
-    def similarity(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """Cosine ``[N]`` between the identities of two batches of aligned squares."""
-        return (self.embed(images) * self.embed(others)).sum(1)
-
 
 def crop_face(images: torch.Tensor, size: int = FACE) -> torch.Tensor:
     """Cut the face out of aligned squares ``[N, 3, H, W]`` -> ``[N, 3, size, size]``: pool to 256, crop 188, pool."""

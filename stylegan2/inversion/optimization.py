@@ -163,9 +163,8 @@ def _check_request(space: str, steps: int, lr: float) -> None:
 
 
 def learning_rate(t: float) -> float:
-    """Factor of the learning rate at ``t`` in 0..1: a short ramp up, a cosine ramp down over the last quarter."""
-    down = min(1.0, (1 - t) / RAMP_DOWN)
-    return min(1.0, t / RAMP_UP) * (0.5 - 0.5 * math.cos(math.pi * down))
+    """Factor of the learning rate at ``t`` in 0..1: up over the first twentieth, a cosine down over the last quarter."""
+    return min(1.0, t / RAMP_UP) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN)))
 
 
 class _Run:

@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import json
 import logging
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from ...files.errors import CheckpointError, DamagedFileError
 from ...stylegan2.colors import as_rgb
 from ...stylegan2.generator import Generator
 from ...stylegan2.gradients import frozen, plain, with_gradients
-from ...stylegan2.inversion.optimization import default_batch
+from ...stylegan2.inversion.optimization import default_batch, learning_rate
 from ...stylegan2.low_resolution import SkipSynthesis
 from ...stylegan2.memory import is_out_of_memory
 from ...stylegan2.sampling import class_labels, random_z
@@ -40,7 +39,6 @@ from .views import view
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, "torch.Tensor | None"], None]
 Embed = Callable[[torch.Tensor], torch.Tensor]
-RAMP_UP, RAMP_DOWN = 0.05, 0.25
 PRIOR_SAMPLES = 4096
 STATE = "text-anchors"
 MOST_FACES = 100_000  # drawn at once
@@ -171,11 +169,6 @@ def draw_faces(
     labels = class_labels(generator, category, len(seeds))
     with torch.no_grad():
         return plain(generator.map(z.to(generator.w_avg.device), truncation, labels=labels), torch.device("cpu"))
-
-
-def learning_rate(t: float) -> float:
-    """The published ramp at ``t`` from 0 to 1: up over the first twentieth, a cosine down over the last quarter."""
-    return min(1.0, t / RAMP_UP) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN)))
 
 
 class _Task:

@@ -80,7 +80,7 @@ def test_arcface_gives_the_official_embeddings(reference, six_channels, fill):
     fill(network)
     with torch.no_grad():
         a, b = network.embed(large[:, :3]), network.embed(large[:, 3:])
-        loss = 1 - network.similarity(large[:, :3], large[:, 3:])
+        loss = 1 - (a * b).sum(1)
     np.testing.assert_allclose(a.numpy(), reference["arcface_a"], atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(b.numpy(), reference["arcface_b"], atol=TOLERANCE, rtol=0)
     assert abs(loss.item() - reference["id_loss"]) < TOLERANCE
@@ -93,7 +93,6 @@ def test_sizes_are_read_from_the_tensors(name, channels, make_encoder):
     config = read_config(encoder.state_dict(), name, encoder.config.num_layers)
     assert config.body == encoder.config.body
     assert (config.taps, config.progressive, config.num_layers, config.width) == (*ENCODER_TYPES[name], 6, 32)
-    assert EncoderConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize("kind", ["irse", "resnet"])
@@ -161,7 +160,7 @@ def test_identity_is_read_from_its_tensors(fill, tmp_path):
 def test_identity_has_a_gradient(fill):
     images = torch.randn(1, 3, 64, 64, requires_grad=True)
     network = tiny_identity(fill).requires_grad_(False)
-    network.similarity(images, torch.randn(1, 3, 64, 64)).sum().backward()
+    (network.embed(images) * network.embed(torch.randn(1, 3, 64, 64))).sum().backward()
     assert images.grad.abs().max() > 0
 
 
