@@ -65,7 +65,9 @@ def lock(path: Path) -> int | None:
 
     The system closes it when a run is killed. Where a file system knows no locks, everyone gets one.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    if path.is_symlink():  # somebody else's, which may lead anywhere
+        return None
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
         if _is_held(handle) or not _is_at(handle, path):
             os.close(handle)

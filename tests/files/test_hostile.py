@@ -488,6 +488,12 @@ def test_none_of_them_takes_long_or_much_memory(verdicts):
     assert {v["file"]: v["peak"] for v in verdicts if v["peak"] > 1 << 30} == {}
 
 
+def test_memory_is_a_small_multiple_of_the_file(corpus, verdicts):
+    """What is read is no more than a few times the file; the constant is for tables of small values, and for imports."""
+    room = {p.name: 5 * p.stat().st_size + (160 << 20) for p in corpus[0].iterdir()}
+    assert {(v["file"], v["call"]): v["peak"] >> 20 for v in verdicts if v["peak"] > room[v["file"]]} == {}
+
+
 def test_the_rest_of_a_snapshot_is_not_loaded(corpus, verdicts):
     verdict = next(v for v in verdicts if v["file"] == SOUND and v["call"] == "load")
     weights = 4 * 400 * 400 * 9 * 3
