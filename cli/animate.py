@@ -28,7 +28,7 @@ USUAL_FPS = 24
 MOST_DRIVEN = 600  # frames of a driving clip
 PIECE = 2**22  # pixels that are composed at once
 REACH = 0.7  # of a unit: every ready motion is plain to see there
-TWO_SIDED = ("turn",)  # motions whose rest is in the middle
+TWO_SIDED = ("turn", "headsTurn")  # motions whose rest is in the middle
 
 
 @dataclass(frozen=True)

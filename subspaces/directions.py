@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from ..files import catalogue
 from ..files import native as files
 from ..files.budget import border
+from ..files.download import hash_file
 from ..files.errors import MicromotionError
 from ..files.reading import read_file
 from ..stylegan2.codes import ASK, describe, is_style_list, resembles_code
@@ -19,6 +21,8 @@ from .errors import SubspaceError
 from .subspace import MOST_LAYERS, Calibration, Subspace
 
 STRENGTH = 10.0
+AUTHORS_SCALE = 5.0  # their program's default: how many of its own lengths a direction moves
+LONGEST = 15.0  # in code space: what five of the authors' seven make of that, 5.3 to 12.1; the two others would leave every face behind
 IMPORTED = "imported"  # the estimator of what was not fitted here
 SUFFIXES = (".pt", ".pth", ".pkl", ".npy", ".npz", ".safetensors")
 DEPTH = 4  # of dicts in dicts
@@ -78,9 +82,10 @@ def load_direction(
     a row as long as a whole code, ``[L * D]`` or ``[1, L * D]``, is read as one, and a face's code is refused; without one, the motion's
     notes say that the two cannot be told apart.
 
-    Published directions differ in length up to eighty-fold under one slider; each is brought to the length ``strength`` for one unit
-    (10 is about what the paper's own scale makes of its smile), or keeps its own where that is None. ``generator`` (or ``num_layers``)
-    says how many layers a one-row direction fills, and is remembered. Errors: SubspaceError.
+    Published directions differ in length up to eighty-fold under one slider; each is brought to the length ``strength`` for one unit, or
+    keeps its own where that is None. The paper's seven files, known by their hashes, have their authors' own default strength for one unit
+    at the default ``strength``; the two that this would take 133 and 441 long have STRENGTH. ``generator`` (or ``num_layers``) says how many
+    layers a one-row direction fills, and is remembered. Errors: SubspaceError.
     """
     path = Path(path)
     found = read_directions(path)
@@ -93,21 +98,43 @@ def load_direction(
         raise SubspaceError(f"{path.name} holds a direction of length 0; it moves nothing.")
     if strength is not None and not (0 < strength < float("inf")):
         raise SubspaceError(f"A strength of {strength} was asked for; give a number above 0, or None to keep the file's own length.")
+    length, meaning = _unit(path, norm, strength)
     subspace = Subspace(
-        basis=direction if strength is None else direction * (strength / norm),
+        basis=direction if strength is None else direction * (length / norm),
         name=name or chosen or path.stem,
         fingerprint="" if generator is None else generator.fingerprint,
         layers=tuple(direction.abs().amax(1).nonzero()[:, 0].tolist()),
         source="direction",
         estimator=IMPORTED,
         parameters={"file": path.name, **({"direction": chosen} if chosen else {}), "norm": round(norm, 6), "shape": list(raw.shape)},
-        calibration=Calibration(unit=f"length {norm if strength is None else strength:g} in code space"),
+        calibration=Calibration(unit=f"length {length:.4g} in code space{meaning}"),
         licence=licence,
         notes=_notes(direction, raw, path, generator),
     )
     if generator is not None:
         subspace.check(generator)
     return subspace
+
+
+def _unit(path: Path, norm: float, strength: float | None) -> tuple[float, str]:
+    """How long one unit is in code space, and what that means in words."""
+    if strength is None:
+        return norm, ""
+    if strength != STRENGTH or not _is_authors(path):
+        return strength, ""
+    theirs = AUTHORS_SCALE * norm
+    if theirs <= LONGEST:
+        return theirs, ", the authors' own default strength"
+    return strength, f"; the authors' default strength would be {theirs:.0f}"
+
+
+def _is_authors(path: Path) -> bool:
+    """Whether a file is one of those that the authors published."""
+    known = {entry.size for entry in catalogue.ENTRIES if entry.folder == catalogue.MOTIONS}
+    if path.stat().st_size not in known:
+        return False
+    entry = catalogue.by_hash(hash_file(path))
+    return entry is not None and entry.folder == catalogue.MOTIONS
 
 
 def _notes(direction: torch.Tensor, raw: torch.Tensor, path: Path, generator: Generator | None) -> tuple[str, ...]:

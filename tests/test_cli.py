@@ -252,6 +252,11 @@ def test_the_shipped_motions_do_what_they_are_called(name, factor, sign, monkeyp
     assert max(range(5), key=lambda k: abs(change[k])) == factor, change
 
 
+def test_the_authors_head_turn_goes_both_ways():
+    motion = Subspace(torch.ones(1, 8, 32))
+    assert animate.default_span([("headsTurn", motion)]) == (-1.0, 1.0) and animate.default_span([("smile", motion)]) == (0.0, 1.0)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.integers(1, 60), st.sampled_from(sorted(EASINGS)))
 def test_there_and_back_begins_near_zero_and_returns(low, high, frames, easing):

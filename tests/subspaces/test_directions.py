@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from micromotion import stylegan2
+from micromotion.files import catalogue
+from micromotion.files.download import hash_file
 from micromotion.files.embedded import embedded_root
-from micromotion.subspaces import Subspace, SubspaceError, cosines, load_direction
+from micromotion.subspaces import Subspace, SubspaceError, cosines, directions, load_direction
 from micromotion.subspaces.directions import STRENGTH, read_directions
 from safetensors.torch import save_file
 from synthetic import direction
@@ -214,15 +217,35 @@ AUTHORS = Path(os.environ.get("MICROMOTION_AUTHORS_DIRECTIONS", "absent"))
 
 
 @pytest.mark.skipif(not AUTHORS.is_dir(), reason="MICROMOTION_AUTHORS_DIRECTIONS names no folder with the seven published files")
-def test_the_authors_own_directions_come_to_one_strength(tmp_path):
+def test_the_authors_own_directions_have_their_own_strength_where_it_is_sane(tmp_path):
     loaded = {p.stem: load_direction(p) for p in sorted(AUTHORS.glob("*.pt"))}
     assert len(loaded) == 7
     norms = {name: s.parameters["norm"] for name, s in loaded.items()}
     assert norms["smile"] == pytest.approx(2.0, abs=0.01)
     assert norms["headsTurn"] == pytest.approx(88.3, abs=0.1)
-    assert all(s.direction.norm() == pytest.approx(STRENGTH, rel=1e-5) for s in loaded.values())
+    long = {"headsTurn", "aging_oldGrayHair"}
+    for name, s in loaded.items():
+        wanted = STRENGTH if name in long else 5 * norms[name]
+        assert s.direction.norm() == pytest.approx(wanted, rel=1e-4) and 5 < wanted < 15, name
+        assert ("the authors' own default strength" in s.calibration.unit) == (name not in long)
+    assert "the authors' default strength would be 441" in loaded["headsTurn"].calibration.unit
+    for path in AUTHORS.glob("*.pt"):
+        assert load_direction(path, strength=4).direction.norm() == pytest.approx(4), "what was asked for is what is given"
     names = list(loaded)
     table = cosines(list(loaded.values()))
     assert table[names.index("aging"), names.index("aging_baseline")] == pytest.approx(0.16, abs=0.01)
     loaded["smile"].save(tmp_path / "smile.safetensors")
     assert (tmp_path / "smile.safetensors").stat().st_size < 200_000
+
+
+def test_a_file_of_the_authors_is_known_by_its_hash_alone(tmp_path, monkeypatch):
+    path = written(tmp_path, "mine.pt", D)
+    entry = catalogue.Entry("direction-x", "x.pt", catalogue.MOTIONS, "https://a", "MIT", "x", path.stat().st_size, hash_file(path))
+    other = replace(entry, sha256="0" * 64)
+    for known, length in ((entry, 5 * float(D.norm())), (other, STRENGTH)):
+        monkeypatch.setattr(catalogue, "ENTRIES", (known,))
+        monkeypatch.setattr(directions, "LONGEST", 1e9)
+        assert load_direction(path).direction.norm() == pytest.approx(length, rel=1e-4)
+    monkeypatch.setattr(catalogue, "ENTRIES", (entry,))
+    monkeypatch.setattr(directions, "LONGEST", 0.1)
+    assert load_direction(path).direction.norm() == pytest.approx(STRENGTH, rel=1e-4)
