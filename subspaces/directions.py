@@ -84,8 +84,8 @@ def load_direction(
 
     Published directions differ in length up to eighty-fold under one slider; each is brought to the length ``strength`` for one unit, or
     keeps its own where that is None. The paper's seven files, known by their hashes, have their authors' own default strength for one unit
-    at the default ``strength``; the two that this would take 133 and 441 long have STRENGTH. ``generator`` (or ``num_layers``) says how many
-    layers a one-row direction fills, and is remembered. Errors: SubspaceError.
+    at the default ``strength``; the two that this would take 133 and 441 long have STRENGTH. ``generator`` (or ``num_layers``) says how
+    many layers a one-row direction fills, and is remembered. Errors: SubspaceError.
     """
     path = Path(path)
     found = read_directions(path)
