@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import weakref
 
 import pytest
 import torch
@@ -77,12 +78,12 @@ def test_prepared_is_kept_until_the_weight_changes_or_goes():
     twin = copy.deepcopy(weight)
     twin.fill_(5)
     assert prepared([twin], "double", make).sum() == 30
-    kept = prepared.__globals__["_prepared"]
+    kept = [weakref.ref(prepared([w], "double", make)) for w in (weight, twin)]
     gc.collect()
-    before = len(kept)
+    assert all(made() is not None for made in kept)
     del weight, twin
     gc.collect()
-    assert len(kept) == before - 2
+    assert [made() for made in kept] == [None, None], "what was made of a weight goes with it"
 
 
 def test_prepared_is_never_kept_for_a_weight_that_learns():
