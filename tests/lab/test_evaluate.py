@@ -308,7 +308,7 @@ def test_the_page_shows_what_each_remedy_does(study):
     page = report.markdown(json.loads(json.dumps(_document(sections))))
     tried = page.split("## What was tried")[1].split("## ")[0]
     assert "| pooling faces, clips (exact latents) | 1; 3; 5 |" in tried
-    assert "| layer masks, clips (exact latents) | all; coarse; middle; fine |" in tried
+    assert "| layer masks, clips (exact latents) | all; coarse |" in tried
     assert "clips (exact latents), pooled; clips (exact latents), pooled and orthogonalized |" in tried
 
 
