@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import logging
 import re
 from collections import Counter
@@ -70,19 +71,20 @@ def render(
 ) -> torch.Tensor:
     """Pictures ``[F, S, S, C]`` of ``codes [F, L, D]``, float32 in 0..1, in the host's memory, which is taken once, in advance.
 
-    ``size`` S (None: the generator's) shrinks by area. Equal codes, wherever they are in the sweep, are synthesized once.
+    ``size`` S (None: the generator's), of oblong pictures the longer side, shrinks by area. Equal codes, wherever they are in the
+    sweep, are synthesized once.
     ``batch``, ``half`` and ``progress`` as in `synthesize_frames`. Raises `SweepMemoryError` before anything is computed.
     """
-    full, channels = generator.resolution, generator.architecture.img_channels
-    size = size or full
-    check_memory(len(codes), size, channels)
-    out = torch.empty(len(codes), size, size, channels)
+    full, channels = generator.size, generator.architecture.img_channels
+    shape = full if size is None else tuple(max(1, round(side * size / max(full))) for side in full)
+    check_memory(len(codes), shape, channels)
+    out = torch.empty(len(codes), *shape, channels)
     keys = _keys(codes, noise)
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     distinct, done = sorted(first.values()), 0
     copy = _PinnedCopy(out, generator.w_avg.device) if generator.w_avg.device.type == "cuda" else _Copy(out)
-    for images in _synthesized(generator, codes, distinct, batch or default_batch(generator), noise, half=half, picture=size == full):
-        pictures = images if size == full else (F.interpolate(images, size=(size, size), mode="area") * 0.5 + 0.5).clamp_(0, 1)
+    for images in _synthesized(generator, codes, distinct, batch or default_batch(generator), noise, half=half, picture=shape == full):
+        pictures = images if shape == full else (F.interpolate(images, size=shape, mode="area") * 0.5 + 0.5).clamp_(0, 1)
         copy.put(distinct[done : done + len(images)], pictures.permute(0, 2, 3, 1))
         done += len(images)
         if progress is not None:
@@ -95,15 +97,16 @@ def render(
     return out
 
 
-def check_memory(frames: int, size: int, channels: int = 3) -> None:
-    """Raise `SweepMemoryError` if ``frames`` float32 pictures of ``size`` px would not fit into the memory that is free."""
-    need, free = 4 * frames * size * size * channels, _free_memory()
+def check_memory(frames: int, size: int | tuple[int, ...], channels: int = 3) -> None:
+    """Raise `SweepMemoryError` if ``frames`` float32 pictures of ``size`` px (or height and width) would not fit into the free memory."""
+    height, width = (size, size) if isinstance(size, int) else size
+    need, free = 4 * frames * height * width * channels, _free_memory()
     if free is None or need <= FREE_SHARE * free:
         return
     fit = int(FREE_SHARE * free / (need / frames))
     raise SweepMemoryError(
-        f"{frames} frames of {size} x {size} px take {need / 1e9:.1f} GB at once, and {free / 1e9:.1f} GB of memory are free."
-        f" Synthesize at most {fit} frames at a time, choose a smaller size ({size // 2} px takes a quarter),"
+        f"{frames} frames of {width} x {height} px take {need / 1e9:.1f} GB at once, and {free / 1e9:.1f} GB of memory are free."
+        f" Synthesize at most {fit} frames at a time, choose a smaller size ({max(height, width) // 2} px takes a quarter),"
         " or write them to a video chunk by chunk (Sweep to Video)."
     )
 
@@ -129,8 +132,8 @@ def free_gpu_memory(device: torch.device) -> int:
 
 def frame_bytes(generator: Generator) -> int:
     """Peak memory of one frame in bytes: about four float32 activations of the widest layer."""
-    channels = generator.architecture.channels
-    return 16 * max(r * r * c for r, c in channels.items())
+    arch = generator.architecture
+    return 16 * max(math.prod(arch.size(r)) * c for r, c in arch.channels.items())
 
 
 def _synthesized(generator: Generator, codes: torch.Tensor, chosen: list[int], batch: int, noise: str, **options) -> Iterator[torch.Tensor]:
@@ -186,7 +189,7 @@ def _runs(keys: list, room: int) -> list[_Run]:
 
 def _room(generator: Generator) -> int:
     """How many images may wait for their code to come again."""
-    device, image = generator.w_avg.device, 4 * generator.architecture.img_channels * generator.resolution**2
+    device, image = generator.w_avg.device, 4 * generator.architecture.img_channels * generator.size[0] * generator.size[1]
     free = free_gpu_memory(device) if device.type == "cuda" else _free_memory()
     return int(min(REUSE_BYTES, REUSE_BYTES if free is None else free // REUSE_SHARE) // image)
 

@@ -52,6 +52,11 @@ class Architecture:
     lr_multiplier: float = 0.01
     activation: str = "lrelu"
     use_noise: bool = True
+    base: tuple[int, int] = (4, 4)  # height and width of the constant at the first block; others than squares grow from others
+
+    def size(self, resolution: int) -> tuple[int, int]:
+        """Height and width of the block of this resolution: twice those of the block before."""
+        return self.base[0] * resolution // 4, self.base[1] * resolution // 4
 
     @property
     def num_layers(self) -> int:
@@ -131,10 +136,10 @@ class ConvLayer(nn.Module):
         self.style_gain = 1.0
         self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(n_out))
-        self.resolution = resolution
+        self.size = arch.size(resolution)
         self.use_noise = arch.use_noise
         if arch.use_noise:
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.register_buffer("noise_const", torch.randn(*self.size))
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("resample_filter", fir_kernel(arch.resample_filter))
 
@@ -158,7 +163,7 @@ class ConvLayer(nn.Module):
             return None
         if mode == "const":
             return prepared([self.noise_strength, self.noise_const], "noise", lambda strength, noise: strength * noise[None, None])
-        fresh = torch.randn(n, 1, self.resolution, self.resolution, dtype=self.noise_const.dtype, device=self.noise_const.device)
+        fresh = torch.randn(n, 1, *self.size, dtype=self.noise_const.dtype, device=self.noise_const.device)
         return fresh * self.noise_strength
 
     def in_strips(self, style: torch.Tensor, noise: str, n: int) -> StripLayer:
@@ -178,8 +183,9 @@ class ToRGB(nn.Module):
         self.clamp = arch.conv_clamp
 
     def forward(self, x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        size = x.shape[2:]
         x = x.permute(0, 2, 3, 1).flatten(1, 2) @ self.kernels(style).transpose(1, 2).to(x.dtype)  # [N, HW, C]
-        return self.finish(x.unflatten(1, [round(x.shape[1] ** 0.5)] * 2).permute(0, 3, 1, 2))
+        return self.finish(x.unflatten(1, size).permute(0, 3, 1, 2))
 
     def kernels(self, style: torch.Tensor) -> torch.Tensor:
         """The 1x1 kernel of every sample, ``[N, C, I]``."""
@@ -219,7 +225,7 @@ class Block(nn.Module):
         row = 2 * resolution.bit_length() - 7
         self.rows = (row, row + 1, row + 2)
         if self.first:
-            self.const = nn.Parameter(torch.randn(width, 4, 4))
+            self.const = nn.Parameter(torch.randn(width, *arch.base))
         else:
             self.conv0 = ConvLayer(arch.channels[resolution // 2], width, resolution, arch, up=True)
         self.conv1 = ConvLayer(width, width, resolution, arch)
@@ -404,6 +410,11 @@ class Generator(nn.Module):
     @property
     def resolution(self) -> int:
         return self.architecture.resolution
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its pictures; both are ``resolution`` but for generators of oblong ones."""
+        return self.architecture.size(self.resolution)
 
     @property
     def num_layers(self) -> int:

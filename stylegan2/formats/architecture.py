@@ -11,6 +11,7 @@ from ..generator import Architecture
 
 MAX_RESOLUTION = 4096
 MAX_MAPPING = 64
+MAX_BASE = 32  # of the constant that pictures grow from: 4 x 4, and others for oblong pictures
 MAX_WIDTH = 16_384  # of codes and labels; published networks have 512, and up to 1000 classes
 MAX_IMAGE_CHANNELS = 4
 ACTIVATIONS = ("lrelu", "linear")
@@ -35,10 +36,8 @@ def _sizes(state: Mapping[str, Any]) -> dict[str, Any]:
         raise DamagedFileError(f"The generator has blocks of {resolutions} px; expected 4, 8, 16, ... without a gap.")
     last = resolutions[-1]
     side = _shape(state, "synthesis.b4.const", 3)[1:]
-    if side != (4, 4):
-        raise UnsupportedFileError(
-            f"The generator's pictures are not square (they grow from {side[0]} x {side[1]}); only square ones are supported."
-        )
+    if max(side) > MAX_BASE:
+        raise DamagedFileError(f"The generator's pictures grow from {side[0]} x {side[1]}, more than any StyleGAN2's; the file is damaged.")
     colours = _shape(state, f"synthesis.b{last}.torgb.weight", 4)[0]
     if colours > MAX_IMAGE_CHANNELS:
         raise UnsupportedFileError(
@@ -46,6 +45,7 @@ def _sizes(state: Mapping[str, Any]) -> dict[str, Any]:
         )
     return {
         "resolution": last,
+        "base": (side[0], side[1]),
         "channels": {r: _shape(state, f"synthesis.b{r}.conv1.weight", 4)[0] for r in resolutions},
         "w_dim": _shape(state, "synthesis.b4.conv1.affine.weight", 2)[1],
         "img_channels": colours,

@@ -41,6 +41,16 @@ def check_fit(num_layers: int, width: int, generator: Generator) -> None:
     )
 
 
+def check_square(generator: Generator) -> None:
+    """Raise InversionError for a generator of oblong pictures: faces are found in squares."""
+    height, width = generator.size
+    if height != width:
+        raise InversionError(
+            f"This generator draws pictures of {width} x {height} px; faces are inverted and refined in squares only. Sample Faces draws"
+            " new ones, and codes of other tools are loaded from a file."
+        )
+
+
 def report_steps(progress: Progress | None, done: int, total: int, images: torch.Tensor | None) -> None:
     if progress is not None:
         progress(done, total, images)

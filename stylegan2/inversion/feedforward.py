@@ -12,7 +12,7 @@ from ...files import limits
 from ..frames import shifted, synthesize_frames
 from ..generator import Generator
 from ..resample import area_resize, resize
-from .checks import Progress, check_fit, check_images, report_steps
+from .checks import Progress, check_fit, check_images, check_square, report_steps
 from .errors import InversionError
 from .inverter import Inverter, InverterCard
 from .optimization import optimization_calls, optimize
@@ -86,6 +86,7 @@ class EncoderInverter(Inverter):
         in W+ from the code of the last pass. The synthesis after the last pass, which nothing reads, is left out, so previews
         show the reconstruction before each pass, and encoders of a single pass have none.
         """
+        check_square(generator)
         images = check_images(images)
         if steps is not None:
             limits.STEPS.checked(steps, "The steps are", InversionError)

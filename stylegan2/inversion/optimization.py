@@ -14,7 +14,7 @@ from ..colors import as_rgb
 from ..generator import Generator
 from ..gradients import frozen, plain, with_gradients
 from ..resample import area_resize, resize
-from .checks import Progress, check_images, report_steps, starting_codes
+from .checks import Progress, check_images, check_square, report_steps, starting_codes
 from .errors import InversionError
 from .identity import Identity
 from .perceptual import Perceptual, load_perceptual
@@ -72,6 +72,7 @@ def optimize(
     gives the same bits. ``progress(done, total, reconstructions)`` is called in every step and may raise to cancel;
     ``observe(step, codes, errors [n])`` sees the inner state. Works under ``torch.inference_mode``. Raises InversionError.
     """
+    check_square(generator)
     images = check_images(images)
     _check_request(space, steps, lr)
     start = starting_codes(generator, start, len(images))

@@ -9,7 +9,7 @@ import torch
 from ..frames import synthesize_frames
 from ..generator import Generator
 from ..resample import area_resize, resize
-from .checks import Progress, check_images, starting_codes
+from .checks import Progress, check_images, check_square, starting_codes
 from .errors import StrangerError
 from .identity import Identity
 from .inverter import Inverter, InverterCard
@@ -55,6 +55,7 @@ def reconstruction_report(
 
     ``identity``: a network with ``embed``, or None. Raises InversionError for shapes that do not fit.
     """
+    check_square(generator)
     images = check_images(images).to(generator.w_avg.device)
     codes = starting_codes(generator, codes, len(images)).to(images)
     size = min(images.shape[-1], generator.resolution)

@@ -26,6 +26,8 @@ ARCHITECTURES = {
     "gray": {"img_channels": 1},
     "linear": {"activation": "linear", "lr_multiplier": 0.1},
     "4 px": {"resolution": 4},
+    "tall": {"base": (4, 2)},
+    "wide": {"base": (4, 8), "resolution": 32},
     "uneven": {"resolution": 32, "channels": {4: 3, 8: 9, 16: 5, 32: 2}, "w_dim": 7, "z_dim": 31},
 }
 

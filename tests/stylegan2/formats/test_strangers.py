@@ -157,9 +157,10 @@ def test_torchscript_programs_give_their_numbers_and_are_not_run(tmp_path):
         stylegan2.load(tmp_path / "a.pt")
 
 
-def test_pictures_that_are_not_square(small, tmp_path):
-    torch.save({**small.state_dict(), "synthesis.b4.const": torch.zeros(12, 4, 2)}, tmp_path / "a.pt")
-    with pytest.raises(checkpoint.UnsupportedFileError, match="not square"):
+@pytest.mark.parametrize(("const", "words"), [((12, 4, 2), "noise_const has shape"), ((12, 4, 64), "more than any StyleGAN2's")])
+def test_a_constant_of_another_shape_than_the_rest(const, words, small, tmp_path):
+    torch.save({**small.state_dict(), "synthesis.b4.const": torch.zeros(const)}, tmp_path / "a.pt")
+    with pytest.raises(checkpoint.DamagedFileError, match=words):
         stylegan2.load(tmp_path / "a.pt")
 
 
