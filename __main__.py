@@ -213,7 +213,12 @@ def _fit(commands) -> None:
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
     text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
     text.add_argument("--space", choices=SPACES, help="w+: every row of a code moves on its own, as published; w: all rows move alike")
-    text.add_argument("--views", type=int, metavar="N", help="score N altered looks at each picture instead of the picture (published: 0)")
+    text.add_argument(
+        "--views",
+        type=within(limits.VIEWS),
+        metavar="N",
+        help="score N altered looks at each picture instead of the picture (published: 0)",
+    )
     text.add_argument("--quality", choices=QUALITIES, default="exact", help="fast: most steps look at smaller pictures (default exact)")
     text.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that keeps the likeness")
     clip = parser.add_argument_group("from a clip")

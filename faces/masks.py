@@ -19,23 +19,23 @@ FOREHEAD = 0.45  # of the height from chin to brows
 AVERAGE_FACE = (0.5, 0.53, 0.27, 0.39)
 
 
-def square_mask(crop: Crop, shape: str = "face", size: float = 1.0, softness: float = 0.15) -> torch.Tensor:
+def square_mask(crop: Crop, shape: str = "face", scale: float = 1.0, softness: float = 0.15) -> torch.Tensor:
     """A mask over the aligned square, ``[256, 256]`` float32 in 0..1, that falls to 0 at its edges.
 
     ``shape`` "face" is the outline of the face (jaw, brows and forehead; an average one when the crop has no landmarks), "square" the whole
-    square. ``size`` scales the shape about its middle and ``softness`` is the width of the soft edge, both in share of the shape's height.
+    square. ``scale`` scales the shape about its middle and ``softness`` is the width of the soft edge, both in share of the shape's height.
     """
     if shape not in SHAPES:
         raise FaceError(f"The mask follows the {' or the '.join(SHAPES)}, not {shape!r}.")
-    if not 0 < size <= 3 or not 0 <= softness <= 1:
+    if not 0 < scale <= 3 or not 0 <= softness <= 1:
         raise FaceError(
-            f"The size of the mask must lie in 0..3 and its softness in 0..1 (share of the face), not {size:g} and {softness:g}."
+            f"The size of the mask must lie in 0..3 and its softness in 0..1 (share of the face), not {scale:g} and {softness:g}."
         )
     if shape == "square":
-        return _square(crop, size, softness)
+        return _square(crop, scale, softness)
     outline = face_outline(crop)
     middle, height = (outline.min(axis=0) + outline.max(axis=0)) / 2, float(np.ptp(outline[:, 1]))
-    drawn = _draw(middle + (outline - middle) * size)
+    drawn = _draw(middle + (outline - middle) * scale)
     soft = gaussian_blur(drawn[..., None], softness * height * MASK_SIDE / 3)[..., 0]
     return torch.from_numpy(np.ascontiguousarray(soft)) * _square(crop, 1.0, min(softness, 0.1))
 

@@ -24,7 +24,7 @@ from micromotion.cli.terminal import Clock
 from micromotion.files import catalogue
 from micromotion.media.video import VideoWriter
 from micromotion.stylegan2 import load
-from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace
+from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace, algebra
 from micromotion.subspaces.anchors import text as text_room
 from PIL import Image
 
@@ -702,7 +702,7 @@ def test_help_explains_each_command(command, capsys):
 
 def test_help_names_exactly_what_the_library_offers():
     assert set(command_line.EASINGS) == set(EASINGS) and set(command_line.ESTIMATORS) == set(ESTIMATORS)
-    assert set(command_line.OPERATIONS) == {*combine.OF_ONE, *combine.OF_SEVERAL, "cosines"}
+    assert set(command_line.OPERATIONS) == {*combine.OF_ONE, *algebra.OPERATIONS, "cosines"}
     assert set(command_line.FACTORS) == {motion.name for motion in MOTIONS}
 
 
@@ -771,3 +771,31 @@ def test_doctor_prints_what_a_bug_report_needs(room, capsys):
     assert micromotion("doctor", "--models", room / "models") == 0
     said = capsys.readouterr().out
     assert "StyleGAN2 operations on " in said and "micromotion: nod.safetensors (3 bytes)" in said and "scorer.safetensors (" in said
+
+
+def _numbers() -> list[tuple[str, str]]:
+    """Every option of every command that takes a number."""
+    (commands,) = (a for a in command_line.build_parser()._actions if hasattr(a, "choices") and isinstance(a.choices, dict))
+    options = [(name, action) for name, parser in commands.choices.items() for action in parser._actions]
+    return [
+        (name, a.option_strings[0])
+        for name, a in options
+        if getattr(a.type, "__name__", "") == "number" and a.option_strings and not a.nargs
+    ]
+
+
+def test_every_number_of_every_command_has_bounds(capsys):
+    numbers = _numbers()
+    assert len(numbers) > 20 and not _plain_numbers()
+    for command, option in numbers:
+        for word in ("nan", "inf", "-inf", "1e400", "-1e12", "1e12", "many", ""):
+            with pytest.raises(SystemExit) as ended:
+                command_line.build_parser().parse_args([command, f"{option}={word}"])
+            assert ended.value.code == 2, (command, option, word)
+            assert re.search(r"is not a (whole )?number from \S+ to \S+", capsys.readouterr().err), (command, option, word)
+
+
+def _plain_numbers() -> list[str]:
+    """Options that would take any number."""
+    (commands,) = (a for a in command_line.build_parser()._actions if hasattr(a, "choices") and isinstance(a.choices, dict))
+    return [f"{name} {a.option_strings}" for name, parser in commands.choices.items() for a in parser._actions if a.type in (int, float)]

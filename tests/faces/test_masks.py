@@ -33,10 +33,10 @@ def test_the_face_mask_covers_the_features_and_not_the_corners(crop, landmarks):
 
 
 def test_size_and_softness_are_in_share_of_the_face(crop):
-    small, large = (float(square_mask(crop, size=s).mean()) for s in (0.5, 1.0))
+    small, large = (float(square_mask(crop, scale=s).mean()) for s in (0.5, 1.0))
     assert small / large == pytest.approx(0.25, abs=0.08)
     for softness in (0.1, 0.3):
-        row = square_mask(crop, softness=softness, size=0.7)[150]
+        row = square_mask(crop, softness=softness, scale=0.7)[150]
         width = int(((row > 0.02) & (row < 0.98)).sum()) / 2 / 256  # of one edge, in sides
         outline_height = 0.62
         assert width == pytest.approx(softness * outline_height * 1.4, rel=0.35)
