@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
