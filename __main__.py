@@ -13,6 +13,7 @@ from .files import limits
 
 FAVOURITE = 1415
 FACTORS = ("smile", "eyes", "anger", "turn", "age")
+QUANTITIES = ("mouth width", "corner lift", "mouth opening", "eye opening", "brow height", "yaw", "pitch")
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
 OPERATIONS = ("add", "subtract", "negate", "scale", "without", "restrict", "merge", "cosines")
 PAIR_LAYOUTS = ("pairs", "imagefolder", "sliders", "webdataset", "parquet")
@@ -242,6 +243,9 @@ def _calibrate(commands) -> None:
     by.add_argument("--none", metavar="TEXT", help="and what one without it is; the difference of the two is measured")
     by.add_argument(
         "--factor", choices=FACTORS, help=f"by the embedded avatars' factor regressor: {', '.join(FACTORS)}; one unit is its whole range"
+    )
+    by.add_argument(
+        "--geometry", choices=QUANTITIES, metavar="NAME", help=f"by landmarks of the face, for photos of people: {', '.join(QUANTITIES)}"
     )
     by.add_argument(
         "--change",

@@ -10,10 +10,12 @@ import torch
 from ..avatars.captions import MOTIONS
 from ..avatars.regressor import load_regressor
 from ..avatars.renderer import FACTORS
+from ..faces import meter
+from ..files import catalogue
 from ..subspaces import calibrate
 from ..subspaces.anchors import contrast, draw_faces
 from ..subspaces.describing import describe_motion
-from .models import Models, check_files, embedded, open_named
+from .models import Models, check_files, embedded, models_folder, open_named
 from .outputs import check_output
 from .terminal import Clock, UsageError, progress_bar, say
 
@@ -50,16 +52,23 @@ def run(args: Namespace, clock: Clock) -> None:
 
 
 def _check(args: Namespace) -> None:
-    if args.factor and (args.full or args.none):
-        raise UsageError("Give one instrument: --factor, or --full and --none.")
-    if not args.factor and not (args.full and args.none):
-        raise UsageError("Give the instrument: --full and --none, two texts for the text scorer, or --factor for the embedded avatars.")
+    given = [bool(args.factor), bool(args.geometry), bool(args.full or args.none)]
+    if sum(given) > 1:
+        raise UsageError("Give one instrument: --factor, --geometry, or --full and --none.")
+    if not any(given) or (given[2] and not (args.full and args.none)):
+        raise UsageError(
+            "Give the instrument: --full and --none, two texts for the text scorer, --geometry for photos of people, or --factor for the"
+            " embedded avatars."
+        )
     if args.factor and args.generator is not None:
         raise UsageError("--factor knows the embedded avatars only; with --generator give --full and --none, and its --scorer.")
 
 
 def _instrument(args: Namespace, models: Models) -> tuple[Callable, str, Callable | None]:
     """What measures pictures, its name, and what says whose face they show."""
+    if args.geometry:
+        folders = [models_folder() / catalogue.LANDMARKS]
+        return meter(args.geometry, folders=folders), f"{args.geometry} by dlib's landmarks", None
     if not args.factor:
         return *contrast(models.scorer, args.full, args.none), None
     regressor = load_regressor(embedded("regressor")).to(models.torch_device)

@@ -9,6 +9,7 @@ from .errors import FaceError, MissingToolError
 from .framing import frame, is_framed, whole_pictures
 from .landmarks import Face, choose, faces_from_mediapipe, from_mediapipe, number_faces
 from .masks import square_mask
+from .measuring import measure, meter
 from .pasting import fade, paste, reconstruction_error
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "from_mediapipe",
     "is_framed",
     "key_frames",
+    "measure",
+    "meter",
     "number_faces",
     "paste",
     "reconstruction_error",

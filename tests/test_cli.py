@@ -18,7 +18,7 @@ from micromotion import __main__ as command_line
 from micromotion import faces, media
 from micromotion.avatars.captions import MOTIONS
 from micromotion.avatars.regressor import load_regressor
-from micromotion.cli import animate, clips, combine, models, portrait
+from micromotion.cli import animate, calibrate, clips, combine, models, portrait
 from micromotion.cli.clips import ClipCodes
 from micromotion.cli.terminal import Clock
 from micromotion.files import catalogue
@@ -250,6 +250,16 @@ def test_the_shipped_motions_do_what_they_are_called(name, factor, sign, monkeyp
     change = (after - before).tolist()
     assert sign * change[factor] > 0.3, change
     assert max(range(5), key=lambda k: abs(change[k])) == factor, change
+
+
+def test_calibrate_measures_the_landmarks_of_a_face(room, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(calibrate, "meter", lambda name, folders: asked.append((name, folders)) or (lambda images: images.mean((1, 2, 3))))
+    call = ("calibrate", "smile", "grin.safetensors", "--geometry", "corner lift", "--faces", 2, "--device", "cpu")
+    assert micromotion(*call) == 0 and asked == [("corner lift", [Path("models") / "dlib"])]
+    assert Subspace.load(room / "grin.safetensors").calibration.instrument == "corner lift by dlib's landmarks"
+    assert micromotion(*call, "--factor", "smile") == 2 and "one instrument" in capsys.readouterr().err
+    assert micromotion(*call[:3]) == 2 and "--geometry" in capsys.readouterr().err
 
 
 def test_the_authors_head_turn_goes_both_ways():
@@ -702,6 +712,7 @@ def test_help_explains_each_command(command, capsys):
 
 def test_help_names_exactly_what_the_library_offers():
     assert set(command_line.EASINGS) == set(EASINGS) and set(command_line.ESTIMATORS) == set(ESTIMATORS)
+    assert command_line.QUANTITIES == faces.measuring.QUANTITIES
     assert set(command_line.OPERATIONS) == {*combine.OF_ONE, *algebra.OPERATIONS, "cosines"}
     assert set(command_line.FACTORS) == {motion.name for motion in MOTIONS}
 
