@@ -20,7 +20,7 @@ from .pictures import Pictures, Progress, as_pictures, check_finite
 log = logging.getLogger(__name__)
 
 PATHS = ("smooth", "fixed", "each")
-MISSING = ("interpolate", "hold", "skip", "error")
+MISSING = ("interpolate", "hold", "skip", "error", "keep")
 WIDTHS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 PATIENCE = 8  # frames without the face after which another may be followed
 THUMBNAIL = 16  # px: cuts are looked for at this size, where a pan changes little
@@ -75,7 +75,8 @@ def align_clip(
 
     ``smoothing`` is the reach of the smoothing in frames (a standard deviation); None chooses it from the clip by leaving one frame out.
     ``missing`` says what to do without a face: "interpolate" or "hold" the crop within the shot, "skip" the frame (``report.kept`` says
-    which stayed), or "error". ``cuts`` are the first frames of new shots; None finds them. ``jumps``: whether a
+    which stayed), "error", or "keep" it as it is: it gets a square near by, and its crop is ``empty``, so that pasting changes nothing, in
+    shots without any face too. ``cuts`` are the first frames of new shots; None finds them. ``jumps``: whether a
     face that is suddenly elsewhere begins a shot too (None: where cuts are looked for). Nothing is smoothed or filled across a cut.
 
     Squares come from ``sample``: continuous in the crop, in the form, dtype and range of ``frames``. ``progress(done, F)`` is called after
@@ -97,7 +98,11 @@ def align_clip(
     lost = tuple(int(i) for i in np.flatnonzero(np.isnan(states[:, 0])))
     kept = _kept(states, shots, missing)
     planned = np.concatenate([_plan(states[shot], path, missing, smoothing) for shot in shots])
+    if missing == "keep":
+        planned = _near_by(planned)
     crops = _crops(planned, points, shots, clip.size, size, kept)
+    if missing == "keep":
+        crops = [replace(crop, empty=i in lost) for i, crop in zip(kept, crops)]
     squares = _sampled(clip, kept, crops, size, progress)
     report = ClipReport(len(clip), kept, lost, tuple(shot.start for shot in shots[1:]), missing, _drift(states, planned))
     log.info("%s", report)
@@ -242,11 +247,14 @@ def _kept(states: np.ndarray, shots: Sequence[slice], missing: str) -> tuple[int
     if missing == "skip":
         return tuple(int(i) for i in np.flatnonzero(~lost))
     if missing == "error" and lost.any():
-        raise FaceError(f"No face was found in frame {_listed(np.flatnonzero(lost).tolist())}: interpolate, hold or skip such frames.")
-    for shot in shots:
+        raise FaceError(
+            f"No face was found in frame {_listed(np.flatnonzero(lost).tolist())}: interpolate, hold, skip or keep such frames."
+        )
+    for shot in shots if missing != "keep" else ():
         if lost[shot].all():
             last = shot.stop - 1
-            raise FaceError(f"The shot from frame {shot.start} to {last} shows no face at all, so there is nothing to {missing}: skip it.")
+            span = f"from frame {shot.start} to {last}"
+            raise FaceError(f"The shot {span} shows no face at all, so there is nothing to {missing}: skip it, or keep it as it is.")
     return tuple(range(len(lost)))
 
 
@@ -263,9 +271,16 @@ def _plan(states: np.ndarray, path: str, missing: str, smoothing: float | None) 
     return filled if path == "each" else steady(filled, np.where(seen, 1.0, FILLED_WEIGHT), smoothing)
 
 
+def _near_by(planned: np.ndarray) -> np.ndarray:
+    """Crop states in which a shot without a face has those of the nearest frame that has some."""
+    known = np.flatnonzero(~np.isnan(planned[:, 0]))
+    nearest = [known[np.abs(known - i).argmin()] for i in range(len(planned))]
+    return planned[nearest]
+
+
 def _fill(states: np.ndarray, seen: np.ndarray, missing: str) -> np.ndarray:
     at, known = np.arange(len(states)), np.flatnonzero(seen)
-    if missing == "hold":
+    if missing in ("hold", "keep"):
         return states[known[np.maximum(np.searchsorted(known, at, "right") - 1, 0)]]
     return np.stack([np.interp(at, known, column[known]) for column in states.T], axis=1)
 

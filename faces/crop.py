@@ -20,7 +20,7 @@ class Crop:
     ``size`` is the photo's (width, height); ``quad`` its corners north-west, south-west, south-east, north-east as (x, y) in photo pixels,
     the center of pixel i lying at i; ``side`` the pixels along an edge of the aligned square. ``shrink`` is the whole factor by which the
     photo was reduced before sampling (it moves the samples by half a pixel per unit). ``landmarks`` are the 68 points in photo pixels when
-    they are known: the face mask follows them.
+    they are known: the face mask follows them. ``empty`` says that the photo shows no face there: pasting leaves it as it is.
     """
 
     size: tuple[int, int]
@@ -28,6 +28,7 @@ class Crop:
     side: int
     shrink: int = 1
     landmarks: tuple[tuple[float, float], ...] | None = None
+    empty: bool = False
 
     def __post_init__(self):
         corners = np.asarray(self.quad, dtype=np.float64)

@@ -31,6 +31,8 @@ def square_mask(crop: Crop, shape: str = "face", scale: float = 1.0, softness: f
         raise FaceError(
             f"The size of the mask must lie in 0..3 and its softness in 0..1 (share of the face), not {scale:g} and {softness:g}."
         )
+    if crop.empty:
+        return torch.zeros(MASK_SIDE, MASK_SIDE)
     if shape == "square":
         return _square(crop, scale, softness)
     outline = face_outline(crop)

@@ -236,6 +236,8 @@ class _Ghosts:
         """The error of shapes that a twentieth of the face exceeds, in share of the value range."""
         _, error = self.measure(i)
         mask = F.interpolate(self.masks[i % len(self.masks)][None, None], size=error.shape, mode="area")[0, 0].to(error.device)
+        if not mask.any():  # a crop that shows no face
+            return 0.0
         return float(error[mask >= mask.max() / 2].quantile(0.95) / self._span(1.0))
 
     def warning(self) -> str:

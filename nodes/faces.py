@@ -239,7 +239,7 @@ class AlignFace(io.ComfyNode):
                     default="interpolate",
                     optional=True,
                     tooltip="For frames of a clip without a face: interpolate or hold the square of the frames around, skip the frame (see"
-                    " kept), or stop with an error that names it.",
+                    " kept), stop with an error that names it, or keep the frame as it is: Paste Face leaves it untouched.",
                 ),
                 io.Combo.Input(
                     "no_face",

@@ -189,3 +189,23 @@ def test_what_cannot_be_followed_is_said_in_a_sentence(landmarks, still, change,
     arguments = {"frames": still(5), "landmarks": [landmarks] * 5, "size": 8} | change
     with pytest.raises(FaceError, match=sentence):
         align_clip(arguments.pop("frames"), arguments.pop("landmarks"), arguments.pop("size"), **arguments)
+
+
+def test_frames_and_shots_without_a_face_can_be_kept_as_they_are():
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (7, 3, 120, 120)).astype(np.float32) / 127.5 - 1
+    frames = torch.from_numpy(frames)
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    face = np.stack([60 + 25 * np.cos(angles), 60 + 25 * np.sin(angles)], 1)
+    face[36:42], face[42:48], face[48], face[54] = (50, 50), (70, 50), (52, 75), (68, 75)
+    seen = [face, None, face, None, None, face, face]  # frames 3 and 4 are a shot of their own
+    squares, crops, report = align_clip(frames, seen, 32, missing="keep", cuts=(3, 5))
+    assert report.kept == tuple(range(7)) and report.missing == (1, 3, 4) and "keep" in str(report)
+    assert [crop.empty for crop in crops] == [point is None for point in seen]
+    for options in ({}, {"reconstruction": squares}, {"mask": "square"}):
+        pasted, mask = paste(frames, (squares + 0.5).clamp(-1, 1), crops, **options)
+        for i, point in enumerate(seen):
+            assert torch.equal(pasted[i], frames[i]) == (point is None), i
+            assert bool(mask[i].max() > 0) == (point is not None)
+    with pytest.raises(FaceError, match="keep it as it is"):
+        align_clip(frames, seen, 32, missing="hold", cuts=(3, 5))
