@@ -509,8 +509,8 @@ def test_a_driving_clip_is_read_along_all_motions_together(room, monkeypatch):
     assert torch.allclose(shown.coefficients, track, atol=1e-4) and torch.allclose(shown.farthest()[0], a, atol=1e-4)
 
 
-def test_a_clip_without_a_face_is_refused_and_frames_without_one_are_told(room, monkeypatch, capsys):
-    _clip(room, "grey.mp4", [20, 60, 100, 140])
+def test_a_clip_without_a_face_is_refused_and_frames_without_one_are_told(strict, monkeypatch, capsys):
+    _clip(strict, "grey.mp4", [20, 60, 100, 140])
     command = ["animate", "--motion", "smile", "--drive", "grey.mp4", "--out", "d.mp4", *QUICK]
     assert micromotion(*command) == 2
     assert "No frame of grey.mp4 shows a face that this inverter knows" in capsys.readouterr().err
@@ -518,7 +518,7 @@ def test_a_clip_without_a_face_is_refused_and_frames_without_one_are_told(room, 
     monkeypatch.setattr(clips, "out_of_domain", lambda card, report: seen.append(report) or ("strange" if len(seen) == 2 else None))
     assert micromotion(*command) == 0
     assert "1 of 4 frames of grey.mp4 show no face" in capsys.readouterr().err
-    assert len(frames_of(room / "d.mp4")) == 4, "the clip keeps its length"
+    assert len(frames_of(strict / "d.mp4")) == 4, "the clip keeps its length"
 
 
 @pytest.mark.usefixtures("knows_everything")
