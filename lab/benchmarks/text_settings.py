@@ -27,7 +27,7 @@ def cosine(motion: str, template: str, seeds: range, **options) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="What the settings of the scorer are worth")
     parser.add_argument("--motions", nargs="+", default=["smile", "eyes"], choices=[m.name for m in MOTIONS])
     parser.add_argument("--faces", type=int, default=3)
     args = parser.parse_args()
