@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Callable
 from pathlib import Path
 
-from ..files import catalogue
+from ..files import catalogue, strangers
 from ..files.budget import border
 from ..files.download import hash_file
 from .errors import FaceError
@@ -33,6 +33,9 @@ def check_predictor(path: str | Path) -> None:
             try:
                 _Walk(data).predictor()
             except (_UnsoundError, IndexError) as error:
+                what = strangers.kind(data[:512], data[257:262])
+                if what != strangers.UNKNOWN:
+                    raise FaceError(f"The landmark file {path} is {what}.") from error
                 why = f"it is damaged or not dlib's {POINTS}-point file"
                 raise FaceError(f"The landmark file {path} cannot be read ({error}): {why}. Copy or download it again.") from error
 

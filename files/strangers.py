@@ -30,6 +30,7 @@ MARKS = (
     (b"pytorch", "an ONNX model"),
     (b"onnx", "an ONNX model"),
 )
+UNKNOWN = "not a checkpoint that can be recognized by its first bytes"
 _PAGE = re.compile(r"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _LEADING = re.compile(r"\A\s*(<!--.*?(-->|$)\s*)*", re.DOTALL)
 SHOWN = 60  # characters of a text
@@ -46,7 +47,7 @@ def kind(head: bytes, tar_mark: bytes = b"") -> str:
     text = _text(head)
     if text is not None:
         return _kind_of_text(text)
-    return next((what for mark, what in MARKS if mark in head[:64]), "not a checkpoint that can be recognized by its first bytes")
+    return next((what for mark, what in MARKS if mark in head[:64]), UNKNOWN)
 
 
 def _text(head: bytes) -> str | None:

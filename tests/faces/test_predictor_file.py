@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+
 import pytest
 from micromotion.faces import predictor_file
 from micromotion.faces.errors import FaceError
@@ -42,3 +44,11 @@ def test_every_number_that_dlib_would_trust_is_looked_at(find, put, why, tmp_pat
 def test_a_file_of_another_length(change, tmp_path):
     with pytest.raises(FaceError, match=r"points\.dat.*(cannot be read|empty)"):
         check(tmp_path, change(predictor_bytes()))
+
+
+def test_an_archive_and_a_page_are_named(tmp_path):
+    """The file is published as .bz2, and servers answer with pages."""
+    with pytest.raises(FaceError, match=r"points\.dat is a bzip2 archive: unpack it first"):
+        check(tmp_path, bz2.compress(predictor_bytes()))
+    with pytest.raises(FaceError, match="is a web page"):
+        check(tmp_path, b"<!DOCTYPE html><html>")
