@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
-from ..subspaces.anchors import QUALITIES, SPACES, Weights, pool, text_anchors, video_anchors
+from ..subspaces.anchors import QUALITIES, SPACES, Weights, text_anchors, video_anchors
 from . import host, sockets
 
 CATEGORY = "micromotion/motions"
@@ -284,28 +284,4 @@ def crop_policy(crops: tuple | None) -> str:
     return "fixed" if all(crop == crops[0] for crop in crops) else "follows the face"
 
 
-class PoolAnchors(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionPoolAnchors",
-            display_name="Combine Anchors",
-            category=CATEGORY,
-            description="Pool anchors of the same motion from several faces, seeds or clips. What tells the faces apart never counts as"
-            " motion, and the fitted motion gets cleaner with every one. Chain several for more.",
-            search_aliases=["pool anchors", "merge seeds", "several clips", "concatenate anchors"],
-            inputs=[
-                sockets.Anchors.Input("first", tooltip="Anchors from text or from a clip."),
-                sockets.Anchors.Input("second", tooltip="Anchors of the same motion and generator from another face or clip."),
-                sockets.Anchors.Input("third", optional=True, tooltip="A third set of anchors of the same motion."),
-                sockets.Anchors.Input("fourth", optional=True, tooltip="A fourth set of anchors of the same motion."),
-            ],
-            outputs=[sockets.Anchors.Output("anchors", tooltip="All of them as one set, each face and clip a group of its own.")],
-        )
-
-    @classmethod
-    def execute(cls, first, second, third=None, fourth=None) -> io.NodeOutput:
-        return io.NodeOutput(pool([given for given in (first, second, third, fourth) if given is not None]))
-
-
-NODES = [TextAnchors, VideoAnchors, PoolAnchors]
+NODES = [TextAnchors, VideoAnchors]

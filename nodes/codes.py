@@ -19,6 +19,7 @@ from . import host, sockets
 CATEGORY = "micromotion/faces"
 STOP, ANYWAY = "stop", "anyway"
 STRANGERS = 'Fetch Model fetches them ("everything for photos"); to see the nearest face that this inverter knows, choose anyway.'
+KEPT, NONE = "kept with the face", "none"
 
 
 class SampleFaces(io.ComfyNode):
@@ -198,138 +199,106 @@ class RefineFace(io.ComfyNode):
         return io.NodeOutput(made_by(found.cpu(), net), generator)
 
 
-class SaveCodes(io.ComfyNode):
+class SaveFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MicromotionSaveCodes",
-            display_name="Save Face Codes",
+            node_id="MicromotionSaveFace",
+            display_name="Save Face",
             category=CATEGORY,
-            description="Keep a face as a small file in models/stylegan2_codes, so that it need not be inverted again."
-            " A counter is added to the name; nothing is overwritten.",
-            search_aliases=["save latent", "keep face", "export code"],
+            description="Keep a face as a small file in models/stylegan2_codes, so that it need not be inverted again; with a tuned"
+            " generator and its base, keep the tuning too. A counter is added to the name; nothing is overwritten.",
+            search_aliases=["save latent", "keep face", "export code", "save codes", "save pivotal tuning", "pti", "save tuned generator"],
             inputs=[
                 sockets.Codes.Input("codes", tooltip="The codes to keep, [N, L, D]."),
                 io.String.Input("name", default="face", tooltip="File name without extension; a subfolder is allowed."),
+                sockets.Generator.Input(
+                    "tuned", optional=True, tooltip="The generator that Refine Face tuned to this face, to keep its tuning too; needs base."
+                ),
+                sockets.Generator.Input(
+                    "base", optional=True, tooltip="The generator that went into Refine Face; only the difference to it is kept."
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["float16", "float32"],
+                    advanced=True,
+                    tooltip="Of the tuning: float16 halves the file and changes no picture visibly; float32 keeps every bit.",
+                ),
             ],
             outputs=[],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, codes, name) -> io.NodeOutput:
+    def execute(cls, codes, name, precision, tuned=None, base=None) -> io.NodeOutput:
+        if (tuned is None) != (base is None):
+            raise host.HostError("A tuning is kept as the difference between tuned and base; connect both, or neither.")
         path = host.save_path("codes", name)
+        if tuned is not None:
+            beside = host.tuning_of(path)
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            save_tuning(tuned.value, base.value, beside, half=precision == "float16")
+            host.remark(host.shown("tuning", beside))
         save_codes(path, codes, maker(codes))
         return host.output(said=host.shown("codes", path))
 
 
-class LoadCodes(io.ComfyNode):
+class LoadFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MicromotionLoadCodes",
-            display_name="Load Face Codes",
+            node_id="MicromotionLoadFace",
+            display_name="Load Face",
             category="micromotion/loaders",
-            description="Load a face that Save Face Codes kept, or the codes of another tool (.npz, .npy, .pt, .pkl). It belongs to the"
-            " generator that it was made with.",
+            description="Load a face that Save Face kept, or the codes of another tool (.npz, .npy, .pt, .pkl): its codes, and the"
+            " generator tuned to it where a tuning was kept with it.",
             has_intermediate_output=True,
-            search_aliases=["load latent", "saved face", "import code"],
+            search_aliases=["load latent", "saved face", "import code", "load codes", "load pivotal tuning", "tuned generator"],
             inputs=[
+                sockets.Generator.Input(
+                    "generator", tooltip="The generator that the face was made with, untuned: it is checked, and not changed."
+                ),
                 io.Combo.Input(
                     "file",
                     options=host.choices("codes"),
-                    display_name="codes",
-                    tooltip="Which file of models/stylegan2_codes: of Save Face Codes, or projected_w.npz, latents.pt, 0.pt and the like.",
+                    display_name="face",
+                    tooltip="Which file of models/stylegan2_codes: of Save Face, or projected_w.npz, latents.pt, 0.pt and the like.",
                 ),
-                sockets.Generator.Input(
-                    "generator",
-                    optional=True,
-                    tooltip="The generator of the face: it tells faces from motions, fills the layers of a W code, and is checked.",
+                io.Combo.Input(
+                    "tuning",
+                    options=[KEPT, NONE, *host.present("tuning")],
+                    advanced=True,
+                    tooltip="Which tuning of the generator, from models/stylegan2_tunings: the one kept with this face, none, or another.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("codes", tooltip="The codes, [N, L, D].")],
+            outputs=[
+                sockets.Codes.Output("codes", tooltip="The codes, [N, L, D]."),
+                sockets.Generator.Output("tuned", display_name="generator", tooltip="The generator tuned to this face, or the given one."),
+            ],
         )
 
     @classmethod
-    def validate_inputs(cls, file=None):
-        return host.check_file("codes", file)
+    def validate_inputs(cls, file=None, tuning=None):
+        found = host.check_file("codes", file)
+        return host.check_file("tuning", None if tuning in (KEPT, NONE) else tuning) if found is True else found
 
     @classmethod
-    def fingerprint_inputs(cls, file, generator=None):
-        return host.file_fingerprint("codes", file)
+    def fingerprint_inputs(cls, file, tuning, generator=None):
+        return host.file_fingerprint("codes", file), host.file_fingerprint("tuning", file if tuning == KEPT else tuning)
 
     @classmethod
-    def execute(cls, file, generator=None) -> io.NodeOutput:
-        found = read_codes(host.resolve("codes", file), None if generator is None else generator.value)
+    def execute(cls, generator, file, tuning) -> io.NodeOutput:
+        found = read_codes(host.resolve("codes", file), generator.value)
         for sentence in found.notes:
             host.remark(sentence)
-        return host.output(found.codes)
+        beside = host.find("tuning", file) if tuning == KEPT else None if tuning == NONE else host.resolve("tuning", tuning)
+        return host.output(found.codes, generator if beside is None else tuned_by(generator, beside))
 
 
-class SaveTuning(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSaveTuning",
-            display_name="Save Tuned Generator",
-            category=CATEGORY,
-            description="Keep what Refine Face changed in a generator as a small file in models/stylegan2_tunings: the difference to its"
-            " base only. A counter is added to the name; nothing is overwritten.",
-            search_aliases=["save pivotal tuning", "keep tuned generator", "pti", "export tuning"],
-            inputs=[
-                sockets.Generator.Input("generator", tooltip="The tuned generator, of Refine Face."),
-                sockets.Generator.Input("base", tooltip="The generator that went into Refine Face; it is needed again to load the file."),
-                io.Combo.Input(
-                    "precision",
-                    options=["float16", "float32"],
-                    tooltip="float16 halves the file and changes no picture visibly; float32 keeps every bit.",
-                ),
-                io.String.Input("name", default="tuned", tooltip="File name without extension; a subfolder is allowed."),
-            ],
-            outputs=[],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def execute(cls, generator, base, precision, name) -> io.NodeOutput:
-        path = host.save_path("tuning", name)
-        save_tuning(generator.value, base.value, path, half=precision == "float16")
-        return host.output(said=host.shown("tuning", path))
-
-
-class LoadTuning(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionLoadTuning",
-            display_name="Load Tuned Generator",
-            category="micromotion/loaders",
-            description="Load a generator that Save Tuned Generator kept, on the base that it was tuned from; another base is refused.",
-            search_aliases=["load pivotal tuning", "pti", "tuned face", "import tuning"],
-            inputs=[
-                sockets.Generator.Input("base", tooltip="The generator that was tuned, of Load StyleGAN2 Generator. It is not changed."),
-                io.Combo.Input(
-                    "file",
-                    options=host.choices("tuning"),
-                    display_name="tuning",
-                    tooltip="Which file of models/stylegan2_tunings; Save Tuned Generator writes them.",
-                ),
-            ],
-            outputs=[sockets.Generator.Output("generator", tooltip="The tuned generator: it draws its own face best.")],
-        )
-
-    @classmethod
-    def validate_inputs(cls, file=None):
-        return host.check_file("tuning", file)
-
-    @classmethod
-    def fingerprint_inputs(cls, file, base=None):
-        return host.file_fingerprint("tuning", file)
-
-    @classmethod
-    def execute(cls, base, file) -> io.NodeOutput:
-        with torch.inference_mode(False):
-            return io.NodeOutput(host.manage(load_tuning(host.resolve("tuning", file), base.value).cpu()))
+def tuned_by(generator, path):
+    """The generator with a tuning of its own on top."""
+    with torch.inference_mode(False):
+        return host.manage(load_tuning(path, generator.value).cpu())
 
 
 class Synthesize(io.ComfyNode):
@@ -384,4 +353,4 @@ class Synthesize(io.ComfyNode):
         return io.NodeOutput(host.to_host(colors), host.to_host(opaque if alpha is None else 1 - alpha))
 
 
-NODES = [SampleFaces, InvertFace, RefineFace, SaveCodes, LoadCodes, SaveTuning, LoadTuning, Synthesize]
+NODES = [SampleFaces, InvertFace, RefineFace, SaveFace, LoadFace, Synthesize]

@@ -71,8 +71,8 @@ FOLDERS = {
 OTHER_PACKS = {catalogue.GENERATORS: ("stylegan",)}  # where other packs keep the same files, under models
 ADVICE = {
     "motion": "A motion is made by Fit Micromotion and Save Micromotion, or shared by somebody.",
-    "codes": "Codes are written by Save Face Codes; those of other tools (projected_w.npz, latents.pt) may be put there too.",
-    "tuning": "Tunings are written by Save Tuned Generator.",
+    "codes": "Faces are written by Save Face; the codes of other tools (projected_w.npz, latents.pt) may be put there too.",
+    "tuning": "Tunings are written by Save Face.",
 }
 
 
@@ -108,9 +108,13 @@ def fetched(entry: catalogue.Entry) -> Path:
 
 def choices(kind: str) -> list[str]:
     """The entries of a combo, never none: the embedded ones first, then the user's files."""
+    return present(kind) or [nothing_in(FOLDERS[kind])]
+
+
+def present(kind: str) -> list[str]:
+    """What there is of a kind: the embedded ones first, then the user's files."""
     folder = FOLDERS[kind]
-    found = [name + EMBEDDED for name in folder.embedded] + folder_paths.get_filename_list(folder.name)
-    return found or [nothing_in(folder)]
+    return [name + EMBEDDED for name in folder.embedded] + folder_paths.get_filename_list(folder.name)
 
 
 def nothing_in(folder: Folder) -> str:
@@ -177,6 +181,13 @@ def save_path(kind: str, name: str) -> Path:
     while (path := Path(folder) / f"{stem}_{counter:05}_.safetensors").exists():
         counter += 1
     return path
+
+
+def tuning_of(codes: Path) -> Path:
+    """Where the tuning that belongs to a file of codes is kept: under the same name in the folder of tunings."""
+    roots = (Path(folder_paths.get_folder_paths(FOLDERS[kind].name)[0]).resolve() for kind in ("codes", "tuning"))
+    inside, tunings = roots
+    return tunings / codes.resolve().relative_to(inside)
 
 
 def shown(kind: str, path: Path) -> str:

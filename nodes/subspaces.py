@@ -32,6 +32,11 @@ from .anchors import layers_input
 
 CATEGORY = "micromotion/motions"
 AUTO = "auto"
+COMBINING_WORDS = ["add motions", "mix motions", "orthogonalize", "disentangle", "merge", "negate motion", "reverse motion"]
+COMBINING_WORDS += ["scale motion", "rename motion", "invert direction", "layer mask"]
+POOLED = 8  # sets of anchors for one motion
+COMBINED = 8  # motions that make one
+OPERATIONS = ("add", "without", "merge", "subtract")
 
 
 def component_input() -> io.Int.Input:
@@ -66,13 +71,19 @@ class FitSubspace(io.ComfyNode):
             node_id="MicromotionFitSubspace",
             display_name="Fit Micromotion",
             category=CATEGORY,
-            description="Decode the motion that anchors have in common: a low-rank subspace of the generator's codes.",
+            description="Decode the motion that anchors have in common: a low-rank subspace of the generator's codes. Anchors of the same"
+            " motion from several faces, seeds or clips are pooled: what tells the faces apart never counts as motion.",
             has_intermediate_output=True,
-            search_aliases=["robust pca", "theil-sen", "direction", "subspace", "learn motion", "train"],
+            search_aliases=["robust pca", "theil-sen", "direction", "subspace", "learn motion", "train", "pool anchors", "several clips"],
             inputs=[
-                sockets.Anchors.Input("anchors", tooltip="Anchors from text or from a clip."),
-                sockets.Anchors.Input(
-                    "more", optional=True, tooltip="Anchors of the same motion from another face or clip, pooled with the first."
+                io.Autogrow.Input(
+                    "anchors",
+                    template=io.Autogrow.TemplateNames(
+                        sockets.Anchors.Input("anchors", tooltip="Anchors from text or from a clip."),
+                        names=[f"anchors_{i}" for i in range(1, POOLED + 1)],
+                        min=1,
+                    ),
+                    tooltip="Anchors from text or from a clip; up to eight sets of the same motion and generator are pooled.",
                 ),
                 io.Combo.Input(
                     "estimator",
@@ -124,11 +135,10 @@ class FitSubspace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, anchors, estimator, rank, layers, more=None, joint=False, reverse=False, sparsity=0.0, name="", licence=""
-    ) -> io.NodeOutput:
+    def execute(cls, anchors, estimator, rank, layers, joint=False, reverse=False, sparsity=0.0, name="", licence="") -> io.NodeOutput:
+        sets = list(anchors.values())
         motion = fit(
-            anchors if more is None else pool([anchors, more]),
+            sets[0] if len(sets) == 1 else pool(sets),
             estimator=None if estimator == AUTO else estimator,
             rank=rank,
             layers=layers,
@@ -238,17 +248,19 @@ class CalibrateSubspace(io.ComfyNode):
             node_id="MicromotionCalibrate",
             display_name="Calibrate Micromotion",
             category=CATEGORY,
-            description="Measure with the text scorer what the coefficient does, on several faces, and up to where it holds."
-            " The range is written into the motion; on request its unit is set too.",
-            search_aliases=["strength", "normalise motion", "safe range", "unit", "measure motion"],
+            description="Measure what the coefficient does and up to where it holds: with the text scorer on several faces, or by what a"
+            " face tracker reads from frames. The range is written into the motion; on request its unit is set too.",
+            search_aliases=["strength", "normalise motion", "safe range", "unit", "measure motion", "arkit", "mediapipe", "blendshapes"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that the motion belongs to."),
-                sockets.Scorer.Input("scorer", tooltip="The instrument: how well a picture fits the sentences below."),
                 sockets.Subspace.Input("motion", tooltip="The motion to measure."),
-                io.String.Input("full", default="a person with 100% smile", tooltip="A sentence for the whole motion."),
-                io.String.Input("none", default="a person with no smile", tooltip="A sentence for its absence."),
-                io.Int.Input(
-                    "faces", default=8, min=1, max=64, tooltip="On how many random faces, 1..64; ignored when codes are connected."
+                io.DynamicCombo.Input(
+                    "instrument",
+                    options=[
+                        io.DynamicCombo.Option("text", text_instrument_inputs()),
+                        io.DynamicCombo.Option("blendshapes", blendshape_inputs()),
+                    ],
+                    tooltip="What measures: text, how well pictures fit two sentences; blendshapes, such as mouthSmileLeft, of core's face"
+                    " landmarks: sweep through 0, synthesize, detect the landmarks, and connect them here.",
                 ),
                 io.Float.Input(
                     "change",
@@ -256,14 +268,13 @@ class CalibrateSubspace(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.01,
-                    tooltip="What one unit shall change: the score of full minus that of none, 0..2. 0 keeps the unit and measures only.",
+                    tooltip="What one unit shall change: the score of full minus that of none, or the blendshapes, 0..2. 0 keeps the unit"
+                    " and measures only.",
                 ),
-                sockets.Codes.Input("codes", optional=True, tooltip="Faces to measure on, instead of random ones."),
                 sockets.Identity.Input(
                     "identity", optional=True, tooltip="Ends the range where the likeness is lost, of Load Identity Network."
                 ),
                 component_input(),
-                reach_input(),
             ],
             outputs=[
                 sockets.Subspace.Output("calibrated", display_name="motion", tooltip="The motion with its measured range and unit."),
@@ -272,82 +283,71 @@ class CalibrateSubspace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, generator, scorer, motion, full, none, faces, change, codes=None, identity=None, component=1, reach=1.5
-    ) -> io.NodeOutput:
-        net, judge, likeness = host.ready_with(generator, scorer, identity)
-        score, instrument = contrast(judge, full, none)
-        result = calibrate(
-            motion,
-            score,
-            net,
-            draw_faces(net, range(faces)) if codes is None else codes,
-            coefficients=torch.linspace(-reach, reach, 13),
-            component=component,
-            rescale=change > 0,
-            change=change or None,
-            instrument=instrument,
-            identity=None if likeness is None else likeness.embed,
-            progress=host.progress(),
-        )
+    def execute(cls, motion, instrument, change, identity=None, component=1) -> io.NodeOutput:
+        options = {name: value for name, value in instrument.items() if name != "instrument"}
+        result = INSTRUMENTS[instrument["instrument"]](motion, change, identity, component, **options)
         return io.NodeOutput(result, pictures.to_image(response_plot(result, component)))
 
 
-class CalibrateTrack(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionCalibrateTrack",
-            display_name="Calibrate Micromotion by Blendshapes",
-            category=CATEGORY,
-            description="Set the unit of a motion by what a face tracker reads from its frames: core's blendshapes, such as mouthSmileLeft."
-            " Sweep through 0, synthesize, detect the landmarks, and connect them here.",
-            search_aliases=["arkit", "mediapipe", "measured factor", "normalise motion", "unit", "safe range"],
-            inputs=[
-                sockets.Subspace.Input("motion", tooltip="The motion to calibrate."),
-                sockets.Sweep.Input("sweep", tooltip="The coefficients of the frames; they must pass through 0."),
-                sockets.Landmarks.Input("landmarks", tooltip="Of core's Detect Face Landmarks, of these frames; of several faces in turn."),
-                io.String.Input(
-                    "blendshapes",
-                    default="mouthSmileLeft, mouthSmileRight",
-                    tooltip="Which blendshapes, with commas; their mean, 0..1, is what is measured.",
-                ),
-                io.Float.Input(
-                    "change",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="What one unit shall change the blendshapes by, 0..1. 0 keeps the unit and measures only.",
-                ),
-                io.Image.Input("images", optional=True, tooltip="The frames, for the likeness; needs an identity network."),
-                sockets.Identity.Input(
-                    "identity", optional=True, tooltip="Ends the range where the likeness is lost, of Load Identity Network; needs images."
-                ),
-                component_input(),
-            ],
-            outputs=[
-                sockets.Subspace.Output("calibrated", display_name="motion", tooltip="The motion with its measured range and unit."),
-                io.Image.Output("plot", tooltip="The measured response over the coefficient."),
-            ],
-        )
+def text_instrument_inputs() -> list:
+    return [
+        sockets.Generator.Input("generator", tooltip="The StyleGAN2 that the motion belongs to."),
+        sockets.Scorer.Input("scorer", tooltip="The instrument: how well a picture fits the sentences below."),
+        io.String.Input("full", default="a person with 100% smile", tooltip="A sentence for the whole motion."),
+        io.String.Input("none", default="a person with no smile", tooltip="A sentence for its absence."),
+        io.Int.Input("faces", default=8, min=1, max=64, tooltip="On how many random faces, 1..64; ignored when codes are connected."),
+        sockets.Codes.Input("codes", optional=True, tooltip="Faces to measure on, instead of random ones."),
+        reach_input(),
+    ]
 
-    @classmethod
-    def execute(cls, motion, sweep, landmarks, blendshapes, change, images=None, identity=None, component=1) -> io.NodeOutput:
-        names = [name.strip() for name in blendshapes.split(",") if name.strip()]
-        values = measure.blendshape_track(landmarks, names)
-        likeness = None if images is None or identity is None else measure.likeness(images, host.ready(identity), sweep)
-        result = calibrate_track(
-            motion,
-            sweep,
-            values,
-            identity=likeness,
-            component=component,
-            instrument=blendshapes.strip(),
-            rescale=change > 0,
-            change=change or None,
-        )
-        return io.NodeOutput(result, pictures.to_image(response_plot(result, component)))
+
+def blendshape_inputs() -> list:
+    return [
+        sockets.Sweep.Input("sweep", tooltip="The coefficients of the frames; they must pass through 0."),
+        sockets.Landmarks.Input("landmarks", tooltip="Of core's Detect Face Landmarks, of these frames; of several faces in turn."),
+        io.String.Input(
+            "blendshapes",
+            default="mouthSmileLeft, mouthSmileRight",
+            tooltip="Which blendshapes, with commas; their mean, 0..1, is what is measured.",
+        ),
+        io.Image.Input("images", optional=True, tooltip="The frames, for the likeness; needs an identity network."),
+    ]
+
+
+def calibrate_by_text(motion, change, identity, component, generator, scorer, full, none, faces, codes=None, reach=1.5) -> Subspace:
+    net, judge, likeness = host.ready_with(generator, scorer, identity)
+    score, instrument = contrast(judge, full, none)
+    return calibrate(
+        motion,
+        score,
+        net,
+        draw_faces(net, range(faces)) if codes is None else codes,
+        coefficients=torch.linspace(-reach, reach, 13),
+        component=component,
+        rescale=change > 0,
+        change=change or None,
+        instrument=instrument,
+        identity=None if likeness is None else likeness.embed,
+        progress=host.progress(),
+    )
+
+
+def calibrate_by_blendshapes(motion, change, identity, component, sweep, landmarks, blendshapes, images=None) -> Subspace:
+    names = [name.strip() for name in blendshapes.split(",") if name.strip()]
+    likeness = None if images is None or identity is None else measure.likeness(images, host.ready(identity), sweep)
+    return calibrate_track(
+        motion,
+        sweep,
+        measure.blendshape_track(landmarks, names),
+        identity=likeness,
+        component=component,
+        instrument=blendshapes.strip(),
+        rescale=change > 0,
+        change=change or None,
+    )
+
+
+INSTRUMENTS = {"text": calibrate_by_text, "blendshapes": calibrate_by_blendshapes}
 
 
 def response_plot(motion: Subspace, component: int = 1):
@@ -367,16 +367,23 @@ class CombineSubspaces(io.ComfyNode):
             display_name="Combine Micromotions",
             category=CATEGORY,
             description="Make one motion of several of the same generator: their sum or difference, one without what leaks into the others,"
-            " or the middle of several versions of the same, such as other seeds.",
-            search_aliases=["add motions", "mix motions", "orthogonalize", "disentangle", "merge", "layers"],
+            " or the middle of several versions. Or change a single one: its unit, its direction, its layers, its name.",
+            search_aliases=COMBINING_WORDS,
             inputs=[
-                sockets.Subspace.Input("first", tooltip="The motion to begin with."),
-                sockets.Subspace.Input("second", tooltip="The other motion, of the same generator."),
+                io.Autogrow.Input(
+                    "motions",
+                    template=io.Autogrow.TemplateNames(
+                        sockets.Subspace.Input("motion", tooltip="A motion of the same generator."),
+                        names=[f"motion_{i}" for i in range(1, COMBINED + 1)],
+                        min=1,
+                    ),
+                    tooltip="The motion to begin with, and up to seven others of the same generator.",
+                ),
                 io.Combo.Input(
                     "operation",
-                    options=["add", "without", "merge", "subtract"],
-                    tooltip="add: first + weight x second. subtract: first - weight x second. without: first at right angles to the others,"
-                    " so that it no longer moves them. merge: the median of several versions of one motion.",
+                    options=list(OPERATIONS),
+                    tooltip="add: the first + weight x the others. subtract: the first - weight x the others. without: the first at right"
+                    " angles to the others, so that it no longer moves them. merge: the median of several versions of one motion.",
                 ),
                 io.Float.Input(
                     "weight",
@@ -386,14 +393,21 @@ class CombineSubspaces(io.ComfyNode):
                     step=0.05,
                     tooltip="How much of the others is added or subtracted, -5..5; for these two only.",
                 ),
+                io.Float.Input(
+                    "factor",
+                    default=1.0,
+                    min=-100.0,
+                    max=100.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="How many of today's units the new one is, -100..100 and not 0; -1 turns the motion round. The measured range"
+                    " is carried over.",
+                ),
                 layers_input(),
-                sockets.Subspace.Input("third", optional=True, tooltip="A third motion, treated as the second."),
-                sockets.Subspace.Input("fourth", optional=True, tooltip="A fourth motion, treated as the second."),
-                sockets.Subspace.Input("fifth", optional=True, tooltip="A fifth motion, treated as the second."),
+                io.String.Input("name", default="", advanced=True, tooltip="A name for the result, or empty for the one it has."),
                 io.Boolean.Input(
                     "per_layer",
                     default=False,
-                    optional=True,
                     advanced=True,
                     tooltip="For without: take the others out of every layer for itself, which takes out more.",
                 ),
@@ -402,42 +416,11 @@ class CombineSubspaces(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, first, second, operation, weight, layers, third=None, fourth=None, fifth=None, per_layer=False) -> io.NodeOutput:
-        motions = [given for given in (first, second, third, fourth, fifth) if given is not None]
-        return io.NodeOutput(in_layers(combine(operation, motions, weight=weight, per_layer=per_layer), layers))
-
-
-class ScaleSubspace(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionScale",
-            display_name="Scale Micromotion",
-            category=CATEGORY,
-            description="Change what one unit of a motion is, turn it round with a negative factor, keep it to some layers, or give it a"
-            " name. Its measured range is carried over.",
-            search_aliases=["negate motion", "reverse motion", "invert direction", "layer mask", "rename motion", "strength"],
-            inputs=[
-                sockets.Subspace.Input("motion", tooltip="The motion to change."),
-                io.Float.Input(
-                    "factor",
-                    default=1.0,
-                    min=-100.0,
-                    max=100.0,
-                    step=0.05,
-                    tooltip="How many of today's units the new one is, -100..100 and not 0; -1 turns the motion round.",
-                ),
-                layers_input(),
-                io.String.Input("name", default="", tooltip="A new name, or empty for the old one."),
-            ],
-            outputs=[sockets.Subspace.Output("scaled", display_name="motion", tooltip="The changed motion.")],
-        )
-
-    @classmethod
-    def execute(cls, motion, factor, layers, name) -> io.NodeOutput:
-        changed = motion if factor == 1 else scale(motion, factor)
-        changed = in_layers(changed, layers)
-        return io.NodeOutput(replace(changed, name=name.strip() or motion.name))
+    def execute(cls, motions, operation, weight, factor, layers, name, per_layer) -> io.NodeOutput:
+        given = list(motions.values())
+        made = combine(operation, given, weight=weight, per_layer=per_layer) if len(given) > 1 else given[0]
+        made = in_layers(made if factor == 1 else scale(made, factor), layers)
+        return io.NodeOutput(replace(made, name=name.strip() or made.name))
 
 
 def in_layers(motion: Subspace, layers: str) -> Subspace:
@@ -516,8 +499,6 @@ NODES = [
     LoadSubspace,
     SaveSubspace,
     CalibrateSubspace,
-    CalibrateTrack,
     CombineSubspaces,
-    ScaleSubspace,
     InspectSubspace,
 ]

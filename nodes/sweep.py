@@ -20,6 +20,20 @@ from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
 CURVE_SAMPLES = 1025
+SLIDERS = 8
+LARGEST = 10.0  # coefficient that may be typed
+SLIDER_WORDS = [
+    "face sliders",
+    "edit face",
+    "expression",
+    "expression editor",
+    "liveportrait alternative",
+    "smile",
+    "age",
+    "mouth",
+    "morph",
+]
+SLIDER_WORDS += ["portrait", "live slider", "mix motions", "face animation"]
 
 
 class Sweep(io.ComfyNode):
@@ -29,114 +43,102 @@ class Sweep(io.ComfyNode):
             node_id="MicromotionSweep",
             display_name="Make Sweep",
             category=CATEGORY,
-            description="Coefficients over frames: how far along the motion each frame is.",
-            search_aliases=["animate", "keyframes", "timeline", "ease", "ping pong", "interpolate", "schedule"],
+            description="Coefficients over frames: how far along the motion each frame is. From a start to an end, by written keyframes, or"
+            " along a drawn curve.",
+            search_aliases=["animate", "face animation", "keyframes", "timeline", "ease", "ping pong", "interpolate", "schedule", "curve"],
             inputs=[
                 io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=-10.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Coefficient of the first frame, -10..10: 0 is the face as it is.",
-                ),
-                io.Float.Input(
-                    "end",
-                    default=1.0,
-                    min=-10.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Coefficient at the far end, -10..10: 1 is the whole motion, negative values are its opposite.",
-                ),
-                io.Combo.Input(
-                    "easing",
-                    options=list(EASINGS),
-                    default="ease",
-                    tooltip="How the frames between are spread: ease starts and ends gently, linear moves evenly.",
-                ),
-                io.Boolean.Input("ping_pong", default=True, tooltip="Go to the end and back within the frames, so that the clip loops."),
-                still_input("hold_start", "Frames to rest at the start of each cycle, 0..100000; they count within the frames."),
-                still_input("hold_end", "Frames to rest at the end of each cycle, 0..100000; they count within the frames."),
-                io.Int.Input(
-                    "cycles",
-                    default=1,
-                    min=1,
-                    max=1000,
-                    optional=True,
-                    advanced=True,
-                    tooltip="How often the whole is run through within the frames, 1..1000.",
+                io.DynamicCombo.Input(
+                    "shape",
+                    options=[
+                        io.DynamicCombo.Option("start to end", start_to_end_inputs()),
+                        io.DynamicCombo.Option("keyframes", keyframe_inputs()),
+                        io.DynamicCombo.Option("curve", curve_inputs()),
+                    ],
+                    tooltip="How the coefficients are given: eased from a start to an end, written as keyframes, or drawn as a curve"
+                    " (only Nodes 2.0 draws curves).",
                 ),
             ],
             outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
         )
 
     @classmethod
-    def execute(cls, frames, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> io.NodeOutput:
-        still = {"hold_start": hold_start, "hold_end": hold_end, "cycles": cycles}
-        return io.NodeOutput(make_sweep(frames, start, end, easing=easing, ping_pong=ping_pong, **still))
+    def execute(cls, frames, shape) -> io.NodeOutput:
+        options = {name: value for name, value in shape.items() if name != "shape"}
+        return io.NodeOutput(SHAPES[shape["shape"]](frames, **options))
+
+
+def start_to_end_inputs() -> list:
+    return [
+        coefficient_input("start", 0.0, "Coefficient of the first frame, -10..10: 0 is the face as it is."),
+        coefficient_input("end", 1.0, "Coefficient at the far end, -10..10: 1 is the whole motion, negative values are its opposite."),
+        easing_input(),
+        io.Boolean.Input("ping_pong", default=True, tooltip="Go to the end and back within the frames, so that the clip loops."),
+        still_input("hold_start", "Frames to rest at the start of each cycle, 0..100000; they count within the frames."),
+        still_input("hold_end", "Frames to rest at the end of each cycle, 0..100000; they count within the frames."),
+        io.Int.Input(
+            "cycles",
+            default=1,
+            min=1,
+            max=1000,
+            optional=True,
+            advanced=True,
+            tooltip="How often the whole is run through within the frames, 1..1000.",
+        ),
+    ]
+
+
+def keyframe_inputs() -> list:
+    return [
+        io.String.Input(
+            "keyframes",
+            default="0: 0, 12: 1, 24: 1, 36: -0.3",
+            multiline=True,
+            tooltip="Pairs of frame (from 0) and coefficient, with commas or on lines of their own: 0: 0, 12: 1, 36: -0.3.",
+        ),
+        easing_input(),
+        io.Boolean.Input(
+            "loop", default=True, tooltip="Lead on from the last keyframe to the first, so that the clip loops exactly; else hold."
+        ),
+    ]
+
+
+def curve_inputs() -> list:
+    return [
+        io.Curve.Input("curve", tooltip="The drawn curve: left is the first frame, right the last; click to add a point, drag to move it."),
+        coefficient_input("low", 0.0, "Coefficient at the bottom of the curve, -10..10."),
+        coefficient_input("high", 1.0, "Coefficient at the top of the curve, -10..10."),
+    ]
+
+
+def coefficient_input(name: str, default: float, tooltip: str) -> io.Float.Input:
+    return io.Float.Input(name, default=default, min=-10.0, max=10.0, step=0.05, tooltip=tooltip)
+
+
+def easing_input() -> io.Combo.Input:
+    tooltip = "How the frames between are spread: ease starts and ends gently, linear moves evenly."
+    return io.Combo.Input("easing", options=list(EASINGS), default="ease", tooltip=tooltip)
 
 
 def still_input(name: str, tooltip: str) -> io.Int.Input:
     return io.Int.Input(name, default=0, min=0, max=100000, optional=True, advanced=True, tooltip=tooltip)
 
 
-class SweepFromKeyframes(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSweepFromKeyframes",
-            display_name="Make Sweep from Keyframes",
-            category=CATEGORY,
-            description="Write the coefficient at some frames; those between are eased from one to the next.",
-            search_aliases=["timeline", "schedule", "animation", "poses", "loop", "interpolate"],
-            inputs=[
-                io.String.Input(
-                    "keyframes",
-                    default="0: 0, 12: 1, 24: 1, 36: -0.3",
-                    multiline=True,
-                    tooltip="Pairs of frame (from 0) and coefficient, with commas or on lines of their own: 0: 0, 12: 1, 36: -0.3.",
-                ),
-                io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
-                io.Combo.Input("easing", options=list(EASINGS), default="ease", tooltip="How the frames between two keyframes are spread."),
-                io.Boolean.Input(
-                    "loop", default=True, tooltip="Lead on from the last keyframe to the first, so that the clip loops exactly; else hold."
-                ),
-            ],
-            outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
-        )
-
-    @classmethod
-    def execute(cls, keyframes, frames, easing, loop) -> io.NodeOutput:
-        return io.NodeOutput(make_keyframes(keyframes, frames, easing=easing, loop=loop))
+def from_start_to_end(frames: int, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> torch.Tensor:
+    still = {"hold_start": hold_start, "hold_end": hold_end, "cycles": cycles}
+    return make_sweep(frames, start, end, easing=easing, ping_pong=ping_pong, **still)
 
 
-class SweepFromCurve(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSweepFromCurve",
-            display_name="Make Sweep from Curve",
-            category=CATEGORY,
-            description="Draw the coefficient over time: left is the first frame, right the last; bottom is low, top is high.",
-            search_aliases=["timeline", "keyframes", "animation curve", "schedule", "graph editor"],
-            inputs=[
-                io.Curve.Input("curve", tooltip="The drawn curve; click to add a point, drag to move it."),
-                io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
-                io.Float.Input(
-                    "low", default=0.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the bottom of the curve, -10..10."
-                ),
-                io.Float.Input(
-                    "high", default=1.0, min=-10.0, max=10.0, step=0.05, tooltip="Coefficient at the top of the curve, -10..10."
-                ),
-            ],
-            outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
-        )
+def from_keyframes(frames: int, keyframes, easing, loop) -> torch.Tensor:
+    return make_keyframes(keyframes, frames, easing=easing, loop=loop)
 
-    @classmethod
-    def execute(cls, curve, frames, low, high) -> io.NodeOutput:
-        samples = CurveInput.from_raw(curve).to_lut(CURVE_SAMPLES)
-        return io.NodeOutput(from_samples(torch.from_numpy(samples), frames, low, high))
+
+def from_curve(frames: int, curve, low, high) -> torch.Tensor:
+    samples = CurveInput.from_raw(curve).to_lut(CURVE_SAMPLES)
+    return from_samples(torch.from_numpy(samples), frames, low, high)
+
+
+SHAPES = {"start to end": from_start_to_end, "keyframes": from_keyframes, "curve": from_curve}
 
 
 class ApplySubspace(io.ComfyNode):
@@ -153,15 +155,7 @@ class ApplySubspace(io.ComfyNode):
             inputs=[
                 sockets.Codes.Input("codes", tooltip="One code, or one per frame (from another Apply Micromotion)."),
                 sockets.Subspace.Input("motion", tooltip="The motion to go along; made for the generator of these codes."),
-                io.Float.Input(
-                    "coefficient",
-                    default=1.0,
-                    min=-5.0,
-                    max=5.0,
-                    step=0.01,
-                    display_mode=io.NumberDisplay.slider,
-                    tooltip="How far, -5..5: 0 nothing, 1 one calibrated unit (the whole motion), negative the opposite.",
-                ),
+                slider_input("coefficient", 1.0, "How far along the motion"),
                 sockets.Sweep.Input("sweep", optional=True, tooltip="Coefficients over frames; multiplied by the coefficient above."),
                 component_input(),
             ],
@@ -169,11 +163,78 @@ class ApplySubspace(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, coefficient=None):
+        return within_reach({"coefficient": coefficient})
+
+    @classmethod
     def execute(cls, codes, motion, coefficient, sweep=None, component=1) -> io.NodeOutput:
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
         coefficients = in_component(steps * coefficient, component, motion.rank)
         warn_beyond(motion, coefficients)
         return host.output(motion.apply(codes, coefficients))
+
+
+class FaceSliders(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MicromotionFaceSliders",
+            display_name="Face Sliders",
+            category=CATEGORY,
+            description="One slider for each motion, all on one face: smile, age, turn and whatever else is connected. Without a sweep the"
+            " sliders edit the face; with one, they scale it and every frame gets its code. At 0 the codes are returned bit for bit."
+            " With Run (On Change) the picture follows the mouse.",
+            has_intermediate_output=True,
+            search_aliases=SLIDER_WORDS,
+            inputs=[
+                sockets.Codes.Input("codes", tooltip="One code, or one per frame."),
+                io.Autogrow.Input(
+                    "motions",
+                    template=io.Autogrow.TemplateNames(
+                        sockets.Subspace.Input("motion", tooltip="A motion, made for the generator of these codes."),
+                        names=[f"motion_{i}" for i in range(1, SLIDERS + 1)],
+                        min=1,
+                    ),
+                    tooltip="Up to eight motions, made for the generator of these codes; a new socket appears as one is taken.",
+                ),
+                *(slider_input(f"coefficient_{i}", 0.0, f"How far along motion_{i}") for i in range(1, SLIDERS + 1)),
+                sockets.Sweep.Input("sweep", optional=True, tooltip="Coefficients over frames; multiplied by the sliders."),
+            ],
+            outputs=[sockets.Codes.Output("moved", display_name="codes", tooltip="The moved codes: one per frame of the sweep.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, **inputs):
+        return within_reach({name: value for name, value in inputs.items() if name.startswith("coefficient")})
+
+    @classmethod
+    def execute(cls, codes, motions, sweep=None, **coefficients) -> io.NodeOutput:
+        steps = codes.new_ones(len(codes)) if sweep is None else sweep
+        for name, motion in motions.items():
+            along = steps * coefficients[name.replace("motion", "coefficient")]
+            warn_beyond(motion, along)
+            codes = motion.apply(codes, along)
+        return host.output(codes)
+
+
+def within_reach(coefficients: dict) -> bool | str:
+    """For ``validate_inputs``: what is typed or sent may go beyond a slider, up to ``LARGEST``; a linked input is not known yet."""
+    wrong = [name for name, value in coefficients.items() if value is not None and not abs(value) <= LARGEST]
+    return f"{wrong[0]} lies outside -{LARGEST:g} to {LARGEST:g}; give a smaller number." if wrong else True
+
+
+def slider_input(name: str, default: float, what: str) -> io.Float.Input:
+    """A slider over the usual range of a motion; ``within_reach`` lets typed numbers beyond it pass."""
+    return io.Float.Input(
+        name,
+        default=default,
+        min=-1.25,
+        max=1.25,
+        step=0.01,
+        display_mode=io.NumberDisplay.slider,
+        tooltip=f"{what}: 0 nothing, 1 the whole motion, negative the opposite. The slider travels -1.25..1.25, or as far as the motion"
+        f" holds; a typed number may lie beyond, within -{LARGEST:g} to {LARGEST:g}.",
+    )
 
 
 def warn_beyond(motion, coefficients: torch.Tensor) -> None:
@@ -375,4 +436,4 @@ class SweepToVideo(io.ComfyNode):
         return host.output(InputImpl.VideoFromFile(str(path)))
 
 
-NODES = [Sweep, SweepFromCurve, SweepFromKeyframes, ReadCoefficients, ApplySubspace, SweepToVideo, MeasureMotion]
+NODES = [Sweep, ReadCoefficients, ApplySubspace, FaceSliders, SweepToVideo, MeasureMotion]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from micromotion.lab import house, node_zip
@@ -359,7 +360,7 @@ def test_links_in_the_pages_lead_somewhere():
     for page in tracked("*.md"):
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", page.read_text(encoding="utf-8")):
             link = target[0] or target[1]
-            if not re.match(r"[a-z]+:", link) and not (page.parent / link).exists():
+            if not re.match(r"[a-z]+:", link) and not (page.parent / unquote(link)).exists():
                 broken.append(f"{page.relative_to(ROOT)} -> {link}")
     assert not broken
 

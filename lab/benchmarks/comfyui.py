@@ -66,16 +66,16 @@ def measure(runs: int) -> tuple[str, list[list[str]]]:
     hosted = harness()
     with tempfile.TemporaryDirectory() as base, hosted.Server(Path(base)) as server:
         version = server.get("/system_stats")["system"]["comfyui_version"]
-        answers, small = slide(server, *prompt_of(hosted, server, "live_slider"), runs)
-        clips, large = slide(server, *prompt_of(hosted, server, "animate_avatar"), runs)
+        answers, small = slide(server, *prompt_of(hosted, server, "03 Expression sliders, live"), runs)
+        clips, large = slide(server, *prompt_of(hosted, server, "01 Animate a face, start here"), runs)
         loading = load_seconds(server.log)
     rows = [
         ["the pack's loading, torch being there, s", loading],
         [f"live slider, one 64 px picture: median of {runs} answers, s", f"{statistics.median(answers):.3f}"],
         ["the same, slowest answer, s", f"{max(answers):.3f}"],
-        [f"*animate_avatar* with another coefficient, 48 frames to a video: median of {runs}, s", f"{statistics.median(clips):.2f}"],
+        [f"the first template with another coefficient, 48 frames to a video: median of {runs}, s", f"{statistics.median(clips):.2f}"],
         [f"memory growth over {runs} runs of the slider, last ten above first ten, MB", growth(small)],
-        [f"memory growth over {runs} runs of *animate_avatar*, MB", growth(large)],
+        [f"memory growth over {runs} runs of the first template, MB", growth(large)],
     ]
     return version, rows
 

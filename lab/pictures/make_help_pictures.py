@@ -48,7 +48,8 @@ class Flow:
     def __call__(self, kind: str, **inputs) -> list:
         number = str(len(self.prompt) + 1)
         kind = kind if kind in self.info else f"Micromotion{kind}"
-        self.prompt[number] = {"class_type": kind, "inputs": {**first_choices(self.info[kind]), **inputs}}
+        named = {name.replace("__", "."): put for name, put in inputs.items()}
+        self.prompt[number] = {"class_type": kind, "inputs": {**first_choices(self.info[kind]), **named}}
         return [number, 0]
 
     def run(self, *shown: list) -> list[list[Image.Image]]:
@@ -75,7 +76,7 @@ class Flow:
         return self("Synthesize", generator=self.generator(), codes=codes)
 
     def moved(self, codes, motion: str, coefficients=(0.0, 1.0), frames: int = 4):
-        sweep = self("Sweep", frames=frames, start=coefficients[0], end=coefficients[1], easing="linear", ping_pong=False)
+        sweep = self("Sweep", frames=frames, **ramp(*coefficients))
         return self("ApplySubspace", codes=codes, motion=self.motion(motion), coefficient=1.0, sweep=sweep)
 
     def motion(self, name: str):
@@ -89,6 +90,11 @@ class Flow:
         query = urllib.parse.urlencode(file)
         with urllib.request.urlopen(f"{self.server.url}/view?{query}") as answer:
             return Image.open(io.BytesIO(answer.read())).convert("RGB")
+
+
+def ramp(start: float = 0.0, end: float = 1.0) -> dict:
+    """Inputs of a sweep that goes evenly from one coefficient to another."""
+    return {"shape__start": start, "shape__end": end, "shape__easing": "linear", "shape__ping_pong": False}
 
 
 def first_choices(definition: dict) -> dict:
@@ -137,20 +143,20 @@ def convert_checkpoint(flow: Flow):
     return words("Written:\n" + flow.text(flow("ConvertCheckpoint")))
 
 
-def save_codes(flow: Flow):
-    return words("Written:\n" + flow.text(flow("SaveCodes", codes=flow.code())))
+def save_face(flow: Flow):
+    return words("Written:\n" + flow.text(flow("SaveFace", codes=flow.code())))
 
 
-def load_codes(flow: Flow):
+def load_face(flow: Flow):
     flow.server.run(flow.prompt | save_one(flow))
     flow.info = flow.server.get("/object_info")
-    (faces,) = flow.run(flow.draw(flow("LoadCodes", file="face_00001_.safetensors")))
+    (faces,) = flow.run(flow.draw(flow("LoadFace", generator=flow.generator(), file="face_00001_.safetensors")))
     return row(faces, "The face that was kept, drawn again")
 
 
 def save_one(flow: Flow) -> dict:
     saving = Flow(flow.server, flow.info)
-    saving("SaveCodes", codes=saving.code())
+    saving("SaveFace", codes=saving.code())
     return saving.prompt
 
 
@@ -227,21 +233,6 @@ def tuned(flow: Flow, steps: int = 60):
     return flow("RefineFace", generator=flow.generator(), image=square, codes=found, steps=steps, tuning_steps=steps)
 
 
-def save_tuning(flow: Flow):
-    return words("Written:\n" + flow.text(flow("SaveTuning", generator=second(tuned(flow)), base=flow.generator())))
-
-
-def load_tuning(flow: Flow):
-    saving = Flow(flow.server, flow.info)
-    saving("SaveTuning", generator=second(tuned(saving)), base=saving.generator())
-    flow.server.run(saving.prompt)
-    flow.info = flow.server.get("/object_info")
-    code = tuned(flow)
-    loaded = flow("LoadTuning", base=flow.generator(), file="tuned_00001_.safetensors")
-    before, after = flow.run(flow.draw(code), flow("Synthesize", generator=loaded, codes=code))
-    return row([before[0], after[0]], "A code drawn by the generator, and by the tuned one")
-
-
 def synthesize(flow: Flow):
     (faces,) = flow.run(flow.draw(flow.moved(flow.code(OTHER), "smile")))
     return row(faces, "Four codes along a smile, drawn")
@@ -256,7 +247,7 @@ def text_motion(flow: Flow, **options):
         seeds=3,
         **options,
     )
-    return flow("FitSubspace", anchors=anchors)
+    return flow("FitSubspace", anchors__anchors_1=anchors)
 
 
 def text_anchors(flow: Flow):
@@ -269,47 +260,27 @@ def fit_subspace(flow: Flow):
 
 def video_anchors(flow: Flow):
     anchors = flow("VideoAnchors", generator=flow.generator(), codes=flow.clip_codes())
-    return along(flow, flow("FitSubspace", anchors=anchors), "The motion fitted to the frames of the example clip, on another face")
+    return along(
+        flow, flow("FitSubspace", anchors__anchors_1=anchors), "The motion fitted to the frames of the example clip, on another face"
+    )
 
 
 def along(flow: Flow, motion, caption: str, coefficient: float = 1.0):
     """Four steps of a motion on a sampled face."""
     face = flow("SampleFaces", generator=flow.generator(), seed=10)
-    sweep = flow("Sweep", frames=4, easing="linear", ping_pong=False)
+    sweep = flow("Sweep", frames=4, **ramp())
     moved = flow("ApplySubspace", codes=face, motion=motion, coefficient=coefficient, sweep=sweep)
     return row(flow.run(flow.draw(moved))[0], caption)
 
 
-def pool_anchors(flow: Flow):
-    options = {"generator": flow.generator(), "scorer": flow("LoadScorer"), "template": "a person with {degree} smile", "seeds": 1}
-    sets = [flow("TextAnchors", first_seed=seed, **options) for seed in (0, 5)]
-    both = flow("FitSubspace", anchors=flow("PoolAnchors", first=sets[0], second=sets[1]))
-    return along(flow, both, "The motion fitted to anchors of two faces, on a third")
-
-
-def scale(flow: Flow):
-    face, motion = flow.code(), flow("Scale", motion=flow.motion("smile"), factor=-1.0)
-    shown = [flow("ApplySubspace", codes=face, motion=motion, coefficient=c) for c in (-0.7, 0, 0.3)]
-    return row([frames[0] for frames in flow.run(*map(flow.draw, shown))], "smile turned round by factor -1, at -0.7, 0 and 0.3")
-
-
-def sweep_from_keyframes(flow: Flow):
-    made = flow("SweepFromKeyframes", keyframes="0: 0, 2: 1, 3: 1, 5: 0", frames=6, loop=False)
-    moved = flow("ApplySubspace", codes=flow.code(OTHER), motion=flow.motion("smile"), coefficient=1.0, sweep=made)
-    return row(flow.run(flow.draw(moved))[0], "0: 0, 2: 1, 3: 1, 5: 0 over six frames of a smile", 140)
-
-
 def calibrate(flow: Flow):
-    made = flow("Calibrate", generator=flow.generator(), scorer=flow("LoadScorer"), motion=flow.motion("smile"))
+    instrument = {"instrument__generator": flow.generator(), "instrument__scorer": flow("LoadScorer")}
+    made = flow("Calibrate", motion=flow.motion("smile"), **instrument)
     return row(flow.run(second(made))[0], "The measured response, and the range in which it holds", 300)
 
 
-def calibrate_track(_flow: Flow):
-    return words("Takes the blendshapes of core's\nDetect Face Landmarks (MediaPipe); its plot\nis that of Calibrate Micromotion.")
-
-
 def combine(flow: Flow):
-    both = flow("Combine", first=flow.motion("smile"), second=flow.motion("eyes"), operation="add")
+    both = flow("Combine", motions__motion_1=flow.motion("smile"), motions__motion_2=flow.motion("eyes"), operation="add")
     return along(flow, both, "smile + eyes, as one motion", 0.7)
 
 
@@ -323,13 +294,6 @@ def sweep(flow: Flow):
     return row(faces, "start 0, end 1: frames along the motion age")
 
 
-def sweep_from_curve(flow: Flow):
-    curve = {"points": [[0, 0], [0.4, 1], [0.7, 0.2], [1, 0.8]], "interpolation": "monotone_cubic"}
-    coefficients = flow("SweepFromCurve", curve=curve, frames=6)
-    moved = flow("ApplySubspace", codes=flow.code(OTHER), motion=flow.motion("smile"), coefficient=1.0, sweep=coefficients)
-    return row(flow.run(flow.draw(moved))[0], "A smile that follows a curve: up, down, up", 140)
-
-
 def read_coefficients(flow: Flow):
     read = flow("ReadCoefficients", codes=flow.clip_codes(), motion=flow.motion("turn"))
     return row(flow.run(second(read))[0], "How far the head is turned in the example clip", 300)
@@ -339,6 +303,14 @@ def apply_subspace(flow: Flow):
     face = flow.code()
     shown = [flow("ApplySubspace", codes=face, motion=flow.motion("age"), coefficient=c) for c in (-0.5, 0, 0.5, 1)]
     return row([frames[0] for frames in flow.run(*map(flow.draw, shown))], "age at -0.5, 0, 0.5 and 1")
+
+
+def face_sliders(flow: Flow):
+    motions = {f"motions__motion_{i}": flow.motion(name) for i, name in enumerate(("smile", "turn", "age"), 1)}
+    face = flow.code(OTHER)
+    steps = ((0, 0, 0), (0.8, 0, 0), (0.8, 0.9, 0), (0.8, 0.9, 0.8))
+    shown = [flow("FaceSliders", codes=face, **motions, **{f"coefficient_{i}": c for i, c in enumerate(step, 1)}) for step in steps]
+    return row([frames[0] for frames in flow.run(*map(flow.draw, shown))], "At rest; with a smile; turned as well; older as well")
 
 
 def sweep_to_video(flow: Flow):
@@ -362,8 +334,8 @@ RECIPES = {
     "LoadIdentity": load_identity,
     "FetchModel": fetch_model,
     "ConvertCheckpoint": convert_checkpoint,
-    "LoadCodes": load_codes,
-    "SaveCodes": save_codes,
+    "LoadFace": load_face,
+    "SaveFace": save_face,
     "LoadSubspace": load_subspace,
     "SaveSubspace": save_subspace,
     "SampleFaces": sample_faces,
@@ -373,23 +345,17 @@ RECIPES = {
     "PasteFace": paste_face,
     "InvertFace": invert_face,
     "RefineFace": refine_face,
-    "SaveTuning": save_tuning,
-    "LoadTuning": load_tuning,
     "Synthesize": synthesize,
     "TextAnchors": text_anchors,
     "VideoAnchors": video_anchors,
     "FitSubspace": fit_subspace,
-    "PoolAnchors": pool_anchors,
-    "Scale": scale,
-    "SweepFromKeyframes": sweep_from_keyframes,
     "Calibrate": calibrate,
-    "CalibrateTrack": calibrate_track,
     "Combine": combine,
     "Inspect": inspect,
     "Sweep": sweep,
-    "SweepFromCurve": sweep_from_curve,
     "ReadCoefficients": read_coefficients,
     "ApplySubspace": apply_subspace,
+    "FaceSliders": face_sliders,
     "SweepToVideo": sweep_to_video,
     "Measure": measure,
 }

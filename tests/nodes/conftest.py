@@ -91,9 +91,11 @@ def call(pack):
 
     def execute(node_name: str, /, **inputs):
         node = pack.nodes[node_name]
-        defaults = {put.id: _default(put) for put in node.define_schema().inputs if not put.optional and put.id not in inputs}
+        puts = node.define_schema().inputs
+        given = _grouped(puts, inputs)
+        defaults = {put.id: _default(put) for put in puts if not put.optional and put.id not in given}
         with torch.inference_mode():
-            return node.execute(**defaults, **inputs).args
+            return node.execute(**defaults, **given).args
 
     return execute
 
@@ -104,6 +106,26 @@ def run(pack, call):
     pack.fake.management.interrupt_after = None
     pack.fake.progress.seen.clear()
     return call
+
+
+@pytest.fixture(scope="session")
+def grouped():
+    """Inputs by name as ComfyUI hands them to ``execute``: ``grouped(puts, inputs)``."""
+    return _grouped
+
+
+def _grouped(puts, inputs: dict) -> dict:
+    """Inputs by name as ComfyUI hands them over: those of an option in its dictionary, those that grow (given as a list) by name."""
+    given = dict(inputs)
+    for put in puts:
+        if put.io_type == "COMFY_DYNAMICCOMBO_V3":
+            key = given.pop(put.id, put.keywords["options"][0])
+            inner = put.inner[key]
+            own = {one.id: given.pop(one.id) for one in inner if one.id in given}
+            given[put.id] = {put.id: key} | {one.id: _default(one) for one in inner if not one.optional} | own
+        if put.io_type == "COMFY_AUTOGROW_V3" and put.id in given:
+            given[put.id] = dict(zip(put.template.names, given[put.id]))
+    return given
 
 
 def _default(put):

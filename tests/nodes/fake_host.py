@@ -37,6 +37,34 @@ class Kind:
         return Put(self.io_type, id, display_name, tooltip=tooltip)
 
 
+class DynamicCombo:
+    """A combo whose every option brings inputs of its own, which reach ``execute`` as one dictionary."""
+
+    @staticmethod
+    def Option(key, inputs):  # noqa: N802
+        return types.SimpleNamespace(key=key, inputs=inputs)
+
+    @staticmethod
+    def Input(id, options, display_name=None, optional=False, tooltip=None):  # noqa: N802
+        put = Put("COMFY_DYNAMICCOMBO_V3", id, display_name, tooltip=tooltip, optional=optional, options=[one.key for one in options])
+        put.inner = {one.key: one.inputs for one in options}
+        return put
+
+
+class Autogrow:
+    """Sockets of one kind, as many as are connected, which reach ``execute`` as one dictionary."""
+
+    @staticmethod
+    def TemplateNames(input, names, min=1):  # noqa: N802
+        return types.SimpleNamespace(input=input, names=names, min=min)
+
+    @staticmethod
+    def Input(id, template, display_name=None, optional=False, tooltip=None):  # noqa: N802
+        put = Put("COMFY_AUTOGROW_V3", id, display_name, tooltip=tooltip, optional=optional)
+        put.template = template
+        return put
+
+
 class Schema:
     KNOWN = {"node_id", "display_name", "category", "inputs", "outputs", "hidden", "description", "search_aliases", "is_output_node"}
     KNOWN |= {"has_intermediate_output"}
@@ -167,6 +195,8 @@ def io_module() -> types.SimpleNamespace:
     return types.SimpleNamespace(
         **kinds,
         Custom=Kind,
+        DynamicCombo=DynamicCombo,
+        Autogrow=Autogrow,
         Schema=Schema,
         ComfyNode=ComfyNode,
         NodeOutput=NodeOutput,

@@ -20,6 +20,7 @@ START_SECONDS = 600
 RUN_SECONDS = 600
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "CURVE", "COMFY_DYNAMICCOMBO_V3"}
 DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
+SUBGRAPH_INPUT = -10  # the node id of a subgraph's inputs
 SEED_CONTROLS = {"fixed", "increment", "decrement", "randomize"}
 
 
@@ -168,21 +169,64 @@ def _checked(entry: dict) -> dict:
 
 
 def to_prompt(workflow: dict, info: dict) -> dict:
-    """A saved workflow as the API takes it: what the page's own conversion does, for flat graphs.
+    """A saved workflow as the API takes it: what the page's own conversion does, subgraphs opened as ``5:12``.
 
     ``info`` is ``/object_info``. Muted and bypassed nodes are left out with their links, and so are notes.
     """
-    active = {n["id"]: n for n in workflow["nodes"] if n.get("mode", 0) == 0 and n["type"] in info}
-    source = {link[0]: (link[1], link[2]) for link in workflow["links"]}
-    prompt = {}
-    for number, node in active.items():
-        inputs = widget_values(info[node["type"]], node.get("widgets_values") or [])
-        for put in node.get("inputs", []):
-            if put.get("link") is not None and source[put["link"]][0] in active:
-                origin, slot = source[put["link"]]
-                inputs[put["name"]] = [str(origin), slot]
-        prompt[str(number)] = {"class_type": node["type"], "inputs": inputs}
+    subgraphs = {one["id"]: one for one in workflow.get("definitions", {}).get("subgraphs", [])}
+    prompt: dict = {}
+    _Level(workflow, info, subgraphs, prompt).write()
     return prompt
+
+
+class _Level:
+    """The nodes of a workflow or of one use of a subgraph; ``given`` are links and values from the node around it, by slot."""
+
+    def __init__(self, graph: dict, info: dict, subgraphs: dict, prompt: dict, prefix: str = "", given: dict | None = None):
+        self.info, self.subgraphs, self.prompt, self.prefix, self.given = info, subgraphs, prompt, prefix, given or {}
+        self.graph = graph
+        self.active = {n["id"]: n for n in graph["nodes"] if n.get("mode", 0) == 0 and (n["type"] in info or n["type"] in subgraphs)}
+        self.source = dict(_link(link) for link in graph["links"])
+        self.inner: dict[int, _Level] = {}
+
+    def write(self) -> None:
+        for number in self.active:
+            self.level(number) if self.active[number]["type"] in self.subgraphs else self.put(number)
+
+    def put(self, number: int) -> None:
+        node = self.active[number]
+        inputs = widget_values(self.info[node["type"]], node.get("widgets_values") or [])
+        linked = {put["name"]: self.origin(put["link"]) for put in node.get("inputs", []) if put.get("link") is not None}
+        inputs |= {name: value for name, value in linked.items() if value is not None}
+        self.prompt[f"{self.prefix}{number}"] = {"class_type": node["type"], "inputs": inputs}
+
+    def level(self, number: int) -> _Level:
+        """The inside of a subgraph's node, written once."""
+        if number not in self.inner:
+            node = self.active[number]
+            values = iter(node.get("widgets_values") or [])
+            own = [(put, next(values) if "widget" in put else None) for put in node["inputs"]]
+            given = {i: value if put["link"] is None else self.origin(put["link"]) for i, (put, value) in enumerate(own)}
+            graph = self.subgraphs[node["type"]]
+            self.inner[number] = _Level(graph, self.info, self.subgraphs, self.prompt, f"{self.prefix}{number}:", given)
+            self.inner[number].write()
+        return self.inner[number]
+
+    def origin(self, link: int):
+        """What an input is linked to, ``[node, slot]``, or the value that comes from a subgraph's widget; None for nothing."""
+        node, slot = self.source[link]
+        if node == SUBGRAPH_INPUT:
+            return self.given.get(slot)
+        if node not in self.active:
+            return None
+        if self.active[node]["type"] in self.subgraphs:
+            inner = self.level(node)
+            return inner.origin(inner.graph["outputs"][slot]["linkIds"][0])
+        return [f"{self.prefix}{node}", slot]
+
+
+def _link(link) -> tuple[int, tuple[int, int]]:
+    return (link["id"], (link["origin_id"], link["origin_slot"])) if isinstance(link, dict) else (link[0], (link[1], link[2]))
 
 
 def widget_values(definition: dict, values: list) -> dict:

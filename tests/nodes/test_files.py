@@ -31,17 +31,15 @@ def put(pack):
 
 def test_codes_of_other_tools(run, put, loaded):
     (codes,) = run("SampleFaces", generator=loaded.generator, count=2)
-    assert torch.equal(run("LoadCodes", file=put("codes", "projected_w.npz", {"w": codes.numpy()}))[0], codes)
-    assert torch.equal(run("LoadCodes", file=put("codes", "latents.pt", {"latents": codes}))[0], codes)
+    assert torch.equal(run("LoadFace", generator=loaded.generator, file=put("codes", "projected_w.npz", {"w": codes.numpy()}))[0], codes)
+    assert torch.equal(run("LoadFace", generator=loaded.generator, file=put("codes", "latents.pt", {"latents": codes}))[0], codes)
     row = put("codes", "w.npy", codes[:1, 0].numpy())
-    assert torch.equal(run("LoadCodes", file=row, generator=loaded.generator)[0], codes[:1])
-    with pytest.raises(ValueError, match="Give the generator too"):
-        run("LoadCodes", file=row)
+    assert torch.equal(run("LoadFace", generator=loaded.generator, file=row)[0], codes[:1])
 
 
 def test_saved_codes_know_their_generator(run, pack, loaded):
     for codes in (run("SampleFaces", generator=loaded.generator)[0], run("SampleFaces", generator=loaded.generator)[0].clone()):
-        run("SaveCodes", codes=codes, name="known")
+        run("SaveFace", codes=codes, name="known")
     first, second = sorted((pack.base / "models" / "stylegan2_codes").glob("known*"))[-2:]
     with safetensors.safe_open(first, "pt") as known, safetensors.safe_open(second, "pt") as unknown:
         assert json.loads(known.metadata()["micromotion"])["fingerprint"] == loaded.generator.value.fingerprint

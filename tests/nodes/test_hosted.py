@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.comfyui
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
-DIFFUSION = [name for name in WORKFLOWS if name.startswith("diffusion_")]
-FEWER = {"MicromotionSweep": ("frames", 8), "MicromotionSweepFromCurve": ("frames", 9), "MicromotionTextAnchors": ("steps", 4)}
+START, TEXT, LONG = WORKFLOWS[0], "05 Make a micromotion from text", "13 Long video in little memory"
+DIFFUSION = [name for name in WORKFLOWS if "Stable Diffusion" in name]
+FEWER = {"MicromotionSweep": ("frames", 8), "MicromotionTextAnchors": ("steps", 4)}
 
 
 def prompt_of(server, hosted, name: str, shorter: bool = True) -> dict:
@@ -51,7 +53,7 @@ def test_the_pack_loads_without_a_warning(server):
 def test_the_page_finds_templates_help_translations_and_blueprints(server):
     assert set(server.get("/workflow_templates")["micromotion"]) == set(WORKFLOWS)
     for name in WORKFLOWS:
-        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/micromotion/{name}.json") as answer:
+        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/micromotion/{urllib.parse.quote(name)}.json") as answer:
             assert answer.status == 200
     with urllib.request.urlopen(f"{server.url}/extensions/micromotion/docs/MicromotionSweep.md") as answer:
         assert answer.read().decode().startswith("# Make Sweep")
@@ -73,13 +75,13 @@ def test_a_workflow_runs_and_what_it_makes_moves(server, hosted, name):
 def test_the_first_frame_is_the_photo(server, hosted):
     from PIL import Image
 
-    video = files(server, server.run(prompt_of(server, hosted, "animate_avatar")), ".mp4")[0]
+    video = files(server, server.run(prompt_of(server, hosted, START)), ".mp4")[0]
     photo = np.asarray(Image.open(ROOT / "web" / "examples" / "micromotion_avatar.png").convert("RGB"), dtype=float)
     assert abs(frames(video)[0] - photo).mean() < 2.5
 
 
 def test_a_second_run_is_answered_from_the_cache_and_a_slider_only_redoes_what_follows(server, hosted):
-    prompt = prompt_of(server, hosted, "animate_avatar")
+    prompt = prompt_of(server, hosted, START)
     apply = next(number for number, node in prompt.items() if node["class_type"] == "MicromotionApplySubspace")
     server.run(prompt)
     assert cached(server.run(prompt)) >= set(prompt) - outputs(server, prompt)
@@ -94,7 +96,7 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(server, hosted
 
     shipped, folder = ROOT / "avatars" / "weights" / "motions", server.base / "models" / "micromotion"
     folder.mkdir(parents=True, exist_ok=True)
-    prompt = prompt_of(server, hosted, "animate_avatar")
+    prompt = prompt_of(server, hosted, START)
     load = next(number for number, node in prompt.items() if node["class_type"] == "MicromotionLoadSubspace")
     prompt[load]["inputs"]["file"] = "changing.safetensors"
     Subspace.load(shipped / "smile.safetensors").save(folder / "changing.safetensors")
@@ -113,7 +115,7 @@ def outputs(server, prompt: dict) -> set[str]:
 
 
 def test_interrupt_stops_text_anchors_within_seconds(server, hosted):
-    prompt = prompt_of(server, hosted, "motion_from_text", shorter=False)
+    prompt = prompt_of(server, hosted, TEXT, shorter=False)
     for node in prompt.values():
         if node["class_type"] == "MicromotionTextAnchors":
             node["inputs"] |= {"steps": 900, "seeds": 5}
@@ -129,7 +131,7 @@ def test_interrupt_stops_text_anchors_within_seconds(server, hosted):
 
 
 def test_a_missing_file_is_named_with_its_folder(server, hosted):
-    prompt = prompt_of(server, hosted, "animate_avatar")
+    prompt = prompt_of(server, hosted, START)
     for node in prompt.values():
         if node["class_type"] == "MicromotionLoadGenerator":
             node["inputs"]["file"] = "ffhq.pkl"
@@ -144,7 +146,7 @@ def test_a_motion_of_another_generator_is_one_sentence(server, hosted, tiny):
     folder = server.base / "models" / "micromotion"
     folder.mkdir(parents=True, exist_ok=True)
     Subspace(torch.ones(1, 18, 512), name="big").save(folder / "big.safetensors")
-    prompt = prompt_of(server, hosted, "animate_avatar")
+    prompt = prompt_of(server, hosted, START)
     for node in prompt.values():
         if node["class_type"] == "MicromotionLoadSubspace":
             node["inputs"]["file"] = "big.safetensors"
@@ -185,7 +187,7 @@ def test_a_diffusion_workflow_runs_on_a_random_checkpoint(server, hosted, checkp
 def test_comfyui_may_be_told_otherwise(hosted, tmp_path, option):
     with hosted.Server(tmp_path, arguments=(option,)) as running:
         running.info = running.get("/object_info")
-        for name in ("animate_avatar", "long_video", "motion_from_text"):
+        for name in (START, LONG, TEXT):
             clip = frames(files(running, running.run(prompt_of(running, hosted, name)), ".mp4")[0])
             assert abs(clip - clip[0]).mean((1, 2, 3)).max() > 0.05
 
@@ -193,7 +195,7 @@ def test_comfyui_may_be_told_otherwise(hosted, tmp_path, option):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of another process from /proc")
 def test_fifty_runs_leak_nothing(server, hosted):
-    prompt = prompt_of(server, hosted, "animate_avatar")
+    prompt = prompt_of(server, hosted, START)
     apply = next(node for node in prompt.values() if node["class_type"] == "MicromotionApplySubspace")
     sizes = []
     for i in range(50):

@@ -59,16 +59,16 @@ def test_a_clip_may_bring_degrees_and_how_it_was_cut(run, loaded):
 
 
 def test_anchors_of_several_faces_are_pooled(run):
-    pooled = run("PoolAnchors", first=anchors(0), second=anchors(1), third=anchors(2))[0]
-    assert pooled.num_groups == 3 and len(pooled) == 33
-    assert torch.allclose(run("FitSubspace", anchors=pooled)[0].direction, torch.ones(8, 32), atol=1e-3)
+    pooled = run("FitSubspace", anchors=[anchors(0), anchors(1), anchors(2)])[0]
+    assert (pooled.parameters["groups"], pooled.parameters["anchors"]) == (3, 33)
+    assert torch.allclose(pooled.direction, torch.ones(8, 32), atol=1e-3)
 
 
 def test_fitting_takes_every_option_of_the_library(run):
     from micromotion.subspaces import fit
 
     given = replace(anchors(), degrees=None)
-    made = run("FitSubspace", anchors=given, estimator="rpca", joint=True, reverse=True, sparsity=0.3, name=" nod ", licence="CC0")[0]
+    made = run("FitSubspace", anchors=[given], estimator="rpca", joint=True, reverse=True, sparsity=0.3, name=" nod ", licence="CC0")[0]
     expected = fit(given, estimator="rpca", joint=True, reverse=True, sparsity=0.3)
     assert torch.equal(made.direction, expected.direction) and (made.name, made.licence) == ("nod", "CC0")
     assert made.parameters["joint"] is True and made.parameters["sparsity"] == 0.3
@@ -97,28 +97,28 @@ def faces_of(sweep: torch.Tensor, lost: int) -> dict:
 def test_blendshapes_set_the_unit(run):
     sweep = run("Sweep", frames=20, end=1.0, easing="linear")[0]
     found = faces_of(sweep, 3)
-    smile, plot = run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks=found, change=0.6)
+    smile, plot = run("Calibrate", instrument="blendshapes", motion=motion(), sweep=sweep, landmarks=found, change=0.6)
     assert smile.calibration.scale[0] == pytest.approx(0.6 / 0.3, rel=1e-3) and plot.ndim == 4
     assert smile.calibration.unit == "a change of 0.6 in mouthSmileLeft, mouthSmileRight"
     assert smile.safe_range == pytest.approx((0, 0.5), abs=1e-3)
-    measured, _ = run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks=found, blendshapes="mouthSmileLeft")
+    measured, _ = run("Calibrate", instrument="blendshapes", motion=motion(), sweep=sweep, landmarks=found, blendshapes="mouthSmileLeft")
     assert torch.equal(measured.direction, motion().direction) and measured.safe_range == pytest.approx((0, 1))
     with pytest.raises(ValueError, match="no blendshape 'jawOpen'; choose among mouthSmileLeft"):
-        run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks=found, blendshapes="jawOpen")
+        run("Calibrate", instrument="blendshapes", motion=motion(), sweep=sweep, landmarks=found, blendshapes="jawOpen")
     with pytest.raises(ValueError, match="No face was found"):
-        run("CalibrateTrack", motion=motion(), sweep=sweep, landmarks={"frames": [[]] * 20})
+        run("Calibrate", instrument="blendshapes", motion=motion(), sweep=sweep, landmarks={"frames": [[]] * 20})
 
 
 def test_motions_are_combined_subtracted_merged_and_turned(run):
     a, b, c = (motion(k, name=f"m{k}") for k in range(3))
-    assert torch.allclose(run("Combine", first=a, second=b, operation="subtract", weight=0.5)[0].direction, a.direction - b.direction / 2)
-    assert torch.allclose(run("Combine", first=a, second=b, third=c, operation="add")[0].direction, a.direction + b.direction + c.direction)
-    free = run("Combine", first=a, second=b, third=c, operation="without", per_layer=True)[0]
+    assert torch.allclose(run("Combine", motions=[a, b], operation="subtract", weight=0.5)[0].direction, a.direction - b.direction / 2)
+    assert torch.allclose(run("Combine", motions=[a, b, c], operation="add")[0].direction, a.direction + b.direction + c.direction)
+    free = run("Combine", motions=[a, b, c], operation="without", per_layer=True)[0]
     assert (free.direction * c.direction).sum(1).abs().max() < 1e-4
     versions = [replace(a, basis=a.basis + 0.01 * m.basis) for m in (b, c)]
-    middle = run("Combine", first=a, second=versions[0], third=versions[1], operation="merge")[0]
+    middle = run("Combine", motions=[a, *versions], operation="merge")[0]
     assert torch.cosine_similarity(middle.direction.flatten(), a.direction.flatten(), 0) > 0.999
-    turned = run("Scale", motion=a, factor=-2.0, layers="coarse", name="frown")[0]
+    turned = run("Combine", motions=[a], factor=-2.0, layers="coarse", name="frown")[0]
     assert torch.allclose(turned.direction[:4], -2 * a.direction[:4]) and not turned.direction[4:].any() and turned.name == "frown"
 
 
@@ -132,10 +132,10 @@ def test_the_cosine_table_holds_all_motions(run, loaded):
 def test_sweeps_hold_repeat_and_follow_keyframes(run):
     held = run("Sweep", frames=24, ping_pong=True, hold_start=2, hold_end=2, cycles=2)[0]
     assert torch.equal(held[:12], held[12:]) and (held[:12] == 1).sum() == 3
-    keyed = run("SweepFromKeyframes", keyframes="0: 0\n12: 1", frames=24, loop=True)[0]
+    keyed = run("Sweep", shape="keyframes", keyframes="0: 0\n12: 1", frames=24, loop=True)[0]
     assert keyed[0] == 0 and keyed[12] == 1 and 0 < keyed[23] < 0.05
     with pytest.raises(ValueError, match="is not a keyframe"):
-        run("SweepFromKeyframes", keyframes="now: 1")
+        run("Sweep", shape="keyframes", keyframes="now: 1")
 
 
 def test_what_the_inverter_loses_is_made_up_for(run, loaded, monkeypatch):

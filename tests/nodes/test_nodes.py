@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_a_sweep_gives_one_frame_each_and_chains(run, loaded):
 
 def test_a_curve_is_sampled_over_the_frames(run):
     curve = {"points": [[0, 0], [0.5, 1], [1, 0]], "interpolation": "linear"}
-    sweep = run("SweepFromCurve", curve=curve, frames=5, low=-1.0, high=3.0)[0]
+    sweep = run("Sweep", shape="curve", curve=curve, frames=5, low=-1.0, high=3.0)[0]
     assert sweep.tolist() == pytest.approx([-1, 1, 3, 1, -1], abs=1e-3)
 
 
@@ -150,7 +151,7 @@ def test_a_fitted_motion_comes_back_from_its_file(run, pack, loaded):
     torch.manual_seed(0)
     direction, degrees = torch.randn(8, 32), torch.linspace(0, 1, 11)
     anchors = Anchors(torch.randn(1, 8, 32) + degrees[:, None, None] * direction, degrees=degrees)
-    motion = run("FitSubspace", anchors=anchors)[0]
+    motion = run("FitSubspace", anchors=[anchors])[0]
     assert torch.allclose(motion.direction, direction, atol=1e-3)
     for _ in range(2):
         run("SaveSubspace", motion=motion, name="group/mine")
@@ -161,31 +162,52 @@ def test_a_fitted_motion_comes_back_from_its_file(run, pack, loaded):
 
 def test_a_kept_face_comes_back(run, pack, loaded):
     codes = run("SampleFaces", generator=loaded.generator, count=2)[0]
-    run("SaveCodes", codes=codes, name="me")
-    assert torch.equal(run("LoadCodes", file=pack.host.choices("codes")[0])[0], codes)
+    run("SaveFace", codes=codes, name="me")
+    assert torch.equal(run("LoadFace", generator=loaded.generator, file="me_00001_.safetensors")[0], codes)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_tuned_generator_comes_back_on_its_base(run, pack, loaded, face, precision):
     codes = run("SampleFaces", generator=loaded.generator)[0]
     _, tuned = run("RefineFace", generator=loaded.generator, image=face, codes=codes, steps=0, tuning_steps=2)
-    run("SaveTuning", generator=tuned, base=loaded.generator, precision=precision, name=precision)
-    file = f"{precision}_00001_.safetensors"
-    again = run("LoadTuning", base=loaded.generator, file=file)[0]
+    run("SaveFace", codes=codes, name=f"faces/{precision}", tuned=tuned, base=loaded.generator, precision=precision)
+    file = os.path.join("faces", f"{precision}_00001_.safetensors")
+    found, again = run("LoadFace", generator=loaded.generator, file=file)
+    assert torch.equal(found, codes)
     pictures = [run("Synthesize", generator=g, codes=codes)[0] for g in (tuned, again, loaded.generator)]
     assert torch.allclose(pictures[0], pictures[1], atol=0 if precision == "float32" else 1e-3)
     assert not torch.equal(pictures[0], pictures[2])
+    assert run("LoadFace", generator=loaded.generator, file=file, tuning="none")[1] is loaded.generator
     with pytest.raises(pack.host.MicromotionError, match="Load the generator it was made on"):
-        run("LoadTuning", base=tuned, file=file)
+        run("LoadFace", generator=tuned, file=file)
     with pytest.raises(pack.host.MicromotionError, match="was not tuned"):
-        run("SaveTuning", generator=loaded.generator, base=loaded.generator, precision=precision, name="same")
+        run("SaveFace", codes=codes, tuned=loaded.generator, base=loaded.generator, name="same")
+    with pytest.raises(pack.host.MicromotionError, match="connect both, or neither"):
+        run("SaveFace", codes=codes, tuned=tuned, name="half")
+
+
+def test_face_sliders_are_a_chain_of_motions(run, pack, loaded):
+    codes = run("SampleFaces", generator=loaded.generator)[0]
+    smile, age = (run("LoadSubspace", file=f"{name} (embedded)")[0] for name in ("smile", "age"))
+    assert torch.equal(run("FaceSliders", codes=codes, motions=[smile, age], **at(0.0, 0.0))[0], codes)
+    sweep = run("Sweep", frames=7)[0]
+    chain = run("ApplySubspace", codes=codes, motion=smile, coefficient=0.4, sweep=sweep)[0]
+    chain = run("ApplySubspace", codes=chain, motion=age, coefficient=-0.2, sweep=sweep)[0]
+    assert torch.equal(run("FaceSliders", codes=codes, motions=[smile, age], sweep=sweep, **at(0.4, -0.2))[0], chain)
+    node = pack.nodes["FaceSliders"]
+    assert node.validate_inputs(codes=None, coefficient_1=9.5) is True
+    assert "coefficient_2 lies outside -10 to 10" in node.validate_inputs(coefficient_1=None, coefficient_2=float("nan"))
+
+
+def at(*coefficients: float) -> dict:
+    return {f"coefficient_{i}": value for i, value in enumerate((*coefficients, *[0.0] * (8 - len(coefficients))), 1)}
 
 
 @pytest.mark.parametrize("name", ["../escape", "/etc/x", "a/../../b"])
 def test_a_name_cannot_leave_its_folder(run, pack, loaded, name):
     codes = run("SampleFaces", generator=loaded.generator)[0]
     with pytest.raises(pack.host.HostError, match="plain name"):
-        run("SaveCodes", codes=codes, name=name)
+        run("SaveFace", codes=codes, name=name)
 
 
 def test_a_converted_generator_draws_the_same(run, pack, loaded, weights):
@@ -233,9 +255,9 @@ def test_text_becomes_a_motion_where_comfyui_forbids_gradients(run, loaded, tiny
     sockets = {"generator": loaded.generator, "scorer": loaded.scorer}
     anchors = run("TextAnchors", **sockets, seeds=2, steps=3)[0]
     assert anchors.codes.shape == (22, tiny.LAYERS, tiny.WIDTH) and anchors.num_groups == 2
-    assert run("FitSubspace", anchors=anchors)[0].template == "a person with {degree} smile"
+    assert run("FitSubspace", anchors=[anchors])[0].template == "a person with {degree} smile"
     own = run("TextAnchors", **sockets, steps=1, codes=anchors.start[:1])[0]
-    pooled = run("FitSubspace", anchors=anchors, more=own, layers="0-3")[0]
+    pooled = run("FitSubspace", anchors=[anchors, own], layers="0-3")[0]
     assert pooled.parameters["groups"] == 3 and pooled.direction[4:].abs().max() == 0
 
 
@@ -260,7 +282,7 @@ def clip(run, loaded, motion, frames=9):
 def test_a_clip_becomes_the_motion_that_it_shows(run, loaded):
     motion = run("LoadSubspace", file="turn (embedded)")[0]
     codes, _ = clip(run, loaded, motion, frames=24)
-    found = run("FitSubspace", anchors=run("VideoAnchors", generator=loaded.generator, codes=codes)[0])[0]
+    found = run("FitSubspace", anchors=[run("VideoAnchors", generator=loaded.generator, codes=codes)[0]])[0]
     cosine = torch.cosine_similarity(found.direction.flatten(), motion.direction.flatten(), 0)
     assert found.source == "video" and cosine > 0.999
 
@@ -280,9 +302,9 @@ def test_a_clips_motion_drives_another_face(run, loaded):
 )
 def test_two_motions_make_one(run, operation, weight, expected):
     a, b = (run("LoadSubspace", file=f"{name} (embedded)")[0] for name in ("smile", "age"))
-    made = run("Combine", first=a, second=b, operation=operation, weight=weight)[0]
+    made = run("Combine", motions=[a, b], operation=operation, weight=weight)[0]
     assert torch.allclose(made.direction, expected(a.direction, b.direction), atol=1e-4)
-    fine = run("Combine", first=a, second=b, operation=operation, weight=weight, layers="6-7")[0]
+    fine = run("Combine", motions=[a, b], operation=operation, weight=weight, layers="6-7")[0]
     assert fine.direction[:6].abs().max() == 0 and torch.equal(fine.direction[6:], made.direction[6:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from pathlib import Path
@@ -12,9 +13,25 @@ ROOT = Path(__file__).resolve().parents[2]
 SNAPSHOT = Path(__file__).with_name("schema.json")
 LANGUAGES = ("en", "zh", "ja")
 VERBS = {"Load", "Save", "Convert", "Sample", "Pick", "Align", "Frame", "Paste", "Invert", "Refine", "Synthesize", "Make", "Fit"}
-VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure", "Scale", "Fetch"}
+VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure", "Fetch", "Face"}  # Face Sliders: known by this name
 TAKEN = {"LoadStyleGAN", "StyleGANSampler", "StyleGANInversion", "StyleGAN2ModelLoader", "StyleGAN2Sampler", "ExpressionEditor"}
-HOSTS_OWN = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGE", "MASK", "VIDEO", "CURVE", "FACE_LANDMARKS", "BOUNDING_BOX"}
+DYNAMIC, GROWING = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
+MOST_NODES = 30
+HOSTS_OWN = {
+    DYNAMIC,
+    GROWING,
+    "INT",
+    "FLOAT",
+    "STRING",
+    "BOOLEAN",
+    "COMBO",
+    "IMAGE",
+    "MASK",
+    "VIDEO",
+    "CURVE",
+    "FACE_LANDMARKS",
+    "BOUNDING_BOX",
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +39,23 @@ def schemas(pack):
     return {node.define_schema().node_id: node.define_schema() for node in pack.nodes.values()}
 
 
+def every(inputs: list):
+    """Inputs and those inside their options, each with the name that the page sends."""
+    for put in inputs:
+        yield put.id, put
+        for inner in getattr(put, "inner", {}).values():
+            yield from ((f"{put.id}.{one.id}", one) for one in inner)
+        if put.io_type == GROWING:
+            yield f"{put.id}.*", put.template.input
+
+
 def test_ids_are_prefixed_and_free(schemas):
-    assert len(schemas) >= 25
+    assert 25 <= len(schemas) <= MOST_NODES
     assert all(name.startswith("Micromotion") for name in schemas) and not TAKEN & set(schemas)
 
 
 def test_sockets_are_ours_or_the_hosts(schemas):
-    types = {put.io_type for s in schemas.values() for put in (*s.inputs, *s.outputs)}
+    types = {put.io_type for s in schemas.values() for put in (*(one for _, one in every(s.inputs)), *s.outputs)}
     assert all(t in HOSTS_OWN or t.startswith(("STYLEGAN2_", "MICROMOTION_", "FACE_")) for t in types)
 
 
@@ -38,18 +65,23 @@ def test_names_begin_with_a_verb_and_say_what_they_do(schemas):
 
 
 def test_every_input_and_output_explains_itself(schemas):
-    silent = [f"{name}.{put.id}" for name, s in schemas.items() for put in (*s.inputs, *s.outputs) if len(put.tooltip or "") < 15]
+    silent = [
+        f"{name}.{put.id}"
+        for name, s in schemas.items()
+        for put in (*(one for _, one in every(s.inputs)), *s.outputs)
+        if len(put.tooltip or "") < 15
+    ]
     assert not silent
 
 
 def test_numbers_state_their_range(schemas):
-    numbers = [(name, put) for name, s in schemas.items() for put in s.inputs if put.io_type in ("INT", "FLOAT")]
+    numbers = [(name, put) for name, s in schemas.items() for _, put in every(s.inputs) if put.io_type in ("INT", "FLOAT")]
     assert all({"default", "min", "max"} <= put.keywords.keys() for _, put in numbers)
     assert all(put.keywords["min"] <= put.keywords["default"] <= put.keywords["max"] for _, put in numbers)
 
 
 def test_the_tooltip_of_a_number_says_its_range(schemas):
-    numbers = [(name, put) for name, s in schemas.items() for put in s.inputs if put.io_type in ("INT", "FLOAT")]
+    numbers = [(name, put) for name, s in schemas.items() for _, put in every(s.inputs) if put.io_type in ("INT", "FLOAT")]
     assert [f"{name}.{put.id}: {put.tooltip}" for name, put in numbers if spoken_range(put) not in put.tooltip] == []
 
 
@@ -58,7 +90,7 @@ def spoken_range(put) -> str:
 
 
 def test_combos_are_never_empty_and_begin_with_what_is_there(schemas):
-    combos = [(name, put) for name, s in schemas.items() for put in s.inputs if put.io_type == "COMBO"]
+    combos = [(name, put) for name, s in schemas.items() for _, put in every(s.inputs) if put.io_type == "COMBO"]
     assert all(put.keywords["options"] and all(put.keywords["options"]) for _, put in combos)
     embedded = {name: put.keywords["options"][0] for name, put in combos if put.id == "file"}
     assert embedded["MicromotionLoadGenerator"] == "avatar (embedded)" and embedded["MicromotionLoadSubspace"] == "smile (embedded)"
@@ -73,12 +105,23 @@ def test_no_input_and_output_share_an_id(schemas):
 def test_every_input_is_read(schemas, pack):
     for node in pack.nodes.values():
         code = node.execute.__func__.__code__
-        assert set(code.co_varnames[1 : code.co_argcount]) == {put.id for put in node.define_schema().inputs}
+        named, ids = set(code.co_varnames[1 : code.co_argcount]), {put.id for put in node.define_schema().inputs}
+        assert named == ids or (code.co_flags & inspect.CO_VARKEYWORDS and named < ids)
+
+
+def shown(inputs: list) -> list:
+    """What the page shows a name for."""
+    return [put for name, put in every(inputs) if not name.endswith(".*")]
+
+
+def spoken(inputs: list) -> list[tuple]:
+    """The same with the keys of translations, where dots are underscores."""
+    return [(name.replace(".", "_"), put) for name, put in every(inputs) if not name.endswith(".*")]
 
 
 def shape(schema) -> dict:
     return {
-        "inputs": [[put.id, put.io_type, bool(put.optional)] for put in schema.inputs],
+        "inputs": [[name, put.io_type, bool(put.optional)] for name, put in every(schema.inputs)],
         "outputs": [put.io_type for put in schema.outputs],
     }
 
@@ -100,7 +143,7 @@ def test_every_node_has_its_help_page(schemas):
     for name, schema in schemas.items():
         page = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8")
         assert page.startswith(f"# {schema.display_name}\n"), name
-        missing = [put.id for put in (*schema.inputs, *schema.outputs) if f"`{put.display_name or put.id}`" not in page]
+        missing = [put.id for put in (*shown(schema.inputs), *schema.outputs) if f"`{put.display_name or put.id}`" not in page]
         assert not missing, f"{name}: {missing}"
 
 
@@ -111,20 +154,20 @@ def test_every_name_and_tooltip_is_translated(schemas, language):
     for name, schema in schemas.items():
         entry = texts[name]
         assert entry["display_name"] and entry["description"], name
-        assert set(entry.get("inputs", {})) == {put.id for put in schema.inputs}, name
+        assert set(entry.get("inputs", {})) == {key for key, _ in spoken(schema.inputs)}, name
         assert set(entry.get("outputs", {})) == {str(i) for i in range(len(schema.outputs))}, name
         assert all(text["name"] and text["tooltip"] for side in ("inputs", "outputs") for text in entry.get(side, {}).values()), name
-        texts_of = {put.id: entry["inputs"][put.id] for put in schema.inputs}
-        texts_of |= {put.id: entry["outputs"][str(i)] for i, put in enumerate(schema.outputs)}
+        puts = spoken(schema.inputs) + [(put.id, put) for put in schema.outputs]
+        texts_of = dict(entry["inputs"]) | {put.id: entry["outputs"][str(i)] for i, put in enumerate(schema.outputs)}
         if language == "en":
             assert entry["display_name"] == schema.display_name and entry["description"] == schema.description
-            for put in (*schema.inputs, *schema.outputs):
-                assert texts_of[put.id] == {"name": put.display_name or put.id, "tooltip": put.tooltip}, f"{name}.{put.id}"
+            for key, put in puts:
+                assert texts_of[key] == {"name": put.display_name or put.id, "tooltip": put.tooltip}, f"{name}.{key}"
         else:
             sentences = [entry["description"], *(text["tooltip"] for text in texts_of.values())]
             assert all(any(ord(letter) > 0x3000 for letter in sentence) for sentence in sentences), f"{name} is not translated"
-            ranges = [(put, spoken_range(put)) for put in schema.inputs if put.io_type in ("INT", "FLOAT")]
-            assert [put.id for put, spoken in ranges if spoken not in texts_of[put.id]["tooltip"]] == [], name
+            ranges = [(key, spoken_range(put)) for key, put in puts if put.io_type in ("INT", "FLOAT") and "min" in put.keywords]
+            assert [key for key, told in ranges if told not in texts_of[key]["tooltip"]] == [], name
 
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -148,13 +191,16 @@ def test_app_mode_names_widgets_and_results_that_exist(path):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_teaches_and_says_where_its_parts_come_from(path, schemas):
-    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    inside = workflow["definitions"]["subgraphs"]
+    nodes = [*workflow["nodes"], *(node for subgraph in inside for node in subgraph["nodes"])]
     notes = [node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote"]
     assert any(note.startswith("## ") and len(note) > 120 for note in notes)
-    ours = [node for node in nodes if node["type"] in schemas]
+    ours = [node for node in nodes if node["type"] in schemas or node["type"] in {subgraph["id"] for subgraph in inside}]
     assert ours and all(node["properties"]["cnr_id"] == "micromotion" for node in ours)
     models = [node for node in nodes if node["type"] in ("CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "VAELoader")]
     sources = [(node["widgets_values"][0], node["properties"]["models"][0]) for node in models]
+    assert all(subgraph["extra"]["BlueprintDescription"] and subgraph["extra"]["BlueprintSearchAliases"] for subgraph in inside)
     assert all(name == source["name"] and source["url"].startswith("https://") and source["directory"] for name, source in sources)
 
 

@@ -1,0 +1,796 @@
+"""Every template and blueprint: what stands in them. ``make_workflows.py`` writes the files."""
+
+from __future__ import annotations
+
+from graphs import MUTED, Graph, Node, Subgraph, group, workflow
+
+AVATAR = "avatar (embedded)"
+MOTIONS = {"smile": 1.0, "eyes": 0.0, "anger": 0.0, "turn": 0.0, "age": 0.0}
+LABELS = {"smile": "smile", "eyes": "close eyes", "anger": "anger", "turn": "head turn", "age": "age"}
+GHOSTS = 0.15  # at 64 px an inversion is never closer to an enlarged picture than this, and the difference still looks right
+PURPLE, BLUE, GREEN, BROWN = "#a1309b", "#3f789e", "#8A8", "#b58b2a"
+CHECKPOINT = {
+    "name": "v1-5-pruned-emaonly-fp16.safetensors",
+    "url": "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/v1-5-pruned-emaonly-fp16.safetensors",
+    "directory": "checkpoints",
+}
+WAN = "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
+
+
+def embedded(name: str) -> str:
+    return f"{name} (embedded)"
+
+
+# Parts of subgraphs
+
+
+def models(inner: Subgraph) -> tuple[Node, Node]:
+    """The two networks, which the user of the subgraph chooses."""
+    generator, inverter = inner.inlet("generator", "COMBO", AVATAR), inner.inlet("inverter", "COMBO", AVATAR)
+    return inner.add("LoadGenerator", file=generator), inner.add("LoadInverter", file=inverter)
+
+
+def face_of(inner: Subgraph, image, networks: tuple[Node, Node], **frame) -> tuple[Node, Node]:
+    """A picture's square and its code."""
+    square = inner.add("FrameFace", image=image, **frame)
+    return square, inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+
+
+def pasted(inner: Subgraph, photo, square: Node, generator: Node, still, moved, **how) -> tuple[Node, Node, Node]:
+    """Both codes drawn, and their difference in the photo."""
+    drawn = inner.add("Synthesize", title="Synthesize the moving face", generator=generator, codes=moved)
+    rest = inner.add("Synthesize", title="Synthesize the face at rest", generator=generator, codes=still)
+    puts = {"photo": photo, "faces": drawn["images"], "crop": square["crop"], "unedited": rest["images"]}
+    paste = inner.add("PasteFace", **puts, **{"ghost_limit": GHOSTS, **how})
+    return drawn, rest, paste
+
+
+def sliders(inner: Subgraph, codes, **values: float) -> tuple[list[Node], Node]:
+    """The five embedded motions on Face Sliders, whose sliders the subgraph shows under their names."""
+    loads = [inner.add("LoadSubspace", title=LABELS[name].capitalize(), file=embedded(name)) for name in MOTIONS]
+    coefficients = {f"coefficient_{i}": inner.inlet(LABELS[name], "FLOAT", values.get(name, 0.0)) for i, name in enumerate(MOTIONS, 1)}
+    sockets = {f"motions__motion_{i}": load for i, load in enumerate(loads, 1)}
+    return loads, inner.add("FaceSliders", codes=codes, **sockets, **coefficients)
+
+
+# Subgraphs
+
+
+def animate_face(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Animate Face",
+        "Make the face in a picture move along one motion, such as a smile, and give the frames of a clip that loops.",
+        ("face animation", "talking head", "portrait", "smile", "expression", "liveportrait alternative", "stylegan", "micromotion"),
+    )
+    image, motion = inner.inlet("image", "IMAGE"), inner.inlet("motion", "COMBO", embedded("smile"))
+    strength, frames = inner.inlet("strength", "FLOAT", 1.0), inner.inlet("frames", "INT", 48)
+    networks = models(inner)
+    square, codes = face_of(inner, image, networks)
+    load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=frames)
+    moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep, coefficient=strength)
+    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
+    inner.columns([*networks], [square, codes], [load, sweep, moved], [drawn, rest], [paste])
+    inner.outlet("images", paste["images"])
+    inner.outlet("mask", paste["mask"])
+    return inner
+
+
+def edit_expression(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Edit Expression",
+        "Five sliders for the face in a picture: smile, close eyes, anger, head turn, age. With a sweep, frames of a clip.",
+        ("face sliders", "expression editor", "portrait", "smile", "age", "mouth", "morph", "liveportrait alternative", "stylegan"),
+    )
+    image, sweep = inner.inlet("image", "IMAGE"), inner.inlet("sweep", "MICROMOTION_SWEEP")
+    square = inner.add("FrameFace", image=image)
+    loads, moved = sliders(inner, None, smile=0.8)
+    networks = models(inner)
+    codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+    inner.link(codes, moved, "codes")
+    inner.link(sweep, moved, "sweep")
+    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
+    inner.columns([*networks], [square, codes], loads, [moved], [drawn, rest], [paste])
+    inner.outlet("images", paste["images"])
+    inner.outlet("mask", paste["mask"])
+    return inner
+
+
+def edit_video(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Edit Video Face",
+        "Five sliders for the face in a clip: every frame is edited and pasted back; length, rate and sound stay.",
+        ("video expression", "talking head", "smile in a video", "face editing", "portrait"),
+    )
+    video = inner.inlet("video", "VIDEO")
+    parts = inner.add("GetVideoComponents", video=video)
+    square = inner.add("FrameFace", image=parts["images"])
+    loads, moved = sliders(inner, None, smile=0.9)
+    networks = models(inner)
+    codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+    inner.link(codes, moved, "codes")
+    drawn, rest, paste = pasted(inner, parts["images"], square, networks[0], codes, moved)
+    inner.columns([*networks, parts], [square, codes], loads, [moved], [drawn, rest], [paste])
+    for name, source in (("images", paste["images"]), ("audio", parts["audio"]), ("fps", parts["fps"])):
+        inner.outlet(name, source)
+    return inner
+
+
+def drive_face(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Drive Face by Clip",
+        "Read how far along a motion the face of a clip is, frame by frame, and move another face as far, at the clip's own rate.",
+        ("motion transfer", "driving video", "reenact", "talking head", "face animation", "liveportrait alternative"),
+    )
+    video, image = inner.inlet("clip", "VIDEO"), inner.inlet("face", "IMAGE")
+    motion, strength = inner.inlet("motion", "COMBO", embedded("turn")), inner.inlet("strength", "FLOAT", 1.0)
+    networks = models(inner)
+    parts = inner.add("GetVideoComponents", video=video)
+    clip_square = inner.add("FrameFace", title="Frame the clip", image=parts["images"])
+    clip = inner.add("InvertFace", title="Invert the clip", generator=networks[0], inverter=networks[1], image=clip_square["square"])
+    square, codes = face_of(inner, image, networks)
+    load = inner.add("LoadSubspace", file=motion)
+    read = inner.add("ReadCoefficients", codes=clip, motion=load, generator=networks[0], inverter=networks[1])
+    moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=read["sweep"], coefficient=strength)
+    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved, blend="fade", shape="square")
+    inner.columns([*networks, parts], [clip_square, square], [clip, codes], [load, read], [moved], [drawn, rest], [paste])
+    for name, source in (("images", paste["images"]), ("audio", parts["audio"]), ("fps", parts["fps"])):
+        inner.outlet(name, source)
+    return inner
+
+
+def motion_from_sentence(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Motion from Sentence",
+        "Find a motion that a sentence describes: faces are optimized until they fit it in rising degrees; what they share is kept.",
+        ("text to motion", "clip", "styleclip", "new expression", "stylegan"),
+    )
+    text, seeds = inner.inlet("sentence", "STRING", "a person with {degree} smile"), inner.inlet("faces", "INT", 3)
+    generator = inner.add("LoadGenerator", file=inner.inlet("generator", "COMBO", AVATAR))
+    scorer = inner.add("LoadScorer", file=inner.inlet("scorer", "COMBO", AVATAR))
+    anchors = inner.add("TextAnchors", generator=generator, scorer=scorer, template=text, seeds=seeds)
+    fit = inner.add("FitSubspace", anchors__anchors_1=anchors)
+    inner.columns([generator, scorer], [anchors], [fit])
+    inner.outlet("motion", fit)
+    return inner
+
+
+def motion_from_clip(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Motion from Clip",
+        "Learn the motion of the face in a short clip, without a word or a label.",
+        ("video to motion", "learn motion", "head turn", "driving video", "stylegan"),
+    )
+    video = inner.inlet("clip", "VIDEO")
+    networks = models(inner)
+    parts = inner.add("GetVideoComponents", video=video)
+    square, codes = face_of(inner, parts["images"], networks)
+    anchors = inner.add("VideoAnchors", generator=networks[0], codes=codes)
+    fit = inner.add("FitSubspace", anchors__anchors_1=anchors)
+    inner.columns([*networks, parts], [square, codes], [anchors], [fit])
+    inner.outlet("motion", fit)
+    return inner
+
+
+def try_motion(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Try Motion",
+        "Show a motion on a face that nobody has, as the frames of a clip that loops.",
+        ("preview motion", "random face", "stylegan"),
+    )
+    motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 11)
+    strength = inner.inlet("strength", "FLOAT", 1.0)
+    generator = inner.add("LoadGenerator", file=inner.inlet("generator", "COMBO", AVATAR))
+    codes, sweep = inner.add("SampleFaces", generator=generator, seed=seed), inner.add("Sweep")
+    moved = inner.add("ApplySubspace", codes=codes, motion=motion, sweep=sweep, coefficient=strength)
+    drawn = inner.add("Synthesize", generator=generator, codes=moved)
+    large = inner.add("ImageScale", image=drawn["images"], upscale_method="bicubic", width=384, height=384, crop="disabled")
+    inner.columns([generator], [codes, sweep], [moved], [drawn, large])
+    inner.outlet("images", large)
+    return inner
+
+
+def act_from_rest(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Neutralize and Act",
+        "First bring the face to rest with five sliders, then let it act: the motion starts from the neutral face.",
+        ("neutral face", "expression", "portrait", "face animation", "smile"),
+    )
+    image = inner.inlet("image", "IMAGE")
+    act, strength, frames = (
+        inner.inlet("act", "COMBO", embedded("smile")),
+        inner.inlet("strength", "FLOAT", 1.0),
+        inner.inlet("frames", "INT", 48),
+    )
+    square = inner.add("FrameFace", image=image)
+    loads, rested = sliders(inner, None, anger=-0.25, age=-0.2)
+    networks = models(inner)
+    codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+    inner.link(codes, rested, "codes")
+    load, sweep = inner.add("LoadSubspace", title="The act", file=act), inner.add("Sweep", frames=frames)
+    moved = inner.add("ApplySubspace", codes=rested, motion=load, sweep=sweep, coefficient=strength)
+    drawn, still, paste = pasted(inner, image, square, networks[0], codes, moved)
+    inner.columns([*networks], [square, codes], loads, [rested, load], [sweep, moved], [drawn, still], [paste])
+    inner.outlet("images", paste["images"])
+    return inner
+
+
+def one_of_several(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Animate One of Several",
+        "Make one face of a group picture move, and paste it into the frames so far; chain one for each face.",
+        ("group photo", "two faces", "several people", "face animation"),
+    )
+    image, frames = inner.inlet("picture", "IMAGE"), inner.inlet("paste into", "IMAGE")
+    x, share = inner.inlet("face at x", "FLOAT", 0.5), inner.inlet("size of face", "FLOAT", 1.0)
+    motion, strength = inner.inlet("motion", "COMBO", embedded("smile")), inner.inlet("strength", "FLOAT", 1.0)
+    networks = models(inner)
+    square, codes = face_of(inner, image, networks, x=x, share=share)
+    load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=48)
+    moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep, coefficient=strength)
+    drawn, rest, paste = pasted(inner, frames, square, networks[0], codes, moved)
+    inner.columns([*networks], [square, codes], [load, sweep, moved], [drawn, rest], [paste])
+    inner.outlet("images", paste["images"])
+    return inner
+
+
+def act_by_timeline(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Act by Timeline",
+        "Three motions of one face, each along a timeline of its own.",
+        ("timeline", "keyframes", "animation curve", "face animation", "acting"),
+    )
+    image = inner.inlet("image", "IMAGE")
+    times = [inner.inlet(name, "MICROMOTION_SWEEP") for name in ("first timeline", "second timeline", "third timeline")]
+    chosen = [
+        inner.inlet(f"{word} motion", "COMBO", embedded(name)) for word, name in (("first", "smile"), ("second", "eyes"), ("third", "turn"))
+    ]
+    networks = models(inner)
+    square, codes = face_of(inner, image, networks)
+    loads, applied, moved = [], [], codes
+    for name, time in zip(chosen, times):
+        loads.append(inner.add("LoadSubspace", file=name))
+        moved = inner.add("ApplySubspace", codes=moved, motion=loads[-1], sweep=time)
+        applied.append(moved)
+    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
+    inner.columns([*networks], [square, codes], loads, applied, [drawn, rest], [paste])
+    inner.outlet("images", paste["images"])
+    return inner
+
+
+def expression_sheet(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Expression Sheet",
+        "A sheet of one face with five motions, one row for each: from its opposite over rest to the whole motion.",
+        ("character sheet", "contact sheet", "grid", "expressions", "reference sheet"),
+    )
+    image, columns = inner.inlet("image", "IMAGE"), inner.inlet("columns", "INT", 5)
+    networks = models(inner)
+    square, codes = face_of(inner, image, networks)
+    sweep = inner.add("Sweep", frames=columns, shape__start=-0.25, shape__end=1.0, shape__easing="linear", shape__ping_pong=False)
+    rows, loads = [], []
+    for name in MOTIONS:
+        loads.append(inner.add("LoadSubspace", title=LABELS[name].capitalize(), file=embedded(name)))
+        moved = inner.add("ApplySubspace", codes=codes, motion=loads[-1], sweep=sweep)
+        rows.append((moved, inner.add("Synthesize", generator=networks[0], codes=moved)))
+    batch = inner.add("BatchImagesNode", **{f"images__image{i}": drawn["images"] for i, (_, drawn) in enumerate(rows)})
+    single = inner.add("RebatchImages", images=batch, batch_size=1)
+    grid = inner.add("ImageGrid", images=single, columns=columns, cell_width=192, cell_height=192)
+    inner.columns(
+        [*networks], [square, codes, sweep], loads, [moved for moved, _ in rows], [drawn for _, drawn in rows], [batch, single, grid]
+    )
+    inner.outlet("sheet", grid)
+    return inner
+
+
+def long_video(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Long Face Video",
+        "Animate a face into a video file of any length, a few frames at a time: memory stays flat.",
+        ("long video", "stream video", "low memory", "face animation"),
+    )
+    image, motion = inner.inlet("image", "IMAGE"), inner.inlet("motion", "COMBO", embedded("smile"))
+    frames, cycles, strength = inner.inlet("frames", "INT", 480), inner.inlet("rounds", "INT", 10), inner.inlet("strength", "FLOAT", 1.0)
+    networks = models(inner)
+    square, codes = face_of(inner, image, networks)
+    load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=frames, shape__cycles=cycles)
+    rest = inner.add("Synthesize", title="Synthesize the face at rest", generator=networks[0], codes=codes)
+    puts = {"generator": networks[0], "codes": codes, "motion": load, "sweep": sweep, "coefficient": strength}
+    video = inner.add("SweepToVideo", **puts, photo=image, crop=square["crop"], unedited=rest["images"])
+    inner.columns([*networks], [square, codes], [load, sweep], [rest, video])
+    inner.outlet("video", video)
+    return inner
+
+
+# Templates
+
+NOTE_WIDTH, ROW_GAP = 235, 30
+MORE = 190  # pixels below a node whose remark makes it grow
+
+
+def row(top: Graph, name: str, text: str, *columns, form: list, results: list[Node]) -> dict:
+    """A template that reads from left to right, its note first."""
+    title = name.partition(" ")[2]
+    note = top.note(f"## {title}\n\n{text}", width=NOTE_WIDTH, height=300)
+    top.columns([note], *columns, gap=ROW_GAP)
+    return workflow(top, name, form, results)
+
+
+def load_image(top: Graph, name: str, **more) -> Node:
+    return top.add("LoadImage", width=250, height=330, image=name, **more)
+
+
+def film(top: Graph, images, name: str, fps=24.0, audio=None, height: int = 390, width: int = 310) -> tuple[Node, Node]:
+    sound = {} if audio is None else {"audio": audio}
+    video = top.add("CreateVideo", width=225, images=images, fps=fps, **sound)
+    return video, top.add("SaveVideo", width=width, height=height, video=video, filename_prefix=f"micromotion/{name}")
+
+
+def start_here(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_avatar.png")
+    face = top.use(animate_face(top), image=image["IMAGE"])
+    video, saved = film(top, face["images"], "smile")
+    text = (
+        "1. Press **Run**: the face smiles.\n"
+        "2. Choose another *motion* and run again.\n"
+        "3. *strength* goes further, or below 0 the other way.\n"
+        "4. Your own picture: *choose file to upload*.\n"
+        "5. Photos of people want an FFHQ *generator* and its *inverter*."
+    )
+    return row(
+        top, name, text, [image], [face], [video], [saved], form=[(image, "image"), (face, "motion"), (face, "strength")], results=[saved]
+    )
+
+
+def own_photo(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_photo.png")
+    face = top.use(animate_face(top), image=image["IMAGE"], motion=embedded("anger"))
+    video, saved = film(top, face["images"], "photo")
+    text = (
+        "1. Put an FFHQ generator into `models/stylegan2`, its inverter into `models/stylegan2_inverters`, press **R**.\n"
+        "2. Choose both in *Animate Face*, and a motion made for them.\n"
+        "3. Upload a photo and **Run**: only the face changes.\n"
+        "4. Without these files the drawn head stands in.\n"
+        "5. Open the subgraph to add *Refine Face* for more likeness."
+    )
+    return row(
+        top, name, text, [image], [face], [video], [saved], form=[(image, "image"), (face, "motion"), (face, "strength")], results=[saved]
+    )
+
+
+def live(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_avatar_2.png")
+    face = top.use(edit_expression(top), image=image["IMAGE"])
+    shown = top.add("PreviewImage", width=440, height=500, images=face["images"])
+    text = (
+        "1. Open the menu beside **Run**, choose **Run (On Change)**.\n"
+        "2. Drag a slider: the picture follows the mouse.\n"
+        "3. 0 is the face as it is; below 0 goes the other way.\n"
+        "4. Type a number to go beyond a slider.\n"
+        "5. Save the picture from its menu."
+    )
+    form = [(image, "image"), *((face, label) for label in LABELS.values())]
+    return row(top, name, text, [image], [face], [shown], form=form, results=[shown])
+
+
+def mixed(top: Graph, name: str) -> dict:
+    image, sweep = load_image(top, "micromotion_face_3.jpg"), top.add("Sweep", width=270)
+    values = {"smile": 0.9, "close eyes": 0.35, "head turn": 0.6}
+    face = top.use(edit_expression(top), image=image["IMAGE"], sweep=sweep, **values)
+    video, saved = film(top, face["images"], "mixed")
+    text = (
+        "1. Press **Run**: five motions at once.\n"
+        "2. Each slider says how much of its motion is in it.\n"
+        "3. *Make Sweep* says how long and how gently.\n"
+        "4. *shape* keyframes writes the timing by hand.\n"
+        "5. Each motion a timing of its own: see the timeline template."
+    )
+    form = [(image, "image"), *((face, label) for label in LABELS.values())]
+    return row(top, name, text, [image, sweep], [face], [video], [saved], form=form, results=[saved])
+
+
+def sentence(top: Graph, name: str) -> dict:
+    made = top.use(motion_from_sentence(top), sentence="a person with {degree} smile")
+    kept = top.add("SaveSubspace", width=270, motion=made["motion"], name="my_motion")
+    shown = top.use(try_motion(top), motion=made["motion"], width=270)
+    video, saved = film(top, shown["images"], "from_sentence")
+    text = (
+        "1. Write what changes; `{degree}` becomes no, 10% ... 100%.\n"
+        "2. Press **Run**; cancel goes on next time where it stopped.\n"
+        "3. More *faces* make a cleaner motion and take longer.\n"
+        "4. The motion is saved in `models/micromotion`.\n"
+        "5. Then it stands in every *motion* list (press **R**)."
+    )
+    return row(top, name, text, [made], [shown, kept], [video], [saved], form=[(made, "sentence"), (made, "faces")], results=[saved])
+
+
+def from_clip(top: Graph, name: str) -> dict:
+    clip = top.add("LoadVideo", width=270, height=330, file="micromotion_clip.mp4")
+    made = top.use(motion_from_clip(top), clip=clip, width=270)
+    kept = top.add("SaveSubspace", width=270, motion=made["motion"], name="my_motion")
+    shown = top.use(try_motion(top), motion=made["motion"], width=270, face=30)
+    video, saved = film(top, shown["images"], "from_clip", width=300)
+    text = (
+        "1. Load one to three seconds of one motion, from rest to its end.\n"
+        "2. Press **Run**: the motion is learned without a word.\n"
+        "3. It is tried on a face that nobody has.\n"
+        "4. And saved in `models/micromotion`.\n"
+        "5. Then it stands in every *motion* list (press **R**)."
+    )
+    return row(top, name, text, [clip], [made, kept], [shown], [video], [saved], form=[(clip, "file")], results=[saved])
+
+
+def driven(top: Graph, name: str) -> dict:
+    clip, image = top.add("LoadVideo", width=250, height=360, file="micromotion_clip.mp4"), load_image(top, "micromotion_face_4.jpg")
+    face = top.use(drive_face(top), clip=clip, face=image["IMAGE"])
+    video, saved = film(top, face["images"], "driven", fps=face["fps"], audio=face["audio"])
+    text = (
+        "1. Above the clip that leads, below the face that follows.\n"
+        "2. Press **Run**: length, rate and sound are the clip's.\n"
+        "3. *motion* says what is carried over, *strength* how much.\n"
+        "4. For several motions chain *Read Coefficients* inside.\n"
+        "5. Photos of people want an FFHQ generator and inverter."
+    )
+    form = [(clip, "file"), (image, "image"), (face, "motion"), (face, "strength")]
+    return row(top, name, text, [clip, image], [face], [video], [saved], form=form, results=[saved])
+
+
+def edited_video(top: Graph, name: str) -> dict:
+    clip = top.add("LoadVideo", width=270, height=330, file="micromotion_clip.mp4")
+    face = top.use(edit_video(top), video=clip)
+    video, saved = film(top, face["images"], "edited", fps=face["fps"], audio=face["audio"])
+    text = (
+        "1. Press **Run**: the person in the clip smiles.\n"
+        "2. The sliders hold for every frame.\n"
+        "3. The face goes back into the video, its sound stays.\n"
+        "4. A slider at 0 leaves the clip as it is.\n"
+        "5. Open the subgraph: *Align Face* follows a face that walks about."
+    )
+    form = [(clip, "file"), *((face, label) for label in LABELS.values())]
+    return row(top, name, text, [clip], [face], [video], [saved], form=form, results=[saved])
+
+
+def neutral(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_face_5.jpg")
+    face = top.use(act_from_rest(top), image=image["IMAGE"])
+    video, saved = film(top, face["images"], "act", height=440)
+    text = (
+        "1. The sliders bring the face to rest first.\n"
+        "2. Then *act* plays, from the rested face and back.\n"
+        "3. Set *strength* to 0 to see the rested face alone.\n"
+        "4. Good for photos that smile or frown already.\n"
+        "5. Press **Run**."
+    )
+    return row(
+        top, name, text, [image], [face], [video], [saved], form=[(image, "image"), (face, "act"), (face, "strength")], results=[saved]
+    )
+
+
+def two_faces(top: Graph, name: str) -> dict:
+    image, one = load_image(top, "micromotion_group.png"), one_of_several(top)
+    first = top.use(
+        one, width=270, picture=image["IMAGE"], **{"paste into": image["IMAGE"], "face at x": 0.19, "motion": embedded("smile")}
+    )
+    first.title = "The left face smiles"
+    again = {"paste into": first["images"], "face at x": 0.81, "motion": embedded("eyes")}
+    second = top.use(one, width=270, picture=image["IMAGE"], **again)
+    second.title = "The right face closes its eyes"
+    video, saved = film(top, second["images"], "two_faces", width=330)
+    text = (
+        "1. Each node moves one face of the picture.\n"
+        "2. *face at x*: 0 is the left edge, 1 the right.\n"
+        "3. The second pastes into the frames of the first.\n"
+        "4. Photos: *Pick Face* and *Align Face* find faces.\n"
+        "5. Press **Run**."
+    )
+    form = [(image, "image"), (first, "motion"), (second, "motion")]
+    return row(top, name, text, [image], [first, second], [video], [saved], form=form, results=[saved])
+
+
+def curve(*points: tuple[float, float]) -> dict:
+    return {"points": [list(point) for point in points], "interpolation": "monotone_cubic"}
+
+
+def timeline(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_face_6.jpg")
+    keys = (
+        "0: 0, 12: 1, 40: 1, 60: 0",
+        "0: 0, 26: 0, 30: 0.8, 34: 0, 66: 0, 69: 0.8, 72: 0",
+        "0: 0, 34: 0, 48: 0.9, 62: -0.8, 76: 0",
+    )
+    times = [
+        top.add("Sweep", width=270, title=title, frames=80, shape="keyframes", shape__keyframes=text)
+        for title, text in zip(("Smile", "Blink", "Look around"), keys)
+    ]
+    links = dict(zip(("first timeline", "second timeline", "third timeline"), times))
+    face = top.use(act_by_timeline(top), width=290, image=image["IMAGE"], **links)
+    video, saved = film(top, face["images"], "timeline", width=300)
+    text = (
+        "1. Each timeline is one motion: frame, colon, how far.\n"
+        "2. Frames between two are eased.\n"
+        "3. In Nodes 2.0 *shape* curve lets you draw it.\n"
+        "4. The three play at once on one face.\n"
+        "5. Press **Run**."
+    )
+    form = [(image, "image"), *((face, f"{word} motion") for word in ("first", "second", "third"))]
+    return row(top, name, text, [image], times, [face], [video], [saved], form=form, results=[saved])
+
+
+def sheet(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_face_7.jpg")
+    made = top.use(expression_sheet(top), image=image["IMAGE"])
+    saved = top.add("SaveImage", width=520, height=600, images=made["sheet"], filename_prefix="micromotion/sheet")
+    text = (
+        "1. Press **Run**: a row for each motion.\n"
+        "2. Left its opposite, then rest, right the whole motion.\n"
+        "3. *columns* makes finer steps.\n"
+        "4. Open the subgraph for other motions or cells.\n"
+        "5. Good as a reference for image models."
+    )
+    return row(top, name, text, [image], [made], [saved], form=[(image, "image"), (made, "columns")], results=[saved])
+
+
+def long(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_face_8.jpg")
+    made = top.use(long_video(top), image=image["IMAGE"], motion=embedded("turn"))
+    saved = top.add("SaveVideo", width=400, height=460, video=made["video"], filename_prefix="micromotion/long")
+    text = (
+        "1. Press **Run**: 20 seconds, ten rounds.\n"
+        "2. Frames go into the file as they are drawn.\n"
+        "3. So memory does not grow with the length.\n"
+        "4. *frames* / 24 are seconds.\n"
+        "5. More *rounds* move faster."
+    )
+    form = [(image, "image"), (made, "motion"), (made, "frames")]
+    return row(top, name, text, [image], [made], [saved], form=form, results=[saved])
+
+
+def how_it_works(top: Graph, name: str) -> dict:
+    note = top.note(
+        "## How a StyleGAN2 motion works\n\n"
+        "1. *Frame Face*: the face becomes a square, and where it was is kept.\n"
+        "2. *Invert Face*: the code that makes the generator draw it.\n"
+        "3. *Apply Micromotion*: one code per frame along the motion.\n"
+        "4. *Synthesize Faces*: codes become pictures.\n"
+        "5. *Paste Face*: what the motion changes goes back into the photo.",
+        height=330,
+    )
+    image = load_image(top, "micromotion_avatar.png")
+    generator, inverter = top.add("LoadGenerator", file=AVATAR), top.add("LoadInverter", file=AVATAR)
+    square = top.add("FrameFace", image=image["IMAGE"])
+    codes = top.add("InvertFace", generator=generator, inverter=inverter, image=square["square"])
+    load, sweep = top.add("LoadSubspace", file=embedded("eyes")), top.add("Sweep", frames=48)
+    moved = top.add("ApplySubspace", codes=codes, motion=load, sweep=sweep)
+    drawn = top.add("Synthesize", title="Synthesize the moving face", generator=generator, codes=moved)
+    rest = top.add("Synthesize", title="Synthesize the face at rest", generator=generator, codes=codes)
+    paste = top.add("PasteFace", photo=image["IMAGE"], faces=drawn["images"], crop=square["crop"], unedited=rest["images"])
+    video, saved = film(top, paste["images"], "how_it_works", width=340)
+    top.columns(
+        [note], [image], [square, generator, inverter], [codes], [load, sweep, moved], [drawn, rest], [paste], [video, saved], gap=90
+    )
+    groups = [
+        group("Photo to square", [image, square, generator, inverter], BLUE, 1),
+        group("Square to code", [codes], PURPLE, 2),
+        group("Code along the motion", [load, sweep, moved], GREEN, 3),
+        group("Codes to pictures, pictures into the photo", [drawn, rest, paste], BROWN, 4),
+    ]
+    return workflow(top, name, [(image, "image"), (load, "file"), (moved, "coefficient")], [saved], groups)
+
+
+def convert(top: Graph, name: str) -> dict:
+    written = top.add("ConvertCheckpoint", file=AVATAR, name="converted")
+    generator = top.add("LoadGenerator", width=270, file=AVATAR)
+    codes = top.add("SampleFaces", width=270, generator=generator, seed=21, count=4)
+    drawn = top.add("Synthesize", width=250, generator=generator, codes=codes)
+    shown = top.add("PreviewImage", width=360, height=420, images=drawn["images"])
+    text = (
+        "1. Choose a `.pkl`, `.pt` or `.pth` of `models/stylegan2`.\n"
+        "2. Press **Run**: it is written as `.safetensors`.\n"
+        "3. Nothing in the file is executed.\n"
+        "4. The row on the right draws four of its faces.\n"
+        "5. The licence of the weights stays what it was."
+    )
+    form = [(written, "file"), (written, "precision"), (written, "name")]
+    return row(top, name, text, [written, generator], [codes], [drawn], [shown], form=form, results=[shown])
+
+
+def fetch(top: Graph, name: str) -> dict:
+    fetched = top.add("FetchModel", width=460)
+    text = (
+        "1. **Run** it as it is: it says what would be fetched, from where, and under which license.\n"
+        "2. If you accept that, turn on the switch and run again: about 2 GB.\n"
+        "3. You may cancel; the next run goes on.\n"
+        "4. Most face models are for research and evaluation only.\n"
+        "5. Then open *Animate the face in your photo*."
+    )
+    return row(top, name, text, [fetched], form=[(fetched, "what"), (fetched, "accept")], results=[])
+
+
+# With diffusion models
+
+
+def checkpoint(inner: Graph, **more) -> Node:
+    return inner.add("CheckpointLoaderSimple", ckpt_name=CHECKPOINT["name"], properties={"models": [CHECKPOINT]}, **more)
+
+
+def refine_frames(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Refine Frames",
+        "Give the frames to a Stable Diffusion model inside the face's mask, at a low denoise: skin gains detail, the motion stays.",
+        ("img2img frames", "detailer", "low denoise", "sharpen face"),
+    )
+    images, mask = inner.inlet("images", "IMAGE"), inner.inlet("mask", "MASK")
+    text, denoise, seed = (
+        inner.inlet("prompt", "STRING", "portrait, detailed skin"),
+        inner.inlet("denoise", "FLOAT", 0.3),
+        inner.inlet("seed", "INT", 1),
+    )
+    model = checkpoint(inner)
+    positive = inner.add("CLIPTextEncode", title="Prompt", height=120, clip=model["CLIP"], text=text)
+    negative = inner.add("CLIPTextEncode", title="Negative prompt", height=120, clip=model["CLIP"], text="blurry, deformed")
+    encoded = inner.add("VAEEncode", pixels=images, vae=model["VAE"])
+    masked = inner.add("SetLatentNoiseMask", samples=encoded, mask=mask)
+    sampled = inner.add(
+        "KSampler", model=model["MODEL"], positive=positive, negative=negative, latent_image=masked, seed=seed, steps=20, cfg=6.0,
+        sampler_name="euler", scheduler="normal", denoise=denoise,
+    )  # fmt: skip
+    decoded = inner.add("VAEDecode", samples=sampled, vae=model["VAE"])
+    inner.columns([model], [positive, negative, encoded, masked], [sampled], [decoded])
+    inner.outlet("images", decoded)
+    return inner
+
+
+def draw_portrait(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around, "Draw Portrait", "Draw a square portrait with Stable Diffusion 1.5.", ("text to image", "portrait", "stable diffusion")
+    )
+    text = inner.inlet("prompt", "STRING", "portrait of a woman, front view, neutral face, plain background, 3d render")
+    seed = inner.inlet("seed", "INT", 5)
+    model = checkpoint(inner)
+    positive = inner.add("CLIPTextEncode", title="Prompt", height=120, clip=model["CLIP"], text=text)
+    negative = inner.add("CLIPTextEncode", title="Negative prompt", height=120, clip=model["CLIP"], text="profile, hands, text, blurry")
+    empty = inner.add("EmptyLatentImage")
+    sampled = inner.add(
+        "KSampler", model=model["MODEL"], positive=positive, negative=negative, latent_image=empty, seed=seed, steps=25, cfg=7.0,
+        sampler_name="euler", scheduler="normal",
+    )  # fmt: skip
+    decoded = inner.add("VAEDecode", samples=sampled, vae=model["VAE"])
+    inner.columns([model], [positive, negative, empty], [sampled], [decoded])
+    inner.outlet("image", decoded)
+    return inner
+
+
+def refined(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_face_9.jpg")
+    face = top.use(animate_face(top), width=270, image=image["IMAGE"], frames=24)
+    better = top.use(refine_frames(top), width=270, images=face["images"], mask=face["mask"])
+    video, saved = film(top, better["images"], "refined", width=300)
+    text = (
+        "1. Needs a Stable Diffusion 1.5 checkpoint.\n"
+        "2. The frames of the motion go through it at a low *denoise*.\n"
+        "3. Only inside the mask of the face.\n"
+        "4. The same *seed* for all frames keeps it steady.\n"
+        "5. An edit model fits into the same place."
+    )
+    form = [(image, "image"), (face, "motion"), (better, "denoise")]
+    return row(top, name, text, [image], [face], [better], [video], [saved], form=form, results=[saved])
+
+
+def portrait(top: Graph, name: str) -> dict:
+    drawn = top.use(draw_portrait(top), width=270)
+    face = top.use(animate_face(top), width=290, image=drawn["image"])
+    video, saved = film(top, face["images"], "portrait", width=340)
+    text = (
+        "1. Needs a Stable Diffusion 1.5 checkpoint.\n"
+        "2. Write the portrait: front view, plain background.\n"
+        "3. *Animate Face* makes it move.\n"
+        "4. For photos and paintings load an FFHQ generator.\n"
+        "5. Press **Run**."
+    )
+    form = [(drawn, "prompt"), (drawn, "seed"), (face, "motion"), (face, "strength")]
+    return row(top, name, text, [drawn], [face], [video], [saved], form=form, results=[saved])
+
+
+def wan_film(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "First to Last Frame (Wan 2.2)",
+        "Let Wan 2.2 fill in the frames between two pictures of one face.",
+        ("image to video", "flf2v", "first last frame", "wan"),
+    )
+    first, last = inner.inlet("first frame", "IMAGE"), inner.inlet("last frame", "IMAGE")
+    text = inner.inlet("prompt", "STRING", "a person begins to smile, still camera")
+    length = inner.inlet("frames", "INT", 49)
+    names = ("wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors")
+    high, low = (
+        inner.add("UNETLoader", unet_name=one, properties=at(one, f"{WAN}/diffusion_models/{one}", "diffusion_models")) for one in names
+    )
+    encoder = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+    where = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files/text_encoders"
+    clip = inner.add("CLIPLoader", clip_name=encoder, type="wan", properties=at(encoder, f"{where}/{encoder}", "text_encoders"))
+    vae = inner.add(
+        "VAELoader",
+        vae_name="wan_2.1_vae.safetensors",
+        properties=at("wan_2.1_vae.safetensors", f"{WAN}/vae/wan_2.1_vae.safetensors", "vae"),
+    )
+    shifted = [inner.add("ModelSamplingSD3", model=one, shift=8.0) for one in (high, low)]
+    positive = inner.add("CLIPTextEncode", title="Prompt", height=120, clip=clip, text=text)
+    negative = inner.add("CLIPTextEncode", title="Negative prompt", height=120, clip=clip, text="blurry, static, deformed")
+    frames = inner.add(
+        "WanFirstLastFrameToVideo", positive=positive, negative=negative, vae=vae, start_image=first, end_image=last, length=length
+    )
+    steps = {"noise_seed": 1, "steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple"}
+    puts = {"positive": frames["positive"], "negative": frames["negative"]}
+    rough = inner.add(
+        "KSamplerAdvanced", title="High noise", model=shifted[0], latent_image=frames["latent"], add_noise="enable", start_at_step=0,
+        end_at_step=10, return_with_leftover_noise="enable", **puts, **steps,
+    )  # fmt: skip
+    fine = inner.add(
+        "KSamplerAdvanced", title="Low noise", model=shifted[1], latent_image=rough, add_noise="disable", start_at_step=10,
+        end_at_step=10000, return_with_leftover_noise="disable", **puts, **steps,
+    )  # fmt: skip
+    decoded = inner.add("VAEDecode", samples=fine, vae=vae)
+    inner.columns([high, low, clip, vae], [*shifted, positive, negative], [frames], [rough], [fine], [decoded])
+    inner.outlet("images", decoded)
+    return inner
+
+
+def at(name: str, url: str, directory: str) -> dict:
+    return {"models": [{"name": name, "url": url, "directory": directory}]}
+
+
+def first_last(top: Graph, name: str) -> dict:
+    image = load_image(top, "micromotion_face_10.jpg")
+    face = top.use(animate_face(top), width=270, image=image["IMAGE"], frames=3)
+    first = top.add("ImageFromBatch", width=220, title="First frame", image=face["images"], batch_index=0, length=1)
+    last = top.add("ImageFromBatch", width=220, title="Last frame", image=face["images"], batch_index=1, length=1)
+    saved = top.add("SaveImage", width=250, height=300, title="Save the last frame", images=last, filename_prefix="micromotion/last_frame")
+    wan = top.use(wan_film(top), width=290, **{"first frame": first, "last frame": last})
+    wan.mode = MUTED
+    video = top.add("CreateVideo", width=225, mode=MUTED, images=wan["images"], fps=16.0)
+    film_ = top.add("SaveVideo", width=250, height=120, mode=MUTED, video=video, filename_prefix="micromotion/wan")
+    text = (
+        "1. **Run** saves the last frame: the face with its smile.\n"
+        "2. Photo and last frame go to any first-last-frame model.\n"
+        "3. Wan 2.2 stands ready, switched off: select the three gray nodes and press **Ctrl+M**.\n"
+        "4. Its files are named in the loaders inside.\n"
+        "5. *strength* says how far the smile goes."
+    )
+    form = [(image, "image"), (face, "motion"), (face, "strength")]
+    return row(top, name, text, [image], [face], [first, last, saved], [wan], [video, film_], form=form, results=[saved])
+
+
+TEMPLATES = {
+    "01 Animate a face, start here": start_here,
+    "02 Animate the face in your photo": own_photo,
+    "03 Expression sliders, live": live,
+    "04 Smile, turn and blink at once": mixed,
+    "05 Make a micromotion from text": sentence,
+    "06 Make a micromotion from a clip": from_clip,
+    "07 Drive a portrait by a clip": driven,
+    "08 Edit an expression in a video": edited_video,
+    "09 Neutralize a face, then act": neutral,
+    "10 Two faces, two motions": two_faces,
+    "11 Act by a timeline of keyframes": timeline,
+    "12 Character sheet of expressions": sheet,
+    "13 Long video in little memory": long,
+    "14 First-last frame smile, Wan 2.2": first_last,
+    "15 Refine frames, Stable Diffusion": refined,
+    "16 Animate a Stable Diffusion face": portrait,
+    "17 How a StyleGAN2 motion works": how_it_works,
+    "18 Convert a StyleGAN2 checkpoint": convert,
+    "19 Fetch the models for photos": fetch,
+}
+BLUEPRINTS = (animate_face, edit_expression, drive_face, edit_video)
