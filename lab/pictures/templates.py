@@ -614,7 +614,7 @@ def fetch(top: Graph, name: str) -> dict:
         "4. Most face models are for research and evaluation only.\n"
         "5. Then open *Animate the face in your photo*."
     )
-    return row(top, name, text, [fetched], form=[(fetched, "what"), (fetched, "accept")], results=[])
+    return row(top, name, text, [fetched], form=[(fetched, "what"), (fetched, "accept")], results=[fetched])
 
 
 # With diffusion models
