@@ -10,7 +10,7 @@ import torch
 from micromotion import stylegan2
 from micromotion.files.embedded import embedded_root
 from micromotion.files.errors import CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
-from micromotion.stylegan2.codes import resembles_code
+from micromotion.stylegan2.codes import CodesFile, resembles_code
 from micromotion.subspaces import Subspace
 from safetensors.torch import save_file
 
@@ -196,3 +196,13 @@ def test_damaged_files_of_ours_pass_as_our_errors_only(tmp_path, faces):
             stylegan2.load_codes(tmp_path / "me.safetensors")
         except CheckpointError:
             continue
+
+
+def test_faces_of_a_file_are_counted_from_one():
+    codes = torch.arange(3.0)[:, None, None].expand(3, 2, 4)
+    file = CodesFile(codes, ("anna", "ben", "2"))
+    assert [file.pick(which)[0, 0, 0].item() for which in (None, "", 1, "3", "ben", "2")] == [0, 0, 0, 2, 1, 2]
+    assert [CodesFile(codes).pick(which)[0, 0, 0].item() for which in ("1", "2", 3)] == [0, 1, 2]
+    for which in ("0", 4, "carl", "-1"):
+        with pytest.raises(UnsupportedFileError, match="it holds 3"):
+            file.pick(which)

@@ -129,3 +129,9 @@ def test_every_easing_has_its_own_curve():
     assert curves["smoother"] == pytest.approx([0.103515625, 0.5, 0.896484375])
     assert curves["sine"] == pytest.approx([0.1464466, 0.5, 0.8535534])
     assert len({tuple(curve) for curve in curves.values()}) == len(EASINGS)
+
+
+def test_a_closed_loop_fades_in_even_steps_that_never_quite_arrive():
+    """Frame ``overlap`` is the first that is the track's own: the fade would else hold for two frames."""
+    track = torch.cat([torch.ones(8), torch.zeros(4)])
+    assert close_loop(track, 4).tolist() == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
