@@ -303,25 +303,40 @@ def opening(document: dict) -> str:
 
 
 def findings(worlds: dict[str, dict]) -> list[str]:
-    """What the label-free figures say about each hypothesis, in words that follow from them."""
+    """What the label-free figures say about each hypothesis, in words that follow from them; of what was measured."""
     free = worlds[LABEL_FREE]
-    source, pooled = INVERTED, f"{INVERTED}, {POOLED}"
-    first, morph = values(free, "lowrank", lowrank.FIRST, source), values(free, "lowrank", lowrank.FIRST, MORPH)
-    walk = values(free, "lowrank", lowrank.FIRST, f"{source}, null: random walk")
-    two, across = values(free, "alignment", lowrank.WITHIN, source), values(free, "alignment", lowrank.ACROSS, source)
-    alike = [values(free, "alignment", lowrank.WITHIN, null) for null in NULLS]
-    success, oracle = values(free, "response", response.SUCCESS, pooled), values(free, "response", response.SUCCESS, ORACLE)
-    chance = [values(free, "response", response.SUCCESS, null) for null in NULLS]
+    parts = {"lowrank": _on_a_line, "alignment": _the_same_line, "response": _transfer}
+    return [tell(free) for name, tell in parts.items() if name in free]
+
+
+def _on_a_line(free: dict) -> str:
+    first, morph = values(free, "lowrank", lowrank.FIRST, INVERTED), values(free, "lowrank", lowrank.FIRST, MORPH)
+    walk = values(free, "lowrank", lowrank.FIRST, f"{INVERTED}, null: random walk")
     above = [m for m in first if first[m] > max(morph[m], walk[m])]
-    moved = [m for m in success if success[m] >= 0.95 * oracle[m] and success[m] > max(c[m] for c in chance)]
-    return [
+    return (
         f"**Low rank (H1).** The first component of a clip's codes holds {_list(first)}; a random walk shows {_span(walk)} and a face that"
-        f" turns into another {_span(morph)}. Above both nulls: {_names(above)}.",
+        f" turns into another {_span(morph)}. Above both nulls: {_names(above)}."
+    )
+
+
+def _the_same_line(free: dict) -> str:
+    two, across = values(free, "alignment", lowrank.WITHIN, INVERTED), values(free, "alignment", lowrank.ACROSS, INVERTED)
+    chance = [values(free, "alignment", lowrank.WITHIN, null) for null in NULLS]
+    return (
         f"**One direction for everybody (H2).** Cosine between two faces {_list(two)}, where random directions, walks and shuffled clips"
-        f" show at most {max(max(c.values()) for c in alike):.2f}; the largest with another motion {_list(across)}.",
+        f" show at most {max(max(c.values()) for c in chance):.2f}; the largest with another motion {_list(across)}."
+    )
+
+
+def _transfer(free: dict) -> str:
+    success = values(free, "response", response.SUCCESS, f"{INVERTED}, {POOLED}")
+    oracle = values(free, "response", response.SUCCESS, ORACLE)
+    chance = [values(free, "response", response.SUCCESS, null) for null in NULLS]
+    moved = [m for m in success if success[m] >= 0.95 * oracle[m] and success[m] > max(c[m] for c in chance)]
+    return (
         f"**Transfer (H2).** Success on unseen faces {_list(success)}; the direction fitted on labels reaches {_list(oracle)}, the best"
-        f" null {max(max(c.values()) for c in chance):.2f}. At least 0.95 of the labels' direction: {_names(moved)}.",
-    ]
+        f" null {max(max(c.values()) for c in chance):.2f}. At least 0.95 of the labels' direction and above the nulls: {_names(moved)}."
+    )
 
 
 def values(sections: dict, name: str, metric: Metric, group: str) -> dict[str, float]:
@@ -378,6 +393,7 @@ def main(arguments: list[str] | None = None) -> None:
     study = label_free_study(args.label_free, sizes, args.seed, args.out, args.text)
     worlds = {LABEL_FREE: measure(study, args.only), DISTILLED: given}
     options = f"{'' if args.size == 'full' else ' --size ' + args.size}{'' if args.text else ' --no-text'}"
+    options += "" if len(args.only) == len(SECTIONS) else f" --only {' '.join(args.only)}"
     document = {
         "command": f"python -m micromotion.lab.hypotheses --label-free {args.label_free.name}{options}",
         "generator": study.world.generator.fingerprint,

@@ -99,11 +99,11 @@ def test_findings_follow_from_the_figures(worlds):
     first, alike, transfer = hypotheses.findings(worlds)
     assert "Above both nulls: none" in first  # a morph is as straight as a motion here
     assert "smile 1.00" in alike
-    assert "At least 0.95 of the labels' direction: smile" in transfer
+    assert "above the nulls: smile" in transfer
     for r in worlds[hypotheses.LABEL_FREE]["response"]["rows"]:
         if (r["metric"], r["group"], r["motion"]) == (response.SUCCESS.key, CLIPS, "smile"):
             r["value"] = 0.1
-    assert "of the labels' direction: smile" not in hypotheses.findings(worlds)[2]
+    assert "above the nulls: smile" not in hypotheses.findings(worlds)[2]
     assert hypotheses.values(worlds[hypotheses.LABEL_FREE], "response", response.SUCCESS, ORACLE)["smile"] > 0.9
 
 
