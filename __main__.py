@@ -153,6 +153,10 @@ def _animate(commands) -> None:
     what.add_argument(
         "--text", action="append", default=[], type=template, metavar="TEMPLATE", help='such as "a person with {degree} smile"'
     )
+    what.add_argument("--steps", type=within(limits.STEPS), help="optimization steps per anchor for a text")
+    what.add_argument(
+        "--quality", choices=QUALITIES, default="exact", help="of a text; fast: most steps look at smaller pictures (default exact)"
+    )
     what.add_argument("--together", action="store_true", help="apply all motions at once instead of one after another")
     how = parser.add_argument_group("sweep")
     how.add_argument(

@@ -76,7 +76,7 @@ def run(args: Namespace, clock: Clock) -> None:
         portrait = _portrait(args, models)
     for text in args.text:
         with clock.stage("decode motions from text"):
-            motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}))))
+            motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}, args.steps, quality=args.quality))))
     if args.drive is not None:
         clip = codes_of_clip(args.drive, models, Framing(args.align, args.predictor, anyway=args.anyway), MOST_DRIVEN, clock)
         takes = [driven(portrait.codes, motions, clip, args.smooth, models)]

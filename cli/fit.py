@@ -17,6 +17,8 @@ from .terminal import Clock, UsageError, progress_bar, say
 
 MOST_FRAMES = 96
 
+CHEAPER = "--quality fast or fewer --steps take less."
+
 
 def run(args: Namespace, clock: Clock) -> None:
     """Decode the motion of ``args.source``, save it, and say what it is."""
@@ -92,7 +94,7 @@ def anchors_of_text(template: str, models: Models, faces: dict, steps: int | Non
     """Anchors of a template on ``faces``: ``{"seeds": [...]}``, or ``{"start": codes [G, L, D]}``."""
     if steps is not None:
         options["steps"] = steps
-    with progress_bar("Text anchors") as progress:
+    with progress_bar("Text anchors", cheaper=CHEAPER) as progress:
         return text_anchors(models.generator, models.scorer, template, progress=progress, **faces, **options)
 
 

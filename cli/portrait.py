@@ -157,7 +157,7 @@ def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps:
     photo = read_image(path)
     square, crop = framing.knowing(models.inverter.card).frame(photo, path)
     try:
-        with progress_bar("Invert") as progress:
+        with progress_bar("Invert", cheaper="Fewer --invert-steps take less.") as progress:
             options = {"steps": steps, "progress": progress, "anyway": framing.anyway}
             codes, sentence = invert_known(models.inverter, models.generator, square, **options)
     except StrangerError as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from ..files.errors import MicromotionError
+from ..files.timing import Announcement
 
 
 class UsageError(MicromotionError):
@@ -69,13 +70,19 @@ class Clock:
 
 
 @contextmanager
-def progress_bar(name: str, unit: str = "step", *, scale: bool = False) -> Iterator[Callable]:
-    """Show a bar on a terminal and nothing elsewhere; yields the library's ``progress(done, total, preview)``."""
+def progress_bar(name: str, unit: str = "step", *, scale: bool = False, cheaper: str = "") -> Iterator[Callable]:
+    """Show a bar on a terminal and nothing elsewhere; yields the library's ``progress(done, total, preview)``.
+
+    With ``cheaper``, a sentence on what takes less, work that will take over a minute is announced.
+    """
     from tqdm import tqdm
 
     with tqdm(desc=name, unit=unit, unit_scale=scale, disable=None, leave=False, dynamic_ncols=True) as bar:
+        announce = Announcement(note, cheaper)
 
         def progress(done: int, total: int, preview=None) -> None:
+            if cheaper:
+                announce(done, total)
             bar.total = total or None
             bar.update(done - bar.n)
 

@@ -30,6 +30,7 @@ class TextAnchors(io.ComfyNode):
             description="Find faces that show a motion in rising degrees, by optimising codes until they fit a sentence."
             " Fit Micromotion turns them into a motion. Cancel stops it within one step;"
             " the next run goes on with the anchors that are missing.",
+            has_intermediate_output=True,
             search_aliases=["clip", "prompt", "text to motion", "styleclip", "make motion", "new motion"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose codes are optimised."),
@@ -210,9 +211,9 @@ class TextAnchors(io.ComfyNode):
             views=None if views < 0 else views,
             quality=quality,
             state=host.resume_path("text_anchors"),
-            progress=host.progress(),
+            progress=host.progress("Quality fast, fewer steps or fewer faces take less."),
         )
-        return io.NodeOutput(anchors)
+        return host.output(anchors)
 
 
 def _said(value: float) -> float | None:

@@ -17,6 +17,7 @@ from ..subspaces.anchors import draw_faces
 from . import host, sockets
 
 CATEGORY = "micromotion/faces"
+CHEAPER = "Fewer steps take less."
 STOP, ANYWAY = "stop", "anyway"
 STRANGERS = 'Fetch Model fetches them ("everything for photos"); to see the nearest face that this inverter knows, choose anyway.'
 KEPT, NONE = "kept with the face", "none"
@@ -151,6 +152,7 @@ class RefineFace(io.ComfyNode):
             category=CATEGORY,
             description="Make the code draw the face more exactly: optimise it, and if wanted tune the generator to this one face"
             " (pivotal tuning). Slow, and worth it for photos.",
+            has_intermediate_output=True,
             search_aliases=["optimize", "pivotal tuning", "pti", "projector", "fine-tune", "likeness", "improve inversion"],
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 that shall draw the face."),
@@ -192,9 +194,9 @@ class RefineFace(io.ComfyNode):
         with host.gradients():
             images, found = host.plain(host.square(host.from_image(image))), host.plain(codes)
             if steps:
-                found = optimize(net, images, found, space=space, steps=steps, identity=judge, progress=host.progress()).detach()
+                found = optimize(net, images, found, space=space, steps=steps, identity=judge, progress=host.progress(CHEAPER)).detach()
             if tuning_steps:
-                tuned = tune(net, images, found, steps=tuning_steps, identity=judge, progress=host.progress())
+                tuned = tune(net, images, found, steps=tuning_steps, identity=judge, progress=host.progress(CHEAPER))
                 return io.NodeOutput(made_by(found.cpu(), net), host.manage(tuned.cpu()))
         return io.NodeOutput(made_by(found.cpu(), net), generator)
 

@@ -25,6 +25,7 @@ from ..files.embedded import MOTIONS, embedded_root
 from ..files.errors import MicromotionError
 from ..files.naming import clean_name
 from ..files.native import refused
+from ..files.timing import Announcement
 from ..stylegan2.codes import SUFFIXES as CODES
 from ..stylegan2.inversion.optimization import BACKWARD_BYTES
 from ..stylegan2.ops import status
@@ -292,14 +293,20 @@ def plain(value: torch.Tensor) -> torch.Tensor:
         return value.detach().clone()
 
 
-def progress() -> Report:
-    """The library's ``progress(done, total, images in -1..1 or None)`` on ComfyUI's bar; raises when the user cancels."""
+def progress(cheaper: str = "") -> Report:
+    """The library's ``progress(done, total, images in -1..1 or None)`` on ComfyUI's bar; raises when the user cancels.
+
+    With ``cheaper``, a sentence on what takes less, work that will take over a minute is announced.
+    """
+    announce = Announcement(remark, cheaper)
     bar = comfy.utils.ProgressBar(1)
     shown = 0.0
 
     def report(done: int, total: int, images: torch.Tensor | None = None) -> None:
         nonlocal shown
         management.throw_exception_if_processing_interrupted()
+        if cheaper:
+            announce(done, total)
         now = time.monotonic()
         preview = None
         if images is not None and (now - shown >= PREVIEW_SECONDS or done >= total):

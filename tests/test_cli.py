@@ -18,10 +18,11 @@ from micromotion import __main__ as command_line
 from micromotion import faces, media
 from micromotion.avatars.captions import MOTIONS
 from micromotion.avatars.regressor import load_regressor
-from micromotion.cli import animate, calibrate, clips, combine, models, portrait
+from micromotion.cli import animate, calibrate, clips, combine, models, portrait, terminal
+from micromotion.cli import fit as fitting
 from micromotion.cli.clips import ClipCodes
-from micromotion.cli.terminal import Clock
-from micromotion.files import catalogue
+from micromotion.cli.terminal import Clock, UsageError
+from micromotion.files import catalogue, timing
 from micromotion.media.video import VideoWriter
 from micromotion.stylegan2 import load
 from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace, algebra
@@ -223,11 +224,27 @@ def test_text_decodes_a_motion_for_this_face(room, monkeypatch):
     seen = {}
     library = animate.anchors_of_text
     monkeypatch.setattr(
-        animate, "anchors_of_text", lambda text, networks, given: seen.update(given) or library(text, networks, given, steps=2)
+        animate, "anchors_of_text", lambda text, networks, given, *_, **__: seen.update(given) or library(text, networks, given, steps=2)
     )
     assert micromotion("animate", "--text", "a person with {degree} smile", "--seed", 3, "--out", "a.mp4", *QUICK) == 0
     assert seen["start"].shape == (1, 8, 32)
     assert len(frames_of(room / "a.mp4")) == 8
+
+
+def test_the_work_on_a_text_is_chosen_and_announced(room, monkeypatch, capsys):
+    asked, seconds = {}, iter([0.0, 30.0])
+
+    def slow(*_, progress, **options):
+        asked.update(options)
+        progress(1, 11)
+        progress(2, 11)
+        raise UsageError("That is enough.")
+
+    monkeypatch.setattr(fitting, "text_anchors", slow)
+    monkeypatch.setattr(terminal, "Announcement", lambda say, cheaper: timing.Announcement(say, cheaper, lambda: next(seconds)))
+    assert micromotion("animate", "--text", "a {degree} smile", "--steps", 7, "--quality", "fast", "--out", "a.mp4", *QUICK) == 2
+    assert (asked["steps"], asked["quality"]) == (7, "fast")
+    assert "This will take about 4 minutes more. --quality fast or fewer --steps take less." in capsys.readouterr().err
 
 
 def test_verbose_says_where_the_time_went(room, capsys):

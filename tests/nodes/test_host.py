@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+from micromotion.files.timing import Announcement
 from torch import nn
 
 
@@ -153,3 +154,15 @@ def test_a_file_written_again_with_as_many_bytes_is_another_file(pack, tmp_path,
     file.write_bytes(b"87654321")
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1_000_000_000))
     assert pack.host.file_fingerprint("motion", file.name) != before
+
+
+def test_long_work_is_announced_under_the_node(pack, monkeypatch):
+    pack.host.output(1)  # takes along what was said before
+    seconds = iter([0.0, 10.0])
+    monkeypatch.setattr(pack.host, "Announcement", lambda say, cheaper: Announcement(say, cheaper, lambda: next(seconds)))
+    report = pack.host.progress("Fewer steps take less.")
+    for done in (1, 2, 3):
+        report(done, 62)
+    assert pack.host.output(1).ui["text"] == ["This will take about 10 minutes more. Fewer steps take less."]
+    pack.host.progress()(1, 1)
+    assert pack.host.output(1).ui is None

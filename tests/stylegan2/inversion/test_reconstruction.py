@@ -96,7 +96,7 @@ def test_photo_in_an_avatar_inverter_gets_its_sentence():
 
 def test_good_pictures_and_silent_cards_get_none():
     card = InverterCard(domain="rendered avatars", typical_psnr=27.0)
-    assert out_of_domain(card, made(22.1)) is None and out_of_domain(card, made(21.9)) is not None
+    assert out_of_domain(card, made(21.1)) is None and out_of_domain(card, made(20.9)) is not None
     assert out_of_domain(card, made(22.0), margin=3.0) is not None
     assert out_of_domain(InverterCard(), made(3.0)) is None
 
