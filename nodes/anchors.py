@@ -16,7 +16,7 @@ def layers_input() -> io.String.Input:
         "layers",
         default="all",
         advanced=True,
-        tooltip="Which rows of the code may move: all, coarse (shape, pose), middle (features), fine (colour), or numbers such as 0-3, 7.",
+        tooltip="Which rows of the code may move: all, coarse (shape, pose), middle (features), fine (color), or numbers such as 0-3, 7.",
     )
 
 
@@ -27,13 +27,13 @@ class TextAnchors(io.ComfyNode):
             node_id="MicromotionTextAnchors",
             display_name="Make Anchors from Text",
             category=CATEGORY,
-            description="Find faces that show a motion in rising degrees, by optimising codes until they fit a sentence."
+            description="Find faces that show a motion in rising degrees, by optimizing codes until they fit a sentence."
             " Fit Micromotion turns them into a motion. Cancel stops it within one step;"
             " the next run goes on with the anchors that are missing.",
             has_intermediate_output=True,
             search_aliases=["clip", "prompt", "text to motion", "styleclip", "make motion", "new motion"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose codes are optimised."),
+                sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose codes are optimized."),
                 sockets.Scorer.Input("scorer", tooltip="The network that says how well a picture fits the sentence."),
                 io.String.Input(
                     "template",
@@ -48,10 +48,10 @@ class TextAnchors(io.ComfyNode):
                     max=20,
                     tooltip="From how many random faces, 1..20: time grows in proportion and the motion gets cleaner.",
                 ),
-                io.Int.Input("steps", default=40, min=1, max=1000, tooltip="Optimisation steps per degree, 1..1000; 40 as published."),
+                io.Int.Input("steps", default=40, min=1, max=1000, tooltip="Optimization steps per degree, 1..1000; 40 as published."),
                 sockets.Codes.Input("codes", optional=True, tooltip="Faces to begin from, instead of random ones."),
                 sockets.Identity.Input(
-                    "identity", optional=True, tooltip="A face recogniser that keeps the likeness, of Load Identity Network."
+                    "identity", optional=True, tooltip="A face recognizer that keeps the likeness, from Load Identity Network."
                 ),
                 io.String.Input(
                     "negative",
@@ -133,7 +133,7 @@ class TextAnchors(io.ComfyNode):
                     round=0.001,
                     optional=True,
                     advanced=True,
-                    tooltip="Size of an optimisation step, 0.001..1; 0.1 as published. Lower it when faces fall apart.",
+                    tooltip="Size of an optimization step, 0.001..1; 0.1 as published. Lower it when faces fall apart.",
                 ),
                 io.Combo.Input(
                     "space",
@@ -235,7 +235,7 @@ class VideoAnchors(io.ComfyNode):
             inputs=[
                 sockets.Generator.Input("generator", tooltip="The StyleGAN2 that the clip was inverted with."),
                 sockets.Codes.Input(
-                    "codes", tooltip="The clip's codes, one per frame, of Invert Face; 3 frames at least, 24 or more are good."
+                    "codes", tooltip="The clip's codes, one per frame, from Invert Face; 3 frames at least, 24 or more are good."
                 ),
                 io.Int.Input(
                     "positive",

@@ -91,7 +91,7 @@ class InvertFace(io.ComfyNode):
             has_intermediate_output=True,
             search_aliases=["gan inversion", "encode face", "projector", "psp", "e4e", "restyle", "embed", "latent"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that shall draw the face."),
+                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that will draw the face."),
                 sockets.Inverter.Input("inverter", tooltip="The network that finds the code; made for this generator."),
                 io.Image.Input("image", tooltip="One or more face pictures, aligned as the inverter knows them."),
                 io.Int.Input(
@@ -100,7 +100,7 @@ class InvertFace(io.ComfyNode):
                     min=0,
                     max=1000,
                     tooltip="How much work, 0..1000: 0 is the inverter's own number (5 passes for ReStyle, 1 for others);"
-                    " more go on by optimisation and cost time.",
+                    " more go on by optimization and cost time.",
                 ),
                 io.Combo.Input(
                     "unknown",
@@ -150,16 +150,16 @@ class RefineFace(io.ComfyNode):
             node_id="MicromotionRefineFace",
             display_name="Refine Face",
             category=CATEGORY,
-            description="Make the code draw the face more exactly: optimise it, and if wanted tune the generator to this one face"
+            description="Make the code draw the face more exactly: optimize it, and if wanted tune the generator to this one face"
             " (pivotal tuning). Slow, and worth it for photos.",
             has_intermediate_output=True,
             search_aliases=["optimize", "pivotal tuning", "pti", "projector", "fine-tune", "likeness", "improve inversion"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that shall draw the face."),
+                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that will draw the face."),
                 io.Image.Input("image", tooltip="The same square that was inverted."),
                 sockets.Codes.Input("codes", tooltip="Where to begin: the codes of Invert Face, one per picture."),
                 io.Int.Input(
-                    "steps", default=200, min=0, max=5000, tooltip="Steps of optimisation, 0..5000; 0 leaves the codes as they are."
+                    "steps", default=200, min=0, max=5000, tooltip="Steps of optimization, 0..5000; 0 leaves the codes as they are."
                 ),
                 io.Int.Input(
                     "tuning_steps",
@@ -177,7 +177,7 @@ class RefineFace(io.ComfyNode):
                     tooltip="w+ moves every layer by itself and comes closer; w keeps one row for all and edits more naturally.",
                 ),
                 sockets.Identity.Input(
-                    "identity", optional=True, tooltip="A face recogniser that keeps the likeness, of Load Identity Network."
+                    "identity", optional=True, tooltip="A face recognizer that keeps the likeness, from Load Identity Network."
                 ),
             ],
             outputs=[

@@ -50,7 +50,7 @@ def size_input() -> io.Int.Input:
         min=32,
         max=2048,
         step=8,
-        tooltip="Side of the square in pixels, 32..2048. Inverters read 256; a larger square keeps more for Paste Face's colours.",
+        tooltip="Side of the square in pixels, 32..2048. Inverters read 256; a larger square keeps more for Paste Face's colors.",
     )
 
 
@@ -231,7 +231,7 @@ class AlignFace(io.ComfyNode):
                     tooltip="For clips. smooth follows the face without jitter; fixed keeps one square per shot, for head turns;"
                     " each aligns every frame by itself.",
                 ),
-                sockets.Face.Input("face", optional=True, tooltip="Which face, of Pick Face; without it the largest."),
+                sockets.Face.Input("face", optional=True, tooltip="Which face, from Pick Face; without it the largest."),
                 landmarks_input(),
                 io.Combo.Input(
                     "missing",
@@ -343,8 +343,8 @@ class PasteFace(io.ComfyNode):
             search_aliases=["paste back", "uncrop", "composite face", "blend face", "stitch"],
             inputs=[
                 io.Image.Input("photo", tooltip="The picture that the face was cut from; one, or one per frame."),
-                io.Image.Input("faces", tooltip="The edited squares, of Synthesize Faces; one per frame."),
-                sockets.Crop.Input("crop", tooltip="Where the square came from, of Align Face or Frame Face by Hand."),
+                io.Image.Input("faces", tooltip="The edited squares, from Synthesize Faces; one per frame."),
+                sockets.Crop.Input("crop", tooltip="Where the square came from, from Align Face or Frame Face by Hand."),
                 io.Image.Input(
                     "unedited",
                     optional=True,
@@ -382,7 +382,7 @@ class PasteFace(io.ComfyNode):
                     "colour_match",
                     default=False,
                     advanced=True,
-                    tooltip="Give the square the photo's mean colour and contrast, the same for all frames.",
+                    tooltip="Give the square the photo's mean color and contrast, the same for all frames.",
                 ),
                 io.Mask.Input(
                     "limit",

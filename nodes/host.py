@@ -323,7 +323,7 @@ def to_picture(images: torch.Tensor) -> Image.Image:
 
 
 def from_image(image: torch.Tensor) -> torch.Tensor:
-    """IMAGE ``[N, H, W, C]`` in 0..1 -> images float32 ``[N, 3, H, W]`` in -1..1; grey is repeated, transparency left out."""
+    """IMAGE ``[N, H, W, C]`` in 0..1 -> images float32 ``[N, 3, H, W]`` in -1..1; gray is repeated, transparency left out."""
     return checked(image)[..., :3].expand(-1, -1, -1, 3).movedim(-1, 1).float() * 2 - 1
 
 
@@ -349,7 +349,7 @@ def to_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def square(images: torch.Tensor) -> torch.Tensor:
-    """The centre square of ``[N, 3, H, W]``."""
+    """The center square of ``[N, 3, H, W]``."""
     height, width = images.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

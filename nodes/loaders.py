@@ -152,7 +152,7 @@ class LoadIdentity(_LoadFile):
             node_id="MicromotionLoadIdentity",
             display_name="Load Identity Network",
             category=CATEGORY,
-            description="Load a face recogniser (ArcFace) that keeps the likeness of photos while codes are searched, and measures it."
+            description="Load a face recognizer (ArcFace) that keeps the likeness of photos while codes are searched, and measures it."
             " Optional everywhere; none is embedded.",
             search_aliases=["arcface", "face recognition", "likeness", "identity"],
             inputs=[file_input("identity", "Which file of models/stylegan2_identity: model_ir_se50.pth or facexlib's copy of it.")],
@@ -175,7 +175,7 @@ class ConvertCheckpoint(_LoadFile):
             display_name="Convert StyleGAN2 Checkpoint",
             category=CATEGORY,
             description="Write a generator of any supported format as .safetensors into models/stylegan2: safe to share, loads faster."
-            " Nothing is overwritten. The licence of the weights stays what it was.",
+            " Nothing is overwritten. The license of the weights stays what it was.",
             search_aliases=["pkl to safetensors", "export generator", "convert pickle", "half precision"],
             inputs=[
                 file_input("generator", "Which generator to convert, from models/stylegan2."),

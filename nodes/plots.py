@@ -83,7 +83,7 @@ def contact_sheet(image: torch.Tensor, labels: Sequence[str], title: str, width:
 
 
 def _legend(draw, names: Sequence[str], width: int) -> int:
-    """Names in their colours from the left, in as many rows as they need; where the axes may begin."""
+    """Names in their colors from the left, in as many rows as they need; where the axes may begin."""
     left, top = MARGIN, MARGIN - 12
     for i, name in enumerate(names):
         length = font(FONT).getlength(name) + 24

@@ -250,7 +250,7 @@ class CalibrateSubspace(io.ComfyNode):
             category=CATEGORY,
             description="Measure what the coefficient does and up to where it holds: with the text scorer on several faces, or by what a"
             " face tracker reads from frames. The range is written into the motion; on request its unit is set too.",
-            search_aliases=["strength", "normalise motion", "safe range", "unit", "measure motion", "arkit", "mediapipe", "blendshapes"],
+            search_aliases=["strength", "normalize motion", "safe range", "unit", "measure motion", "arkit", "mediapipe", "blendshapes"],
             inputs=[
                 sockets.Subspace.Input("motion", tooltip="The motion to measure."),
                 io.DynamicCombo.Input(
@@ -268,11 +268,11 @@ class CalibrateSubspace(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.01,
-                    tooltip="What one unit shall change: the score of full minus that of none, or the blendshapes, 0..2. 0 keeps the unit"
+                    tooltip="What one unit should change: the score of full minus that of none, or the blendshapes, 0..2. 0 keeps the unit"
                     " and measures only.",
                 ),
                 sockets.Identity.Input(
-                    "identity", optional=True, tooltip="Ends the range where the likeness is lost, of Load Identity Network."
+                    "identity", optional=True, tooltip="Ends the range where the likeness is lost, from Load Identity Network."
                 ),
                 component_input(),
             ],

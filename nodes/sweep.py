@@ -270,7 +270,7 @@ class ReadCoefficients(io.ComfyNode):
             description="Read how far along a motion each frame of a clip is. The sweep drives another face with the same motion.",
             search_aliases=["motion transfer", "driving video", "retarget", "track expression", "reenact"],
             inputs=[
-                sockets.Codes.Input("codes", tooltip="The clip's codes, one per frame, of Invert Face."),
+                sockets.Codes.Input("codes", tooltip="The clip's codes, one per frame, from Invert Face."),
                 sockets.Subspace.Input("motion", tooltip="The motion to read."),
                 io.Combo.Input(
                     "count_from",
@@ -350,7 +350,7 @@ class MeasureMotion(io.ComfyNode):
             " person stays the same, and how much the picture changes. A plot and a table.",
             search_aliases=["curve", "analyse", "blendshapes", "identity similarity", "evaluate", "jitter"],
             inputs=[
-                io.Image.Input("images", tooltip="The frames, of Synthesize Faces or of any clip of an aligned face."),
+                io.Image.Input("images", tooltip="The frames, from Synthesize Faces or from any clip of an aligned face."),
                 io.String.Input(
                     "text", default="a person with 100% smile", tooltip="The sentence that the scorer compares with; needs a scorer."
                 ),
@@ -359,7 +359,7 @@ class MeasureMotion(io.ComfyNode):
                     "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks: the blendshapes that move most, 0..1."
                 ),
                 sockets.Identity.Input(
-                    "identity", optional=True, tooltip="Cosine to the first frame's person, -1..1, of Load Identity Network."
+                    "identity", optional=True, tooltip="Cosine to the first frame's person, -1..1, from Load Identity Network."
                 ),
                 sockets.Sweep.Input(
                     "sweep", optional=True, tooltip="Coefficients of the frames, as the horizontal axis; without it the frame number."
@@ -403,7 +403,7 @@ class SweepToVideo(io.ComfyNode):
                 io.Image.Input(
                     "photo", optional=True, tooltip="The picture that the face was cut from; with crop, the face is pasted back."
                 ),
-                sockets.Crop.Input("crop", optional=True, tooltip="Where in the photo the face is, of Align Face or Frame Face by Hand."),
+                sockets.Crop.Input("crop", optional=True, tooltip="Where in the photo the face is, from Align Face or Frame Face by Hand."),
                 io.Image.Input("unedited", optional=True, tooltip="The square of the unedited code: only the difference to it is pasted."),
                 io.Combo.Input(
                     "shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."
