@@ -32,12 +32,13 @@ def read_picture(source) -> torch.Tensor:
     label = source if isinstance(source, (str, Path)) else "in the given bytes"
     if not isinstance(source, (str, Path, bytes)) and not hasattr(source, "read"):
         raise CheckpointError(f"A picture is read from a path, from bytes or from an open file, not from {type(source).__name__}.")
-    with border(f"The picture {label}"), opened_picture(BytesIO(source) if isinstance(source, bytes) else source, str(label)) as image:
-        pixels = pixels_of(image)
-    if pixels.shape[-1] == 1:
-        pixels = pixels.repeat(3, axis=-1)
-    scale = 65535 if pixels.dtype == np.uint16 else 255
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / (scale / 2) - 1
+    with border(f"The picture {label}"):
+        with opened_picture(BytesIO(source) if isinstance(source, bytes) else source, str(label)) as image:
+            pixels = pixels_of(image)
+        if pixels.shape[-1] == 1:
+            pixels = pixels.repeat(3, axis=-1)
+        scale = 65535 if pixels.dtype == np.uint16 else 255
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / (scale / 2) - 1
 
 
 @contextmanager

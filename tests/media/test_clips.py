@@ -162,3 +162,15 @@ def test_a_float_picture_with_a_highlight_is_not_black(hot, tmp_path):
 def test_a_float_picture_of_eight_bits(tmp_path):
     Image.fromarray(np.tile(np.linspace(0, 255, 64, dtype=np.float32), (64, 1))).save(tmp_path / "a.tiff")
     assert abs(float(media.read_image(tmp_path / "a.tiff").mean())) < 0.05
+
+
+def test_a_picture_that_memory_cannot_hold_is_refused_by_name(tmp_path, monkeypatch):
+    """What PyTorch raises then is a RuntimeError; damaged files declare any size."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+
+    def refuse(array):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 821882880 bytes")
+
+    monkeypatch.setattr(torch, "from_numpy", refuse)
+    with pytest.raises(MicromotionError, match=r"a\.png asks for more memory"):
+        media.read_image(tmp_path / "a.png")
