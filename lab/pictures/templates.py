@@ -56,7 +56,7 @@ def sliders(inner: Subgraph, codes, **values: float) -> tuple[list[Node], Node]:
 # Subgraphs
 
 
-def animate_face(around: Graph) -> Subgraph:
+def animate_face(around: Graph, unknown: str = "stop") -> Subgraph:
     inner = Subgraph(
         around,
         "Animate Face",
@@ -67,6 +67,7 @@ def animate_face(around: Graph) -> Subgraph:
     strength, frames = inner.inlet("strength", "FLOAT", 1.0), inner.inlet("frames", "INT", 48)
     networks = models(inner)
     square, codes = face_of(inner, image, networks)
+    codes.values["unknown"] = unknown
     load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=frames)
     moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep, coefficient=strength)
     drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
@@ -354,15 +355,15 @@ def start_here(top: Graph, name: str) -> dict:
 
 
 def own_photo(top: Graph, name: str) -> dict:
-    image = load_image(top, "micromotion_photo.png")
+    image = load_image(top, "micromotion_avatar_2.png")
     face = top.use(animate_face(top), image=image["IMAGE"], motion=embedded("anger"))
     video, saved = film(top, face["images"], "photo")
     text = (
         "1. Put an FFHQ generator into `models/stylegan2`, its inverter into `models/stylegan2_inverters`, press **R**.\n"
         "2. Choose both in *Animate Face*, and a motion made for them.\n"
         "3. Upload a photo and **Run**: only the face changes.\n"
-        "4. Without these files the drawn head stands in.\n"
-        "5. Open the subgraph to add *Refine Face* for more likeness."
+        "4. Without these files a drawn head stands in.\n"
+        "5. Inside the subgraph put *Align Face* in the place of *Frame Face*: it finds the face."
     )
     return row(
         top, name, text, [image], [face], [video], [saved], form=[(image, "image"), (face, "motion"), (face, "strength")], results=[saved]
@@ -690,7 +691,7 @@ def refined(top: Graph, name: str) -> dict:
 
 def portrait(top: Graph, name: str) -> dict:
     drawn = top.use(draw_portrait(top), width=270)
-    face = top.use(animate_face(top), width=290, image=drawn["image"])
+    face = top.use(animate_face(top, unknown="anyway"), width=290, image=drawn["image"])
     video, saved = film(top, face["images"], "portrait", width=340)
     text = (
         "1. Needs a Stable Diffusion 1.5 checkpoint.\n"
