@@ -178,3 +178,10 @@ def test_a_crop_of_another_photo_is_refused(photo, landmarks):
     _, crop = align(photo, landmarks, 64)
     with pytest.raises(FaceError, match="512 x 512 px photo and image is 400 x 512 px"):
         align(photo[:, :400], crop, 64)
+
+
+def test_every_pixel_of_a_finer_photo_counts():
+    """Noise of deviation 1, 8 photo pixels to one of the square: single samples would keep half of it, the mean over 64 an eighth."""
+    noise = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    square = sample(noise, [Crop.from_square((127.5, 127.5), (120, 0), (256, 256), 30)], 30)
+    assert 0.1 < float(square.std()) < 0.16

@@ -71,3 +71,11 @@ def test_the_mask_turns_with_the_face(landmarks):
     level = square_mask(Crop.from_landmarks(landmarks, (512, 512), 64))
     turned = square_mask(Crop.from_landmarks(landmarks @ turn.T + [512, 0], (512, 512), 64))
     np.testing.assert_allclose(level.numpy(), turned.numpy(), atol=1e-3)
+
+
+def test_softness_is_a_share_of_the_masks_own_size():
+    """A small mask has a border as soft in its own measure: half the size, half the ramp."""
+    crop = Crop.from_square((50, 50), (30, 0), (100, 100), 64)
+    rows = [square_mask(crop, "square", scale, 0.2)[128] for scale in (1.0, 0.5)]
+    widths = [((row > 0.02) & (row < 0.98)).float().sum() for row in rows]
+    assert widths[1] / widths[0] == pytest.approx(0.5, abs=0.08)
