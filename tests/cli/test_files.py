@@ -7,11 +7,13 @@ import pytest
 import torch
 from micromotion import __main__ as command_line
 from micromotion import stylegan2
-from micromotion.files.embedded import embedded_root
+from micromotion.files.embedded import PACK
 from micromotion.stylegan2.inversion import save_tuning
 from micromotion.subspaces import Subspace
 
-AVATAR = embedded_root() / "generator.safetensors"
+WEIGHTS = PACK / "avatars" / "weights"  # the shipped ones, whatever other tests put in their place
+
+AVATAR = WEIGHTS / "generator.safetensors"
 QUICK = ["--frames", "4", "--size", "64", "--device", "cpu", "--out", "o.gif"]
 
 
@@ -29,6 +31,7 @@ def faces(avatar):
 def run(tmp_path, monkeypatch, capsys):
     """Run the command line in an empty folder: exit code, and everything said on one line."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MICROMOTION_WEIGHTS", str(WEIGHTS))
 
     def micromotion(*arguments):
         try:
@@ -82,7 +85,7 @@ def test_a_face_where_a_motion_goes(run, faces):
 
 
 def test_a_motion_where_a_face_goes(run):
-    direction = Subspace.load(embedded_root() / "motions" / "smile.safetensors").direction
+    direction = Subspace.load(WEIGHTS / "motions" / "smile.safetensors").direction
     torch.save(direction, "d.pt")
     code, said = run("animate", "--code", "d.pt", *QUICK)
     assert code == 2 and "d.pt is not a face's code" in said and "--motion" in said
@@ -142,6 +145,6 @@ def test_a_tuning_is_inspected(run, make):
 def test_the_inverter_of_a_file_is_kept_apart(run, faces):
     from micromotion.stylegan2.inversion import load_inverter
 
-    inverter = embedded_root() / "inverter.safetensors"
+    inverter = WEIGHTS / "inverter.safetensors"
     assert run("convert", inverter, "copy.safetensors", "--as", "inverter")[0] == 0
     assert load_inverter("copy.safetensors").card.domain == load_inverter(inverter).card.domain

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 import torch
 from micromotion import stylegan2
-from micromotion.files.embedded import embedded_root
+from micromotion.files.embedded import PACK
 from micromotion.files.errors import CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
 from micromotion.stylegan2.codes import CodesFile, resembles_code
 from micromotion.subspaces import Subspace
 from safetensors.torch import save_file
 
+WEIGHTS = PACK / "avatars" / "weights"  # the shipped ones, whatever other tests put in their place
+
 
 @pytest.fixture(scope="module")
 def avatar():
-    return stylegan2.load(embedded_root() / "generator.safetensors")
+    return stylegan2.load(WEIGHTS / "generator.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -125,18 +127,18 @@ def test_a_stranger_is_remarked(tmp_path, make, caplog):
 
 
 def test_a_motion_where_a_face_goes(tmp_path, avatar):
-    motion = Subspace.load(embedded_root() / "motions" / "smile.safetensors")
+    motion = Subspace.load(WEIGHTS / "motions" / "smile.safetensors")
     torch.save(motion.direction[None], tmp_path / "smile.pt")
     with pytest.raises(UnsupportedFileError, match=r"smile.pt is not a face's code.*--motion"):
         stylegan2.load_codes(tmp_path / "smile.pt", avatar)
     with pytest.raises(UnsupportedFileError, match="is a motion, not a face"):
-        stylegan2.load_codes(embedded_root() / "motions" / "smile.safetensors")
+        stylegan2.load_codes(WEIGHTS / "motions" / "smile.safetensors")
     assert "Only its generator tells" in stylegan2.read_codes(tmp_path / "smile.pt").notes[0]
 
 
 def test_what_tells_a_code_from_a_motion(avatar, faces, small):
     assert all(resembles_code(c, avatar)[0] for c in (*faces, avatar.map(torch.randn(1, avatar.architecture.z_dim), 1.0)))
-    for path in (embedded_root() / "motions").iterdir():
+    for path in (WEIGHTS / "motions").iterdir():
         assert resembles_code(Subspace.load(path).direction, avatar)[0] is False
         assert resembles_code(30 * Subspace.load(path).direction, avatar)[0] is False
     assert resembles_code(small.map(torch.randn(1, 20)), small)[0] is None

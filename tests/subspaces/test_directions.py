@@ -13,11 +13,13 @@ import torch
 from micromotion import stylegan2
 from micromotion.files import catalogue
 from micromotion.files.download import hash_file
-from micromotion.files.embedded import embedded_root
+from micromotion.files.embedded import PACK
 from micromotion.subspaces import Subspace, SubspaceError, cosines, directions, load_direction
 from micromotion.subspaces.directions import STRENGTH, read_directions
 from safetensors.torch import save_file
 from synthetic import direction
+
+WEIGHTS = PACK / "avatars" / "weights"  # the shipped ones, whatever other tests put in their place
 
 D = direction().float()
 
@@ -182,14 +184,14 @@ def test_sefa_eigenvectors_are_columns(tmp_path, generator):
 
 
 def test_a_face_where_a_motion_goes(tmp_path):
-    avatar = stylegan2.load(embedded_root() / "generator.safetensors")
+    avatar = stylegan2.load(WEIGHTS / "generator.safetensors")
     code = avatar.map(torch.randn(1, avatar.architecture.z_dim, generator=torch.Generator().manual_seed(5)), 0.7)
     path = written(tmp_path, "0.pt", code)
     with pytest.raises(SubspaceError, match=r"0.pt is a face's code, not a direction.*--code"):
         load_direction(path, generator=avatar)
     (note,) = load_direction(path).notes
     assert "Only its generator tells a face's code from a motion" in note
-    smile = Subspace.load(embedded_root() / "motions" / "smile.safetensors").direction
+    smile = Subspace.load(WEIGHTS / "motions" / "smile.safetensors").direction
     assert not load_direction(written(tmp_path, "smile.pt", smile), generator=avatar).notes
 
 
