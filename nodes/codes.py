@@ -236,7 +236,7 @@ class SaveFace(io.ComfyNode):
         if (tuned is None) != (base is None):
             raise host.HostError("A tuning is kept as the difference between tuned and base; connect both, or neither.")
         path = host.save_path("codes", name)
-        if tuned is not None:
+        if tuned is not None and base is not None:
             beside = host.tuning_of(path)
             beside.parent.mkdir(parents=True, exist_ok=True)
             save_tuning(tuned.value, base.value, beside, half=precision == "float16")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 VERSION = "0.1.0"
 NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
@@ -121,7 +122,7 @@ class Graph:
         definition = self.info.get(node.kind)
         inputs, values = ([], list(node.values.values())) if definition is None else fill(definition, node.values, self._linked(node))
         ours = node.kind.startswith("Micromotion") or node.kind in self.subgraphs
-        properties = {"cnr_id": "micromotion" if ours else "comfy-core", "ver": VERSION if ours else "0.26.0"}
+        properties: dict[str, Any] = {"cnr_id": "micromotion" if ours else "comfy-core", "ver": VERSION if ours else "0.26.0"}
         if node.kind in self.subgraphs:
             properties["proxyWidgets"] = [["-1", put["name"]] for put in inputs if "widget" in put]
         elif definition:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from graphs import MUTED, Graph, Node, Subgraph, group, workflow
 
 AVATAR = "avatar (embedded)"
@@ -48,7 +50,9 @@ def pasted(inner: Subgraph, photo, square: Node, generator: Node, still, moved, 
 def sliders(inner: Subgraph, codes, **values: float) -> tuple[list[Node], Node]:
     """The five embedded motions on Face Sliders, whose sliders the subgraph shows under their names."""
     loads = [inner.add("LoadSubspace", title=LABELS[name].capitalize(), file=embedded(name)) for name in MOTIONS]
-    coefficients = {f"coefficient_{i}": inner.inlet(LABELS[name], "FLOAT", values.get(name, 0.0)) for i, name in enumerate(MOTIONS, 1)}
+    coefficients: dict[str, Any] = {
+        f"coefficient_{i}": inner.inlet(LABELS[name], "FLOAT", values.get(name, 0.0)) for i, name in enumerate(MOTIONS, 1)
+    }
     sockets = {f"motions__motion_{i}": load for i, load in enumerate(loads, 1)}
     return loads, inner.add("FaceSliders", codes=codes, **sockets, **coefficients)
 
@@ -332,7 +336,7 @@ def load_image(top: Graph, name: str, **more) -> Node:
     return top.add("LoadImage", width=250, height=330, image=name, **more)
 
 
-def film(top: Graph, images, name: str, fps=24.0, audio=None, height: int = 390, width: int = 310) -> tuple[Node, Node]:
+def film(top: Graph, images, name: str, fps: Any = 24.0, audio=None, height: int = 390, width: int = 310) -> tuple[Node, Node]:
     sound = {} if audio is None else {"audio": audio}
     video = top.add("CreateVideo", width=225, images=images, fps=fps, **sound)
     return video, top.add("SaveVideo", width=width, height=height, video=video, filename_prefix=f"micromotion/{name}")
@@ -387,7 +391,7 @@ def live(top: Graph, name: str) -> dict:
 
 def mixed(top: Graph, name: str) -> dict:
     image, sweep = load_image(top, "micromotion_face_3.jpg"), top.add("Sweep", width=270)
-    values = {"smile": 0.9, "close eyes": 0.35, "head turn": 0.6}
+    values: dict[str, Any] = {"smile": 0.9, "close eyes": 0.35, "head turn": 0.6}
     face = top.use(edit_expression(top), image=image["IMAGE"], sweep=sweep, **values)
     video, saved = film(top, face["images"], "mixed")
     text = (
