@@ -232,8 +232,8 @@ def slider_input(name: str, default: float, what: str) -> io.Float.Input:
         max=1.25,
         step=0.01,
         display_mode=io.NumberDisplay.slider,
-        tooltip=f"{what}: 0 nothing, 1 the whole motion, negative the opposite. The slider travels -1.25..1.25, or as far as the motion"
-        f" holds; a typed number may lie beyond, within -{LARGEST:g} to {LARGEST:g}.",
+        tooltip=f"{what}: 0 nothing, 1 the whole motion, negative the opposite. The slider travels -1.25..1.25; a number that"
+        f" comes over a link or by API may lie beyond, within -{LARGEST:g} to {LARGEST:g}.",
     )
 
 

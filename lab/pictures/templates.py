@@ -382,7 +382,7 @@ def live(top: Graph, name: str) -> dict:
         "1. Open the menu beside **Run**, choose **Run (On Change)**.\n"
         "2. Drag a slider: the picture follows the mouse.\n"
         "3. 0 is the face as it is; below 0 goes the other way.\n"
-        "4. Type a number to go beyond a slider.\n"
+        "4. Several sliders add up.\n"
         "5. Save the picture from its menu."
     )
     form = [(image, "image"), *((face, label) for label in LABELS.values())]
