@@ -19,7 +19,7 @@ SIZES = Sizes(
 class LinearGenerator(torch.nn.Module):
     """Codes ``[N, L, D]`` whose mean row is an orthogonal turn of the parameters; pictures ``[N, 3, 8, 8]`` that list them."""
 
-    num_layers, width, resolution, fingerprint = LAYERS, PARAMETERS, SIDE, "toy"
+    num_layers, width, resolution, size, fingerprint = LAYERS, PARAMETERS, SIDE, (SIDE, SIDE), "toy"
 
     def __init__(self):
         super().__init__()
