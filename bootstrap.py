@@ -71,7 +71,8 @@ def check_types(venv: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         link(ROOT, Path(folder) / "micromotion")
         options = {**os.environ, "PYTHONPATH": folder, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
-        return call([program(venv, "pyright"), "--pythonpath", program(venv, "python")], cwd=ROOT, env=options)
+        settings = ["--project", str(ROOT / "pyproject.toml")]  # else a pyrightconfig.json of a folder above would go first
+        return call([program(venv, "pyright"), *settings, "--pythonpath", program(venv, "python")], cwd=ROOT, env=options)
 
 
 def link(target: Path, name: Path) -> None:
