@@ -116,7 +116,7 @@ def test_exit_codes_are_passed_on_and_lint_reports_the_worst(bootstrap, monkeypa
     monkeypatch.setattr(bootstrap, "install", lambda *_: None)
     monkeypatch.setattr(bootstrap, "call", lambda command, **_: codes.get(command[1], 5))
     assert bootstrap.main(["lint"]) == 5  # pyright's own, the worst
-    codes["--pythonpath"] = 0
+    codes["--project"] = 0
     assert bootstrap.main(["lint"]) == 1
     codes["check"] = 0
     assert bootstrap.main(["lint"]) == 0

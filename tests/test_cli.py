@@ -353,7 +353,10 @@ BAD = {
     "output is a folder": (lambda r: ["animate", "--out", (r / "f.mp4").mkdir() or r / "f.mp4"], "is a folder"),
     "output under a file": (lambda r: ["animate", "--out", _text_file(r, "plain") / "a.mp4"], "cannot be written"),
     "output kind": (lambda r: ["animate", "--out", "a.docx"], "should end in .mp4"),
-    "not square": (lambda r: ["animate", picture(r / "wide.png", 64, 40), "--predictor", _text_file(r, "no.dat")], "no.dat cannot be read"),
+    "not square": (
+        lambda r: ["animate", picture(r / "wide.png", 64, 40), "--predictor", _text_file(r, "no.dat")],
+        "no.dat is a text instead of the model",
+    ),
     "fit nothing": (lambda r: ["fit", "a smile", "a.safetensors"], "not a file or folder"),
     "fit an empty folder": (lambda r: ["fit", (r / "empty").mkdir() or r / "empty", "a.safetensors"], "holds no pictures"),
     "fit a text file": (lambda r: ["fit", _text_file(r, "clip.mp4"), "a.safetensors"], "not a video"),

@@ -139,7 +139,7 @@ def test_the_file_is_looked_for_in_order(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     pytest.importorskip("dlib", reason="dlib reads the file")
     (tmp_path / "broken.dat").write_bytes(b"not a predictor")
-    with pytest.raises(FaceError, match=r"broken\.dat cannot be read"):
+    with pytest.raises(FaceError, match=r"broken\.dat is a text instead of the model"):
         detect(np.zeros((50, 50, 3), np.uint8), predictor=tmp_path / "broken.dat")
 
 

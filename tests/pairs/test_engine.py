@@ -63,10 +63,9 @@ def test_a_killed_shard_leaves_no_marker_and_is_made_whole(job, tmp_path, monkey
             raise KeyboardInterrupt
         store_write(self, name, content)
 
-    monkeypatch.setattr(work.Store, "write", dying)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(work.Store, "write", dying)
         make(job())
-    monkeypatch.undo()
     assert not list((tmp_path / "set").rglob("*.part*"))
     assert sum(make(job()).kept.values()) == 12
 
@@ -135,10 +134,9 @@ def test_a_full_disk_keeps_what_is_there(job, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         real(self, path, content)
 
-    monkeypatch.setattr(work.Store, "_write_local", full)
-    with pytest.raises(PairsError, match="No space left on device"):
+    with monkeypatch.context() as patch, pytest.raises(PairsError, match="No space left on device"):
+        patch.setattr(work.Store, "_write_local", full)
         make(job())
-    monkeypatch.undo()
     assert sum(make(job()).kept.values()) == 12
 
 

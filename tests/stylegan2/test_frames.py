@@ -147,7 +147,7 @@ def test_shared_rows_are_run_once(rows, noise, generator, codes, monkeypatch):
 
     def count(layer, x, style, *args, **kwargs):
         y = forward(layer, x, style, *args, **kwargs)
-        sizes.append((layer.resolution, layer.up, len(y)))
+        sizes.append((y.shape[-1], layer.up, len(y)))
         return y
 
     monkeypatch.setattr(type(generator.synthesis.b4.conv1), "forward", count)

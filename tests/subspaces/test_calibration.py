@@ -15,6 +15,7 @@ class Plain:
     """A generator whose pictures are its codes, so that every response is exact."""
 
     resolution, num_layers, width, fingerprint = 16, 6, 32, "plain"
+    size = (16, 16)
     w_avg = torch.zeros(32)
 
     class architecture:  # noqa: N801
@@ -175,6 +176,7 @@ class Noisy(Plain):
     """A 1024 px generator of pictures that do not compress."""
 
     resolution, num_layers, width, fingerprint = 1024, 18, 512, "noisy"
+    size = (1024, 1024)
     w_avg = torch.zeros(512)
 
     class architecture:  # noqa: N801

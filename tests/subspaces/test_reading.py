@@ -62,6 +62,7 @@ class Lossy:
     """A generator whose pictures are its codes, and an inverter that keeps part of each component and mixes them."""
 
     resolution, num_layers, width, fingerprint = 16, 6, 32, "lossy"
+    size = (16, 16)
     w_avg = torch.zeros(32)
 
     class architecture:  # noqa: N801
