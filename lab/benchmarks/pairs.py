@@ -56,6 +56,10 @@ def alone(way: str, faces: int, out: str) -> None:
     start = time.perf_counter()
     make(wanted, ray=None if way == WAYS[0] else "local", workers=workers, progress=progress)
     seconds = time.perf_counter() - start
+    if way != WAYS[0]:
+        import ray
+
+        ray.shutdown()  # what it says at its end must not be the last line
     print(
         json.dumps({"seconds": seconds, "mib": peak_memory(), "pairs": wanted.plan.pairs, "hash": hashes(Path(out)), "killed": len(killed)})
     )
