@@ -10,13 +10,12 @@ from typing import Any
 import torch
 
 from ..media import to_bytes
-from .captions import caption, instruction
 from .errors import PairsError
 from .layouts import LAYOUTS
-from .plan import MotionPlan, Plan
-from .samples import Sample, encoded
+from .plan import MotionPlan, Plan, Variant
+from .samples import Sample, encoded, sample_of
 from .store import Store
-from .work import MARKERS, marker
+from .work import MARKERS, mark_done
 
 
 def add_face(
@@ -46,7 +45,7 @@ def add_face(
     if not wanted:
         raise PairsError("Every coefficient is 0, so nothing differs from the neutral picture; give a sweep that moves.")
     store, source = Store(out), encoded(neutral, form)
-    key = hashlib.sha256(np_bytes(neutral)).hexdigest()[:16]
+    key = hashlib.sha256(to_bytes(neutral[None]).tobytes()).hexdigest()[:16]
     rows = _known(store)
     done = {(r["key"], tuple(r["coefficients"].items())) for r in rows}
     new = [c for c in sorted(wanted) if (key, ((motion.name, c),)) not in done]
@@ -55,14 +54,10 @@ def add_face(
     face, taken = _face(rows, key)
     motion = MotionPlan(**{**vars(motion), "strengths": tuple(sorted({*new, *(c for r in rows for c in r["coefficients"].values())}))})
     plan = Plan("code", (key,), (motion,), format=form, test=test, seed=seed)
-    samples = [_sample(plan, face, taken + n, key, c, source, encoded(edited[wanted[c]], form)) for n, c in enumerate(new)]
+    moves = [(c, Variant(face, taken + n, ((motion.name, c),))) for n, c in enumerate(new)]
+    samples = [sample_of((motion,), v, key, plan.split(0), source, encoded(edited[wanted[c]], form), {}) for c, v in moves]
     _write(store, plan, layout, rows, samples)
     return len(samples)
-
-
-def np_bytes(picture: torch.Tensor) -> bytes:
-    """The pixels of a picture ``[3, H, W]``, which name a face whatever format it is written in."""
-    return to_bytes(picture[None]).tobytes()
 
 
 def _size(picture: torch.Tensor) -> str:
@@ -81,25 +76,7 @@ def _face(rows: list[dict[str, Any]], key: str) -> tuple[int, int]:
     return (mine[0]["face"] if mine else len({r["face"] for r in rows})), len(mine)
 
 
-def _sample(plan: Plan, face: int, number: int, key: str, coefficient: float, source: bytes, edited: bytes) -> Sample:
-    (motion,) = plan.motions
-    from_plan = next(v for v in plan.variants(0) if dict(v.coefficients) == {motion.name: coefficient})
-    row = {
-        "name": f"{face:07}-{number:03}",
-        "face": face,
-        "key": key,
-        "coefficients": {motion.name: coefficient},
-        "instruction": instruction(plan.motions, from_plan),
-        "caption": caption(plan.motions, from_plan),
-        "measures": {},
-        "sha256": hashlib.sha256(edited).hexdigest(),
-    }
-    return Sample(row["name"], plan.split(0), source, edited, row)
-
-
 def _write(store: Store, plan: Plan, layout: str, rows: list[dict[str, Any]], samples: list[Sample]) -> None:
     shard = len(store.names(MARKERS))
     LAYOUTS[layout].write(plan, store, shard, samples)
-    added = [{**s.row, "split": s.split} for s in samples]
-    store.write(marker(shard), json.dumps({"rows": added, "left": []}, sort_keys=True).encode())
-    LAYOUTS[layout].finish(plan, store, rows + added)
+    LAYOUTS[layout].finish(plan, store, rows + mark_done(store, shard, samples, []))

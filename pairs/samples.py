@@ -24,7 +24,7 @@ from ..subspaces.opening import open_motion
 from .captions import caption, instruction
 from .gates import measure
 from .job import Job
-from .plan import Variant
+from .plan import MotionPlan, Variant
 
 SQUARE = 256  # px of an aligned photo, which every published inverter reads
 
@@ -86,26 +86,13 @@ class Maker:
         kept: list[Sample] = []
         left: list[dict[str, Any]] = []
         for variant, picture, measured in zip(variants, edited, measures):
-            sample = self._sample(variant, source, self._encode(picture), split, measured)
+            sample = sample_of(self.plan.motions, variant, _shown(key), split, source, self._encode(picture), measured)
             reason = "unchanged" if sample.edited == source else self.job.gate.verdict(measured)
             if reason:
                 left.append({**sample.row, "reason": reason})
             else:
                 kept.append(sample)
         return kept, left
-
-    def _sample(self, variant: Variant, source: bytes, edited: bytes, split: str, measured: dict[str, float]) -> Sample:
-        row = {
-            "name": variant.name,
-            "face": variant.face,
-            "key": _shown(self.plan.keys[variant.face]),
-            "coefficients": dict(variant.coefficients),
-            "instruction": instruction(self.plan.motions, variant),
-            "caption": caption(self.plan.motions, variant),
-            "measures": measured,
-            "sha256": hashlib.sha256(edited).hexdigest(),
-        }
-        return Sample(variant.name, split, source, edited, row)
 
     def _face(self, key: str) -> Face:
         if self.plan.kind == "seed":
@@ -156,6 +143,23 @@ class Maker:
         elif size and size > picture.shape[-1]:
             picture = torch.nn.functional.interpolate(picture[None], size=(size, size), mode="bicubic", antialias=True)[0]
         return encoded(picture, self.plan.format, self.plan.quality)
+
+
+def sample_of(
+    motions: tuple[MotionPlan, ...], variant: Variant, key: str, split: str, source: bytes, edited: bytes, measured: dict[str, float]
+) -> Sample:
+    """A pair with its words and everything that is known of it; ``key`` is how the set tells the face."""
+    row = {
+        "name": variant.name,
+        "face": variant.face,
+        "key": key,
+        "coefficients": dict(variant.coefficients),
+        "instruction": instruction(motions, variant),
+        "caption": caption(motions, variant),
+        "measures": measured,
+        "sha256": hashlib.sha256(edited).hexdigest(),
+    }
+    return Sample(variant.name, split, source, edited, row)
 
 
 def encoded(picture: torch.Tensor, form: str, quality: int = 95) -> bytes:

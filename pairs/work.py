@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from .job import Job
 from .layouts import LAYOUTS
-from .samples import Maker
+from .samples import Maker, Sample
 from .store import Store
 
 MARKERS = ".shards"
@@ -37,8 +38,14 @@ class Worker:
             kept += samples
             left += refused
         LAYOUTS[self.job.layout].write(self.job.plan, self.store, shard, kept)
-        rows = {"rows": [{**s.row, "split": s.split} for s in kept], "left": left}
-        self.store.write(marker(shard), json.dumps(rows, sort_keys=True).encode())
+        mark_done(self.store, shard, kept, left)
+
+
+def mark_done(store: Store, shard: int, kept: list[Sample], left: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write the marker of a shard, which is written last, and return the rows of its pairs."""
+    rows = [{**s.row, "split": s.split} for s in kept]
+    store.write(marker(shard), json.dumps({"rows": rows, "left": left}, sort_keys=True).encode())
+    return rows
 
 
 @contextmanager

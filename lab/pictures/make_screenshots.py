@@ -28,7 +28,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     names = arguments.names or sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
     with tempfile.TemporaryDirectory() as base, hosted.Server(Path(base)) as server:
-        if any(name.startswith("diffusion_") for name in names):
+        if any("Stable Diffusion" in name for name in names):
             write_checkpoint(server.base / "models" / "checkpoints")
         with browser.Page(server.url, SIZE) as page:
             for name in names:
@@ -39,7 +39,7 @@ def main() -> None:
 def shoot(page, name: str, renderer: str, out: Path) -> list[str]:
     """Open, run, take the picture; what is wrong with it."""
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
-    page.open(smaller(workflow) if name.startswith("diffusion_") else workflow, renderer)
+    page.open(smaller(workflow) if "Stable Diffusion" in name else workflow, renderer)
     page.run()
     page.fit()
     seen = page.look()
