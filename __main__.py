@@ -209,7 +209,7 @@ def _fit(commands) -> None:
     )
     _layers(parser)
     parser.add_argument("--name", default="", help="a name for the motion (default: that of the file)")
-    parser.add_argument("--licence", default="", help="on what terms others may use it, kept in the file")
+    parser.add_argument("--license", default="", help="on what terms others may use it, kept in the file")
     text = parser.add_argument_group("from a text")
     text.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces a text is decoded from (default 0)")
     text.add_argument("--faces", "--seeds", type=within(limits.FACES), default=3, help="how many faces to pool for a text (default 3)")

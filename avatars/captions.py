@@ -53,7 +53,7 @@ TRAITS = {
     "hair_length": (("with long hair", 0.9), ("with short hair", 0.1)),
     "hair_light": (("with blond hair", 0.95), ("with black hair", 0.05), ("with brown hair", 0.5)),
     "skin": (("with light skin", 0.1), ("with dark skin", 0.9)),
-    "eye_colour": (("with brown eyes", 0.05), ("with blue eyes", 0.95), ("with green eyes", 0.66)),
+    "eye_color": (("with brown eyes", 0.05), ("with blue eyes", 0.95), ("with green eyes", 0.66)),
 }
 STYLE_WORDS = {
     "photo": ("a photo of ", "a picture of ", ""),

@@ -19,7 +19,7 @@ import torch
 FACTORS = ("smile", "eyes", "anger", "yaw", "age")
 IDENTITY = (
     "skin", "blush", "hair_light", "hair_red", "hair_length", "hair_volume", "hairline", "parting", "head_width", "jaw",
-    "eye_size", "eye_spacing", "eye_colour", "brow_thickness", "brow_height", "nose", "mouth_width", "lips", "beard",
+    "eye_size", "eye_spacing", "eye_color", "brow_thickness", "brow_height", "nose", "mouth_width", "lips", "beard",
     "glasses", "background_a", "background_b", "clothes_a", "clothes_b", "light",
 )  # fmt: skip
 PARAMETERS = FACTORS + IDENTITY
@@ -100,7 +100,7 @@ class _Canvas:
         self.yaw = (self.p["yaw"] * 2 - 1) * MAX_YAW
         self.sin, self.cos = self.yaw.sin(), self.yaw.cos()
         self.nod = (self.m["nod"] * 2 - 1) * MAX_NOD
-        self.colours = _palette(self)
+        self.colors = _palette(self)
         self._head_geometry()
 
     @cached_property
@@ -161,13 +161,13 @@ class _Canvas:
         """Antialiased stroke of this half width around distance 0."""
         return self.cover(distance.abs() - width)
 
-    def paint(self, colour: torch.Tensor, alpha: torch.Tensor) -> None:
-        """Blend ``colour`` (``[N, 3, 1, 1]`` or a picture) over the canvas by ``alpha [N, S, S]``."""
-        self.img = torch.lerp(self.img, colour, alpha[:, None])
+    def paint(self, color: torch.Tensor, alpha: torch.Tensor) -> None:
+        """Blend ``color`` (``[N, 3, 1, 1]`` or a picture) over the canvas by ``alpha [N, S, S]``."""
+        self.img = torch.lerp(self.img, color, alpha[:, None])
 
     def outline(self, sdf: torch.Tensor) -> None:
         """The dark contour that only cartoons have."""
-        self.paint(self.colours["ink"], self.line(sdf, 0.011) * self.is_style("cartoon"))
+        self.paint(self.colors["ink"], self.line(sdf, 0.011) * self.is_style("cartoon"))
 
 
 def _smoothstep(low: float, high: float, x: torch.Tensor) -> torch.Tensor:
@@ -199,11 +199,11 @@ def _palette(c: _Canvas) -> dict[str, torch.Tensor]:
     hair = torch.lerp(dark, red, p["hair_red"][:, None])
     hair = torch.lerp(hair, torch.tensor([0.82, 0.82, 0.84])[:, None, None], 0.92 * _smoothstep(0.1, 1.0, age))
     lips = torch.lerp(skin * torch.tensor([0.86, 0.55, 0.55])[:, None, None], _rgb(0.80, 0.16, 0.20), 0.25 + 0.4 * p["lips"][:, None])
-    colours = {
+    colors = {
         "skin": skin,
         "hair": hair,
         "lips": lips,
-        "iris": _ramp([(0.28, 0.16, 0.08), (0.45, 0.33, 0.12), (0.22, 0.52, 0.30), (0.20, 0.50, 0.80)], p["eye_colour"]),
+        "iris": _ramp([(0.28, 0.16, 0.08), (0.45, 0.33, 0.12), (0.22, 0.52, 0.30), (0.20, 0.50, 0.80)], p["eye_color"]),
         "background": _plane(p["background_a"], p["background_b"], 0.68, 0.36),
         "clothes": _plane(p["clothes_a"], p["clothes_b"], 0.45, 0.60),
         "white": _rgb(0.97, 0.97, 0.97),
@@ -213,36 +213,36 @@ def _palette(c: _Canvas) -> dict[str, torch.Tensor]:
         "blush": _rgb(0.93, 0.32, 0.30),
         "glasses": _rgb(0.12, 0.12, 0.16),
     }
-    return _recolour(c, {k: v.expand(len(skin), 3, 1, 1) for k, v in colours.items()})
+    return _recolor(c, {k: v.expand(len(skin), 3, 1, 1) for k, v in colors.items()})
 
 
-def _rgb(*colour: float) -> torch.Tensor:
-    return torch.tensor(colour)[None, :, None, None]
+def _rgb(*color: float) -> torch.Tensor:
+    return torch.tensor(color)[None, :, None, None]
 
 
 _STONE = dict(skin=0.74, hair=0.60, lips=0.62, iris=0.60, background=0.30, clothes=0.66, white=0.80, teeth=0.86, mouth=0.30,
               ink=0.34, blush=0.70, glasses=0.42)  # fmt: skip
 
 
-def _recolour(c: _Canvas, colours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _recolor(c: _Canvas, colors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Statues keep the tones of identity a little and lose its colors."""
     materials = (("stone", (1.0, 0.99, 0.96)), ("bronze", (1.0, 0.68, 0.36)))
     for style, tint in materials:
         on = c.is_style(style)[:, None]
-        for name, colour in colours.items():
-            tone = 0.85 * _STONE[name] + 0.15 * colour.mean(1, keepdim=True)
-            colours[name] = torch.lerp(colour, tone * _rgb(*tint), on)
+        for name, color in colors.items():
+            tone = 0.85 * _STONE[name] + 0.15 * color.mean(1, keepdim=True)
+            colors[name] = torch.lerp(color, tone * _rgb(*tint), on)
     vivid = c.is_style("cartoon")[:, None]
-    for name, colour in colours.items():
-        grey = colour.mean(1, keepdim=True)
-        colours[name] = torch.lerp(colour, (grey + (colour - grey) * 1.35 + 0.03).clamp(0, 1), vivid)
-    return colours
+    for name, color in colors.items():
+        gray = color.mean(1, keepdim=True)
+        colors[name] = torch.lerp(color, (gray + (color - gray) * 1.35 + 0.03).clamp(0, 1), vivid)
+    return colors
 
 
 def _background(c: _Canvas) -> None:
     glow = 1.06 - 0.10 * (c.screen_x.square() + (c.screen_y + 0.2).square()) - 0.05 * c.screen_y
     flat = c.is_style("cartoon")
-    c.img = c.colours["background"] * torch.lerp(glow.expand(len(flat), -1, -1), torch.ones(()), flat)[:, None]
+    c.img = c.colors["background"] * torch.lerp(glow.expand(len(flat), -1, -1), torch.ones(()), flat)[:, None]
 
 
 def _back_hair(c: _Canvas) -> None:
@@ -253,7 +253,7 @@ def _back_hair(c: _Canvas) -> None:
     sdf = torch.where(c.y < -0.05, top * width, torch.maximum(dx, c.y - length))
     alpha = c.cover(sdf) * _smoothstep(0.25, 0.45, c.p["hair_length"])
     strands = 0.70 + 0.06 * (c.x * 26).sin()
-    c.paint(c.colours["hair"] * strands[:, None], alpha)
+    c.paint(c.colors["hair"] * strands[:, None], alpha)
     c.masks["hair"] = alpha
     c.outline(sdf + 1e3 * (alpha.amax((1, 2), keepdim=True) < 0.5))
 
@@ -262,13 +262,13 @@ def _body(c: _Canvas) -> None:
     neck = (c.screen_x - 0.04 * c.sin).abs() - (0.19 + 0.03 * c.p["jaw"])
     alpha = c.cover(torch.maximum(neck, 0.45 - c.screen_y))
     shade = 0.64 + 0.16 * _smoothstep(0.6, 1.0, c.screen_y)
-    c.paint(c.colours["skin"] * shade[:, None], alpha)
+    c.paint(c.colors["skin"] * shade[:, None], alpha)
     _erase(c, "hair", alpha)
     r = ((c.screen_x / 0.88).square() + ((c.screen_y - 1.17) / 0.40).square()).sqrt()
     collar = ((c.screen_x / 0.27).square() + ((c.screen_y - 0.76) / 0.12).square()).sqrt()
     sdf = torch.maximum((r - 1) * 0.4, (1 - collar) * 0.13)
     shade = 1.02 - 0.25 * (r - 0.6).clamp(min=0)
-    c.paint(c.colours["clothes"] * shade[:, None], c.cover(sdf).expand_as(alpha))
+    c.paint(c.colors["clothes"] * shade[:, None], c.cover(sdf).expand_as(alpha))
     _erase(c, "hair", c.cover(sdf).expand_as(alpha))
     c.outline(sdf.expand_as(alpha))
 
@@ -284,7 +284,7 @@ def _ear(c: _Canvas, side: int, front: bool) -> None:
     r = (((c.x - x) / 0.075).square() + ((c.y - 0.07) / 0.12).square()).sqrt()
     inner = (((c.x - x) / 0.038).square() + ((c.y - 0.07) / 0.065).square()).sqrt()
     tone = 0.90 - 0.22 * _smoothstep(1.1, 0.6, inner)
-    c.paint(c.colours["skin"] * tone[:, None], c.cover((r - 1) * 0.075) * shown)
+    c.paint(c.colors["skin"] * tone[:, None], c.cover((r - 1) * 0.075) * shown)
     c.outline((r - 1) * 0.075 + 1e3 * (shown < 0.5))
 
 
@@ -293,7 +293,7 @@ def _head(c: _Canvas) -> None:
         _ear(c, side, front=False)
     alpha = c.cover(c.head_sdf)
     anger = c.p["anger"].clamp(0, 1)[:, None]
-    skin = c.colours["skin"] * (1 + anger * torch.tensor([0.04, -0.06, -0.06])[:, None, None])
+    skin = c.colors["skin"] * (1 + anger * torch.tensor([0.04, -0.06, -0.06])[:, None, None])
     c.paint(skin * c.light(c.normal)[:, None], alpha)
     _erase(c, "hair", alpha)
     c.masks["face"] = alpha
@@ -311,15 +311,15 @@ def _face(c: _Canvas) -> None:
     _mouth(c)
 
 
-def _stain(c: _Canvas, colour: torch.Tensor, alpha: torch.Tensor) -> None:
+def _stain(c: _Canvas, color: torch.Tensor, alpha: torch.Tensor) -> None:
     """Paint on the visible front of the head, lit as the head is."""
-    c.paint(colour * c.shade, alpha * c.visible * c.masks["face"])
+    c.paint(color * c.shade, alpha * c.visible * c.masks["face"])
 
 
 def _blush(c: _Canvas) -> None:
     smile = c.p["smile"].clamp(0, 1)
     r = ((c.side - 0.27) / 0.13).square() + ((c.Y - 0.24 + 0.03 * smile) / 0.10).square()
-    _stain(c, c.colours["blush"], (-1.6 * r).exp() * (0.10 + 0.30 * c.p["blush"] + 0.12 * smile) * (1 - 0.6 * c.p["skin"]))
+    _stain(c, c.colors["blush"], (-1.6 * r).exp() * (0.10 + 0.30 * c.p["blush"] + 0.12 * smile) * (1 - 0.6 * c.p["skin"]))
 
 
 def _beard(c: _Canvas) -> None:
@@ -327,12 +327,12 @@ def _beard(c: _Canvas) -> None:
     cheek = 0.41 - 1.15 * (c.side - 0.25).clamp(min=0)
     edge = torch.lerp(cheek, torch.full_like(cheek, 0.33), _smoothstep(0.23, 0.15, c.side))
     alpha = _smoothstep(-0.03, 0.04, c.Y - edge) * 0.88
-    _stain(c, c.colours["hair"] * 0.9, alpha * amount)
+    _stain(c, c.colors["hair"] * 0.9, alpha * amount)
 
 
 def _wrinkles(c: _Canvas) -> None:
     age, anger, smile = (c.p[k].clamp(0, 1.2) for k in ("age", "anger", "smile"))
-    ink = c.colours["skin"] * 0.52
+    ink = c.colors["skin"] * 0.52
     fade = _smoothstep(0.27, 0.16, c.side)
     arch = c.Y + 0.30 + 0.35 * c.X.square()
     forehead = c.line(arch, 0.010) + c.line(arch + 0.075, 0.009) + c.line(arch - 0.07, 0.008) * 0.8
@@ -352,9 +352,9 @@ def _wrinkles(c: _Canvas) -> None:
 def _eyes(c: _Canvas) -> None:
     opening = c.p["eyes"].clamp(-0.1, 1.2) * (1 - torch.where(c.X < 0, c.m["wink_left"], c.m["wink_right"]).clamp(-0.2, 1.1))
     size = 0.88 + 0.30 * c.p["eye_size"]
-    centre = 0.195 + 0.03 * c.p["eye_spacing"]
+    center = 0.195 + 0.03 * c.p["eye_spacing"]
     a, b = 0.120 * size, 0.090 * size
-    dx, dy = c.side - centre, c.Y - EYE_Y
+    dx, dy = c.side - center, c.Y - EYE_Y
     bow = (1 - (dx / a).square()).clamp(min=0).sqrt()
     squint = 1 - 0.14 * c.p["anger"].clamp(0, 1)
     rest = 0.45 * b
@@ -362,19 +362,19 @@ def _eyes(c: _Canvas) -> None:
     lower = torch.lerp(rest * bow, 0.82 * b * bow, opening.clamp(0, 1).expand_as(bow))
     inside = c.cover(torch.maximum(torch.maximum(upper - dy, dy - lower), dx.abs() - a))
     socket = (dx / (a * 1.35)).square() + ((dy + 0.02) / (b * 1.6)).square()
-    _stain(c, c.colours["skin"] * 0.80, (-1.5 * socket).exp() * 0.55)
-    _stain(c, c.colours["white"], inside)
+    _stain(c, c.colors["skin"] * 0.80, (-1.5 * socket).exp() * 0.55)
+    _stain(c, c.colors["white"], inside)
     look = (c.m["gaze"] * 2 - 1) * 0.048 * size
     r = ((dx - look * c.X.sign()).square() + dy.square()).sqrt()
     iris = 0.070 * size
-    _stain(c, c.colours["iris"] * (0.75 + 0.5 * (r / iris)).clamp(max=1.2)[:, None], inside * c.cover(r - iris))
-    _stain(c, c.colours["ink"], inside * c.cover(r - 0.48 * iris))
-    glint = ((c.X - c.X.sign() * centre - 0.028 - 0.5 * look).square() + (dy + 0.030).square()).sqrt()
-    c.paint(c.colours["white"], inside * c.cover(glint - 0.020) * c.visible)
+    _stain(c, c.colors["iris"] * (0.75 + 0.5 * (r / iris)).clamp(max=1.2)[:, None], inside * c.cover(r - iris))
+    _stain(c, c.colors["ink"], inside * c.cover(r - 0.48 * iris))
+    glint = ((c.X - c.X.sign() * center - 0.028 - 0.5 * look).square() + (dy + 0.030).square()).sqrt()
+    c.paint(c.colors["white"], inside * c.cover(glint - 0.020) * c.visible)
     lash = c.line(dy - upper, 0.016) * c.cover(dx.abs() - a * 1.04)
-    _stain(c, torch.lerp(c.colours["ink"], c.colours["skin"] * 0.35, 0.3), lash)
+    _stain(c, torch.lerp(c.colors["ink"], c.colors["skin"] * 0.35, 0.3), lash)
     lid = c.line(dy - upper + 0.050, 0.006) * c.cover(dx.abs() - a * 0.85)
-    _stain(c, c.colours["skin"] * 0.62, lid * 0.7)
+    _stain(c, c.colors["skin"] * 0.62, lid * 0.7)
     region = ((dx / (a * 1.25)).square() + (dy / (b * 1.45)).square()).sqrt()
     c.masks["eyes"] = _smoothstep(1.15, 0.85, region) * c.visible * c.masks["face"]
 
@@ -387,7 +387,7 @@ def _brows(c: _Canvas) -> None:
     width = (0.013 + 0.015 * c.p["brow_thickness"]) * (1.15 - 2.6 * (dx + 0.02).clamp(min=0))
     curve = curve - (c.m["brows"] * 2 - 1) * (0.055 - 0.6 * dx.square())
     alpha = c.cover(torch.maximum((c.Y - curve).abs() - width, dx.abs() - 0.135))
-    _stain(c, c.colours["hair"] * 0.62, alpha)
+    _stain(c, c.colors["hair"] * 0.62, alpha)
     region = torch.maximum((c.Y - curve).abs() - 0.05, dx.abs() - 0.16)
     c.masks["brows"] = c.cover(region) * c.visible * c.masks["face"]
 
@@ -410,13 +410,13 @@ def _mouth(c: _Canvas) -> None:
     edge = c.X.abs() - half
     lips = c.cover(torch.maximum(torch.maximum(lips_top - c.Y, c.Y - lips_bottom), edge))
     inside = c.cover(torch.maximum(torch.maximum(top - c.Y, c.Y - bottom), edge))
-    _stain(c, c.colours["lips"], lips)
-    _stain(c, c.colours["mouth"], inside)
+    _stain(c, c.colors["lips"], lips)
+    _stain(c, c.colors["mouth"], inside)
     teeth = c.cover(torch.maximum(top + 0.004 - c.Y, c.Y - top - (0.60 * grin + 0.28 * gap) * arch.sqrt())) * inside
-    _stain(c, c.colours["teeth"], teeth)
+    _stain(c, c.colors["teeth"], teeth)
     tongue = (c.X / (0.55 * half)).square() + ((c.Y - bottom) / (0.035 + 0.001)).square()
-    _stain(c, c.colours["lips"] * 0.85, inside * (1 - teeth) * _smoothstep(1.1, 0.7, tongue))
-    _stain(c, c.colours["mouth"], c.line(c.Y - line, 0.008) * c.cover(edge - 0.012) * (1 - inside) * 0.85)
+    _stain(c, c.colors["lips"] * 0.85, inside * (1 - teeth) * _smoothstep(1.1, 0.7, tongue))
+    _stain(c, c.colors["mouth"], c.line(c.Y - line, 0.008) * c.cover(edge - 0.012) * (1 - inside) * 0.85)
     region = torch.maximum(torch.maximum(lips_top - 0.05 - c.Y, c.Y - lips_bottom - 0.04), edge - 0.05)
     c.masks["mouth"] = c.cover(region) * c.visible * c.masks["face"]
 
@@ -432,28 +432,28 @@ def _nose(c: _Canvas) -> None:
     offset = c.x - spine
     bridge = (-((offset + 0.035 * lit.sign() * lit.abs().clamp(max=1).sqrt()) / 0.030).square()).exp()
     span = _smoothstep(EYE_Y - 0.06, EYE_Y + 0.10, root_y) * _smoothstep(NOSE_Y + 0.03, NOSE_Y - 0.02, y)
-    c.paint(c.colours["skin"] * 0.66, bridge * span * 0.34)
+    c.paint(c.colors["skin"] * 0.66, bridge * span * 0.34)
     dx, dy = (c.x - tip) / (0.072 * size), (y - NOSE_Y) / (0.052 * size)
-    c.paint(c.colours["skin"] * 0.60, (-(dx.square() + (dy - 0.85).square()) * 1.5).exp() * 0.75)
+    c.paint(c.colors["skin"] * 0.60, (-(dx.square() + (dy - 0.85).square()) * 1.5).exp() * 0.75)
     ball = c.cover(((dx.square() + dy.square()).sqrt() - 1) * 0.055)
     shade = 1.02 - 0.16 * dy - 0.10 * dx * lit.sign()
-    c.paint(c.colours["skin"] * shade[:, None], ball * 0.85)
+    c.paint(c.colors["skin"] * shade[:, None], ball * 0.85)
     for side in (-1, 1):
         nostril = ((c.x - tip - side * 0.036 * size) / 0.020).square() + ((y - NOSE_Y - 0.036 * size) / 0.012).square()
-        c.paint(c.colours["skin"] * 0.36, (-nostril).exp() * 0.8)
+        c.paint(c.colors["skin"] * 0.36, (-nostril).exp() * 0.8)
     shine = ((c.x - tip - 0.012).square() + (y - NOSE_Y + 0.018).square()) / 0.018**2
-    c.paint(c.colours["white"], (-shine).exp() * 0.30)
+    c.paint(c.colors["white"], (-shine).exp() * 0.30)
 
 
 def _glasses(c: _Canvas) -> None:
     on = _smoothstep(0.70, 0.78, c.p["glasses"])
-    centre = 0.205 + 0.03 * c.p["eye_spacing"]
-    r = (((c.side - centre) / 0.165).pow(4) + ((c.Y - EYE_Y - 0.01) / 0.145).pow(4)).pow(0.25)
+    center = 0.205 + 0.03 * c.p["eye_spacing"]
+    r = (((c.side - center) / 0.165).pow(4) + ((c.Y - EYE_Y - 0.01) / 0.145).pow(4)).pow(0.25)
     rim = c.line((r - 1) * 0.15, 0.013)
-    bridge = c.line(c.Y - EYE_Y + 0.02 - 0.6 * c.side.square(), 0.011) * c.cover(c.side - (centre - 0.155))
-    arm = c.line(c.Y - EYE_Y + 0.02, 0.011) * c.cover(centre + 0.16 - c.side)
-    _stain(c, c.colours["white"], c.cover((r - 1) * 0.15) * 0.10 * on)
-    _stain(c, c.colours["glasses"], (rim + bridge + arm).clamp(max=1) * on)
+    bridge = c.line(c.Y - EYE_Y + 0.02 - 0.6 * c.side.square(), 0.011) * c.cover(c.side - (center - 0.155))
+    arm = c.line(c.Y - EYE_Y + 0.02, 0.011) * c.cover(center + 0.16 - c.side)
+    _stain(c, c.colors["white"], c.cover((r - 1) * 0.15) * 0.10 * on)
+    _stain(c, c.colors["glasses"], (rim + bridge + arm).clamp(max=1) * on)
 
 
 def _hair(c: _Canvas) -> None:
@@ -480,7 +480,7 @@ def _hair(c: _Canvas) -> None:
     strands = 1 + 0.09 * (angle * 15 + 4 * height).sin() + 0.05 * (angle * 31).sin()
     gloss = 0.22 * (-((t + 0.55) / 0.16).square()).exp()
     shade = c.light((u, t, z)) * torch.lerp(strands + gloss, torch.ones(()), c.is_style("cartoon"))
-    c.paint(c.colours["hair"] * shade[:, None], alpha)
+    c.paint(c.colors["hair"] * shade[:, None], alpha)
     c.outline(sdf)
     for name in ("eyes", "brows", "mouth", "face"):
         _erase(c, name, alpha)

@@ -11,7 +11,7 @@ from ..avatars.captions import MOTIONS
 from ..avatars.regressor import load_regressor
 from ..avatars.renderer import FACTORS
 from ..faces import meter
-from ..files import catalogue
+from ..files import catalog
 from ..subspaces import calibrate
 from ..subspaces.anchors import contrast, draw_faces
 from ..subspaces.describing import describe_motion
@@ -67,7 +67,7 @@ def _check(args: Namespace) -> None:
 def _instrument(args: Namespace, models: Models) -> tuple[Callable, str, Callable | None]:
     """What measures pictures, its name, and what says whose face they show."""
     if args.geometry:
-        folders = [models_folder() / catalogue.LANDMARKS]
+        folders = [models_folder() / catalog.LANDMARKS]
         return meter(args.geometry, folders=folders), f"{args.geometry} by dlib's landmarks", None
     if not args.factor:
         return *contrast(models.scorer, args.full, args.none), None

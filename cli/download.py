@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..files import catalogue
+from ..files import catalog
 from .models import models_folder
 from .terminal import Clock, progress_bar, say
 
@@ -12,15 +12,15 @@ from .terminal import Clock, progress_bar, say
 def run(args: Namespace, clock: Clock) -> None:
     """List the catalog; say under which terms the files that are asked for come; fetch them once the terms are accepted."""
     if args.name is None:
-        say("\n".join([*(str(entry) for entry in catalogue.ENTRIES), "", f"Sets of them: {', '.join(catalogue.SETS)}."]))
+        say("\n".join([*(str(entry) for entry in catalog.ENTRIES), "", f"Sets of them: {', '.join(catalog.SETS)}."]))
         return
-    entries = catalogue.wanted(args.name)
-    say(catalogue.terms(entries))
+    entries = catalog.wanted(args.name)
+    say(catalog.terms(entries))
     if not args.accept:
         say(f"Nothing was fetched. If you accept these licenses: micromotion download {args.name} --accept")
         return
     for entry in entries:
         folder = args.to or models_folder() / entry.folder
         with clock.stage("download"), progress_bar(entry.file, "B", scale=True) as progress:
-            path = catalogue.download(entry.name, folder, progress)
+            path = catalog.download(entry.name, folder, progress)
         say(str(path))

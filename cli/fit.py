@@ -43,7 +43,7 @@ def run(args: Namespace, clock: Clock) -> None:
             layers=args.layers,
             reverse=args.reverse,
             name=args.name or out.stem,
-            licence=args.licence,
+            license=args.license,
         )
     with clock.stage("draw the preview"):
         motion = with_preview(motion, models.generator, anchors.codes[0] if anchors.start is None else anchors.start[0])

@@ -152,11 +152,11 @@ def _track(faces: Sequence[Sequence[Face]], pick, last: Face | None) -> list[Fac
 
 
 def _by_distance(found: Sequence[Face], last: Face) -> list[Face]:
-    return sorted(found, key=lambda face: float(np.hypot(*(face.centre - last.centre))))
+    return sorted(found, key=lambda face: float(np.hypot(*(face.center - last.center))))
 
 
 def _is_same(face: Face, last: Face) -> bool:
-    near = np.hypot(*(face.centre - last.centre)) <= last.extent
+    near = np.hypot(*(face.center - last.center)) <= last.extent
     return bool(near) and 0.5 <= face.extent / last.extent <= 2
 
 
@@ -221,8 +221,8 @@ def _state(points: np.ndarray | None) -> np.ndarray:
     """Center x, center y, log of the half side, tilt in radians; not a number without a face."""
     if points is None:
         return np.full(4, np.nan)
-    centre, x = ffhq_square(points)
-    return np.array([*centre, np.log(np.hypot(*x)), np.arctan2(x[1], x[0])])
+    center, x = ffhq_square(points)
+    return np.array([*center, np.log(np.hypot(*x)), np.arctan2(x[1], x[0])])
 
 
 def _jumps(states: np.ndarray) -> list[int]:

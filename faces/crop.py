@@ -45,16 +45,16 @@ class Crop:
     def from_landmarks(cls, landmarks, size: tuple[int, int], side: int) -> Crop:
         """The FFHQ square around 68 ``landmarks`` (x, y) of a photo of ``size`` (width, height)."""
         landmarks = np.asarray(landmarks, dtype=np.float64)
-        centre, x = ffhq_square(landmarks)
+        center, x = ffhq_square(landmarks)
         points = tuple((float(px), float(py)) for px, py in landmarks)
-        return cls.from_square(centre, x, size, side, landmarks=points).at(side)
+        return cls.from_square(center, x, size, side, landmarks=points).at(side)
 
     @classmethod
-    def from_square(cls, centre, x, size: Sequence[int], side: int, **more) -> Crop:
-        """The square around ``centre`` whose half side towards the right is the vector ``x``, both in photo pixels."""
-        centre, x = np.asarray(centre, dtype=np.float64), np.asarray(x, dtype=np.float64)
+    def from_square(cls, center, x, size: Sequence[int], side: int, **more) -> Crop:
+        """The square around ``center`` whose half side towards the right is the vector ``x``, both in photo pixels."""
+        center, x = np.asarray(center, dtype=np.float64), np.asarray(x, dtype=np.float64)
         y = np.array([-x[1], x[0]])
-        corners = (centre - x - y, centre - x + y, centre + x + y, centre + x - y)
+        corners = (center - x - y, center - x + y, center + x + y, center + x - y)
         width, height = size
         return cls((width, height), tuple((float(a), float(b)) for a, b in corners), int(side), **more)
 
@@ -78,7 +78,7 @@ class Crop:
         return np.asarray(self.quad, dtype=np.float64) + (self.shrink - 1) / 2
 
     @property
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         return np.asarray(self.quad, dtype=np.float64).mean(axis=0)
 
     @property

@@ -303,14 +303,14 @@ def _around(photo: np.ndarray, box: np.ndarray, angle: float, zoom: float) -> tu
     return _upright(photo, np.array([box[0] + box[2], box[1] + box[3]]) / 2, angle, zoom, (side, side))
 
 
-def _upright(photo: np.ndarray, centre: np.ndarray, angle: float, zoom: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The surroundings of ``centre``, turned back by ``angle`` degrees and zoomed, and ``[2, 3]`` from its pixels to the photo's."""
+def _upright(photo: np.ndarray, center: np.ndarray, angle: float, zoom: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The surroundings of ``center``, turned back by ``angle`` degrees and zoomed, and ``[2, 3]`` from its pixels to the photo's."""
     turn = np.deg2rad(angle)
     linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / zoom
-    offset = centre - linear @ (np.asarray(size) - 1) / 2
+    offset = center - linear @ (np.asarray(size) - 1) / 2
     reach = np.hypot(*size) / 2 / zoom + 2
-    corner = np.clip(np.floor(centre - reach), 0, None).astype(int)
-    far = np.maximum(np.ceil(centre + reach), 1).astype(int)
+    corner = np.clip(np.floor(center - reach), 0, None).astype(int)
+    far = np.maximum(np.ceil(center + reach), 1).astype(int)
     piece = Image.fromarray(photo[corner[1] : far[1], corner[0] : far[0]])
     # Cubic sampling skips pixels when it reduces: whole factors are averaged first.
     factor = max(int(0.7 / zoom), 1)
@@ -327,12 +327,12 @@ def _tilted_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Fac
     if 2 * min(small.shape[:2]) < HOG_FACE:
         return []
     ratio = photo.shape[1] / small.shape[1]
-    centre = (np.array(small.shape[1::-1]) - 1) / 2
+    center = (np.array(small.shape[1::-1]) - 1) / 2
     for angle in TILTS:
         turn = np.deg2rad(angle)
         turned_size = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ small.shape[1::-1]
         width, height = (int(np.ceil(v)) for v in turned_size)
-        turned, to_small = _upright(small, centre, angle, 1.0, (width, height))
+        turned, to_small = _upright(small, center, angle, 1.0, (width, height))
         faces = [_read(tools, photo, _turn_box(box, to_small, ratio), angle, score) for box, score in tools.boxes(turned, 1)]
         faces = [face for face in faces if face.score >= tools.confidence]
         if faces:
@@ -342,6 +342,6 @@ def _tilted_faces(tools: _Tools, photo: np.ndarray, smallest: float) -> list[Fac
 
 def _turn_box(box: np.ndarray, to_small: np.ndarray, ratio: float) -> np.ndarray:
     """A box found in a turned copy -> the box of the same size about the same center in the photo."""
-    centre = to_small[:, :2] @ np.array([box[0] + box[2], box[1] + box[3]]) / 2 + to_small[:, 2]
-    centre, half = (centre + 0.5) * ratio - 0.5, (box[2] - box[0] + box[3] - box[1]) / 4 * ratio
-    return np.concatenate([centre - half, centre + half])
+    center = to_small[:, :2] @ np.array([box[0] + box[2], box[1] + box[3]]) / 2 + to_small[:, 2]
+    center, half = (center + 0.5) * ratio - 0.5, (box[2] - box[0] + box[3] - box[1]) / 4 * ratio
+    return np.concatenate([center - half, center + half])

@@ -35,7 +35,7 @@ class Face:
         object.__setattr__(self, "landmarks", check_landmarks(self.landmarks))
 
     @property
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         left, top, right, bottom = self.box
         return np.array([left + right, top + bottom]) / 2
 
@@ -110,7 +110,7 @@ def _mediapipe_face(face: dict, size: tuple[int, int] | None) -> Face:
 
 def number_faces(faces: Sequence[Face]) -> list[Face]:
     """The order in which faces are numbered: left to right, then top to bottom."""
-    return sorted(faces, key=lambda face: (face.centre[0], face.centre[1]))
+    return sorted(faces, key=lambda face: (face.center[0], face.center[1]))
 
 
 def choose(faces: Sequence[Face], by: str = "largest", *, index: int = 0, point=None, box=None, where: str = "the picture") -> Face:
@@ -126,7 +126,7 @@ def choose(faces: Sequence[Face], by: str = "largest", *, index: int = 0, point=
         point = ((left + right) / 2, (top + bottom) / 2)
     if point is not None:
         target = _numbers("point", point, 2)
-        return min(faces, key=lambda face: float(np.hypot(*(face.centre - target))))
+        return min(faces, key=lambda face: float(np.hypot(*(face.center - target))))
     if not 0 <= index < len(faces):
         raise FaceError(f"Face {index} was asked for and {where} has {len(faces)} (counted from 0).")
     return _ordered(faces, by)[index]

@@ -29,7 +29,7 @@ FADE = 0.025  # of the value range: root mean square change from which on an edi
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
 # changes something, and a color is the mean over half a face.
-SHAPE_WINDOW, EDIT_WINDOW, COLOUR_WINDOW = 0.025, 0.04, 0.1
+SHAPE_WINDOW, EDIT_WINDOW, COLOR_WINDOW = 0.025, 0.04, 0.1
 
 
 def paste(
@@ -42,7 +42,7 @@ def paste(
     mask_size: float = 1.0,
     softness: float = 0.15,
     limit=None,
-    colour_match: bool = False,
+    color_match: bool = False,
     ghost_limit: float | None = 0.06,
     progress: Progress | None = None,
     warn: Callable[[str], None] = log.warning,
@@ -55,7 +55,7 @@ def paste(
 
     ``photo``, ``square`` and ``reconstruction`` are pictures or batches in any form ``align`` takes; floats span ``value_range``. One of
     anything stands for all frames. ``mask`` is "face" or "square", with its ``mask_size`` and ``softness`` in share of the face
-    (``square_mask``); ``limit [H, W]`` or ``[N, H, W]`` in 0..1 (8 bit: 0..255) multiplies it. ``colour_match`` gives the square the
+    (``square_mask``); ``limit [H, W]`` or ``[N, H, W]`` in 0..1 (8 bit: 0..255) multiplies it. ``color_match`` gives the square the
     photo's mean and contrast, one correction for the whole batch. ``ghost_limit`` is the local reconstruction error, in share of the value
     range, from which on the difference gives way to replacement where the edit acts (``reconstruction_error``); None never does.
     ``warn(sentence)`` is told once, with the worst figure, when a reconstruction is over that limit. ``progress(done, N)`` is called after
@@ -74,8 +74,8 @@ def paste(
     limits = None if limit is None else _limits(limit, photos)
     count = _count(photos, edits, bases, crops, limits)
     masks = [square_mask(one, mask, mask_size, softness).to(edits.device) for one in crops]
-    if colour_match:
-        edits, bases = _match_colours(photos, edits, bases, crops, masks)
+    if color_match:
+        edits, bases = _match_colors(photos, edits, bases, crops, masks)
     ghosts = None if bases is None or ghost_limit is None else _Ghosts(photos, bases, crops, masks, ghost_limit)
 
     out = photos.frames.new_empty(count, *photos.frames.shape[1:])
@@ -226,7 +226,7 @@ class _Ghosts:
             photo, base, crop = key
             own = _channels(_seen(self.photos, photo, self.crops[crop], self.side), self.photos)[0]
             error = self._small(self.bases[base]) - own
-            offset = self._window(error, COLOUR_WINDOW)
+            offset = self._window(error, COLOR_WINDOW)
             self.measured = {key: (offset, self._window((error - offset).square(), SHAPE_WINDOW).mean(0).sqrt())}
             if (figure := self.figure(i)) > self.limit:
                 self.poor[i] = figure
@@ -268,11 +268,11 @@ def _seen(photos: Pictures, number: int, crop: Crop, side: int) -> torch.Tensor:
     if factor < 2 or min(right - left, bottom - top) < 2 * factor:
         return sample(photo, [crop], side)
     small = F.avg_pool2d(photo[..., top:bottom, left:right].float(), factor)
-    centre = (crop.corners.mean(axis=0) - [left, top] - (factor - 1) / 2) / factor
-    return sample(small, [Crop.from_square(centre, crop.x / factor, small.shape[:1:-1], side)], side)
+    center = (crop.corners.mean(axis=0) - [left, top] - (factor - 1) / 2) / factor
+    return sample(small, [Crop.from_square(center, crop.x / factor, small.shape[:1:-1], side)], side)
 
 
-def _match_colours(photos: Pictures, edits, bases, crops, masks):
+def _match_colors(photos: Pictures, edits, bases, crops, masks):
     """Mean and deviation of each channel under the mask, moved to the photo's; pooled over the batch, so that a clip does not flicker."""
     side = min(MASK_SIDE, edits.shape[-1])
     wanted = torch.cat([_seen(photos, i % len(photos), crops[i % len(crops)], side) for i in range(max(len(photos), len(crops)))])

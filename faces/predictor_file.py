@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Callable
 from pathlib import Path
 
-from ..files import catalogue, strangers
+from ..files import catalog, strangers
 from ..files.budget import border
 from ..files.download import hash_file
 from .errors import FaceError
@@ -26,7 +26,7 @@ def check_predictor(path: str | Path) -> None:
     """Raise FaceError unless ``path`` is a sound shape predictor of 68 points; the published file is known by its hash."""
     path = Path(path)
     with border(path.name, FaceError):
-        if hash_file(path) == catalogue.find("landmarks").sha256:
+        if hash_file(path) == catalog.find("landmarks").sha256:
             return
         log.info("%s is not the file that dlib publishes; looking through it first.", path)
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from . import catalogue
+from . import catalog
 from .embedded import PACK, embedded_root
 
 LISTED = 20  # files of one folder
 FOLDERS = (
-    catalogue.GENERATORS,
-    catalogue.INVERTERS,
-    catalogue.IDENTITY,
-    catalogue.SCORERS,
-    catalogue.MOTIONS,
+    catalog.GENERATORS,
+    catalog.INVERTERS,
+    catalog.IDENTITY,
+    catalog.SCORERS,
+    catalog.MOTIONS,
     "stylegan2_codes",
     "stylegan2_tunings",
-    catalogue.LANDMARKS,
+    catalog.LANDMARKS,
 )
 
 

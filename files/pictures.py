@@ -71,7 +71,7 @@ def pixels_of(image: Image.Image) -> np.ndarray:
     """A PIL image of any mode -> ``[H, W, C]`` uint8, or uint16 for 16-bit gray; C is 1, 3 or 4."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey(np.asarray(image))
+        return _deep_gray(np.asarray(image))
     if image.mode == "CMYK":
         image = _from_cmyk(image)
     if image.mode not in ("L", "RGB", "RGBA"):
@@ -87,7 +87,7 @@ def _plain_mode(image: Image.Image) -> str:
     return "L" if image.mode == "1" else "RGB"
 
 
-def _deep_grey(values: np.ndarray) -> np.ndarray:
+def _deep_gray(values: np.ndarray) -> np.ndarray:
     """16-bit, 32-bit or float gray; Pillow's own conversion would clip everything above 255."""
     if not np.isfinite(values).all():
         raise DamagedFileError("The picture contains values that are not numbers (NaN or infinity): write it again.")

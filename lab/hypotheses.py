@@ -79,9 +79,9 @@ class Hypotheses(Study):
     def tests(self, group: str) -> Faces:
         return self.world.tests()
 
-    def labelled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def labeled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """As in any study, but kept: every code is a picture that was drawn and read, and nulls ask for them often."""
-        whole = super().labelled
+        whole = super().labeled
         made = self.cache.tensors(f"labeled-{count or self.sizes.labels}", lambda: dict(zip(("codes", "labels"), whole(count))))
         return made["codes"], made["labels"]
 
@@ -96,7 +96,7 @@ class Hypotheses(Study):
         count, layers = self.sizes.pool, self.world.generator.num_layers
         if group == SHUFFLED:
             return torch.stack([self._shuffled(k, g) for k in range(count)])
-        codes = self.labelled()[0]
+        codes = self.labeled()[0]
         root = torch.linalg.cholesky(torch.cov(codes.T) + 1e-6 * torch.eye(codes.shape[1]))
         noise = torch.randn(count, self.sizes.frames, codes.shape[1], generator=g) @ root.T
         if group == RANDOM:
@@ -113,14 +113,14 @@ class Hypotheses(Study):
 
     def _best_sign(self, direction: torch.Tensor, motion: Motion) -> torch.Tensor:
         """The sign under which the direction raises its factor on calibration faces: the best that a null can do."""
-        length = self.labelled()[0].std(0).norm() / direction[0].norm().clamp(min=1e-12)
+        length = self.labeled()[0].std(0).norm() / direction[0].norm().clamp(min=1e-12)
         read = sweep(self.world, self.world.calibration(), direction[None] * length, [0.0, 0.5, 1.0])
         return direction * metrics.slopes(read.coefficients, read.response(motion)).mean().sign()
 
 
 def written(study: Hypotheses) -> dict:
     """Whether each factor is written in the codes at all: R² of a ridge regression from codes, on faces that it did not see."""
-    codes, labels = study.labelled()
+    codes, labels = study.labeled()
     half = len(codes) // 2
     x, y = codes.double() - codes[:half].mean(0), labels[:, : len(FACTORS)].double()
     gram = x[:half].T @ x[:half] + RIDGE * half * torch.eye(x.shape[1], dtype=torch.float64)

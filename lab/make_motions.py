@@ -47,7 +47,7 @@ def anchor_options(motion: Motion) -> dict:
 def decode_text(generator: Generator, scorer: Scorer, motion: Motion, progress: Callable | None = None) -> Subspace:
     """The motion of a template, pooled over ``SEEDS``, before calibration."""
     anchors = text_anchors(generator, scorer, motion.template, seeds=SEEDS, progress=progress, **anchor_options(motion))
-    return fit(anchors, name=motion.name, licence="MIT")
+    return fit(anchors, name=motion.name, license="MIT")
 
 
 def clip(motion: Motion, seed: int) -> torch.Tensor:
@@ -66,7 +66,7 @@ def decode_clips(generator: Generator, inverter: Inverter, motion: Motion) -> Su
     """The motion of ``CLIPS`` rendered clips, inverted frame by frame, before calibration."""
     codes = [inverter.invert(generator, clip(motion, CLIP_SEED + i)) for i in range(CLIPS)]
     anchors = video_anchors(codes, positive=FRAMES - 1, generator=generator, description=f"rendered heads: {motion.name}")
-    return fit(anchors, name=motion.name, licence="MIT")
+    return fit(anchors, name=motion.name, license="MIT")
 
 
 @torch.no_grad()

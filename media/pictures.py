@@ -18,8 +18,8 @@ def read_image(path: str | Path) -> torch.Tensor:
     image = read_picture(path)
     if image.shape[1] == 3:
         return image
-    colour, alpha = image[:, :3], (image[:, 3:] + 1) / 2
-    return colour * alpha + (1 - alpha)
+    color, alpha = image[:, :3], (image[:, 3:] + 1) / 2
+    return color * alpha + (1 - alpha)
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:

@@ -20,14 +20,14 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 BIT_RATE = 8_000_000
 GIF_BYTES = 2**30  # of frames that wait in memory for the end, one byte a pixel
 FILMS = (*CONTAINERS, ".gif")
-BT709, LIMITED = 1, 1  # in FFmpeg's tables of colour spaces, of primaries and of transfer curves; and of ranges
+BT709, LIMITED = 1, 1  # in FFmpeg's tables of color spaces, of primaries and of transfer curves; and of ranges
 H264 = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 
 
 class VideoWriter:
     """An H.264 video (MPEG-4 Part 2 where this PyAV has no H.264), written to one file; the first frames decide its size.
 
-    Its colours are converted and tagged as BT.709, as players expect of videos. ``sound``: a film whose sound goes along, as long as the
+    Its colors are converted and tagged as BT.709, as players expect of videos. ``sound``: a film whose sound goes along, as long as the
     frames last.
     """
 
@@ -51,7 +51,7 @@ class VideoWriter:
             if self.sound is not None:
                 self.sound.join(self.container)
         for pixels in frames:
-            self._mux(_in_video_colours(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            self._mux(_in_video_colors(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
             self.written += 1
             self._sound_until(self.written)
 
@@ -78,7 +78,7 @@ class VideoWriter:
                 self.sound.close()
 
 
-def _in_video_colours(frame):
+def _in_video_colors(frame):
     """An RGB frame as YUV 4:2:0 by BT.709 of limited range, and saying so."""
     frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
     frame.colorspace, frame.color_range = BT709, LIMITED

@@ -97,8 +97,8 @@ def channels_first(image: torch.Tensor) -> torch.Tensor:
 def hand_crop(width: int, height: int, x: float, y: float, share: float, tilt: float, side: int) -> Crop:
     """The square around (x, y) in shares of the picture, ``share`` of its shorter side wide, turned by ``tilt`` degrees."""
     half, turn = share * min(width, height) / 2, math.radians(tilt)
-    centre = (x * width - 0.5, y * height - 0.5)
-    return Crop.from_square(centre, (half * math.cos(turn), half * math.sin(turn)), (width, height), side)
+    center = (x * width - 0.5, y * height - 0.5)
+    return Crop.from_square(center, (half * math.cos(turn), half * math.sin(turn)), (width, height), side)
 
 
 def find_faces(image: torch.Tensor, landmarks=None, cuts: tuple[int, ...] | None = None) -> list[list[Face]]:
@@ -379,7 +379,7 @@ class PasteFace(io.ComfyNode):
                     tooltip="Width of the soft edge, 0..1 times the face's height.",
                 ),
                 io.Boolean.Input(
-                    "colour_match",
+                    "color_match",
                     default=False,
                     advanced=True,
                     tooltip="Give the square the photo's mean color and contrast, the same for all frames.",
@@ -425,13 +425,13 @@ class PasteFace(io.ComfyNode):
         blend,
         mask_size,
         softness,
-        colour_match,
+        color_match,
         unedited=None,
         limit=None,
         ghost_limit=0.06,
         together=False,
     ) -> io.NodeOutput:
-        options = {"mask": shape, "mask_size": mask_size, "softness": softness, "limit": limit, "colour_match": colour_match}
+        options = {"mask": shape, "mask_size": mask_size, "softness": softness, "limit": limit, "color_match": color_match}
         options |= {"ghost_limit": ghost_limit, "warn": host.remark, "progress": host.progress()}
         return host.output(*paste_squares(photo, faces, crop, unedited, blend, together, **options))
 

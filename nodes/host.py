@@ -20,7 +20,7 @@ from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import nn
 
-from ..files import catalogue, environment
+from ..files import catalog, environment
 from ..files.embedded import MOTIONS, embedded_root
 from ..files.errors import MicromotionError
 from ..files.naming import clean_name
@@ -61,15 +61,15 @@ class Folder:
 
 CHECKPOINTS = (".safetensors", ".pkl", ".pt", ".pth")
 FOLDERS = {
-    "generator": Folder(catalogue.GENERATORS, CHECKPOINTS, {"avatar": "generator.safetensors"}),
-    "inverter": Folder(catalogue.INVERTERS, CHECKPOINTS, {"avatar": "inverter.safetensors"}),
-    "scorer": Folder(catalogue.SCORERS, CHECKPOINTS, {"avatar": "scorer.safetensors"}),
-    "identity": Folder(catalogue.IDENTITY, (".pth", ".pt"), {}),
-    "motion": Folder(catalogue.MOTIONS, DIRECTIONS, {name: f"motions/{name}.safetensors" for name in MOTIONS}),
+    "generator": Folder(catalog.GENERATORS, CHECKPOINTS, {"avatar": "generator.safetensors"}),
+    "inverter": Folder(catalog.INVERTERS, CHECKPOINTS, {"avatar": "inverter.safetensors"}),
+    "scorer": Folder(catalog.SCORERS, CHECKPOINTS, {"avatar": "scorer.safetensors"}),
+    "identity": Folder(catalog.IDENTITY, (".pth", ".pt"), {}),
+    "motion": Folder(catalog.MOTIONS, DIRECTIONS, {name: f"motions/{name}.safetensors" for name in MOTIONS}),
     "codes": Folder("stylegan2_codes", CODES, {}),
     "tuning": Folder("stylegan2_tunings", (".safetensors",), {}),
 }
-OTHER_PACKS = {catalogue.GENERATORS: ("stylegan",)}  # where other packs keep the same files, under models
+OTHER_PACKS = {catalog.GENERATORS: ("stylegan",)}  # where other packs keep the same files, under models
 ADVICE = {
     "motion": "A motion is made by Fit Micromotion and Save Micromotion, or shared by somebody.",
     "codes": "Faces are written by Save Face; the codes of other tools (projected_w.npz, latents.pt) may be put there too.",
@@ -90,20 +90,20 @@ def register_folders() -> None:
 def describe() -> str:
     """One line for the log: versions, devices, the backend and why, how many model files; nothing is compiled for it."""
     folders = {folder.name: folder_paths.get_folder_paths(folder.name) for folder in FOLDERS.values()}
-    folders[catalogue.LANDMARKS] = landmark_folders()
+    folders[catalog.LANDMARKS] = landmark_folders()
     return environment.summary(str(status(management.get_torch_device(), test=False)), folders)
 
 
 def landmark_folders() -> list[str]:
     """Where dlib's landmark file may lie: in models/dlib, and in what the user names so in extra_model_paths.yaml."""
-    own = os.path.join(folder_paths.models_dir, catalogue.LANDMARKS)
-    known = folder_paths.get_folder_paths(catalogue.LANDMARKS) if catalogue.LANDMARKS in folder_paths.folder_names_and_paths else []
+    own = os.path.join(folder_paths.models_dir, catalog.LANDMARKS)
+    known = folder_paths.get_folder_paths(catalog.LANDMARKS) if catalog.LANDMARKS in folder_paths.folder_names_and_paths else []
     return list(dict.fromkeys([own, *known]))
 
 
-def fetched(entry: catalogue.Entry) -> Path:
+def fetched(entry: catalog.Entry) -> Path:
     """Where a file of the catalog belongs."""
-    folder = landmark_folders()[0] if entry.folder == catalogue.LANDMARKS else folder_paths.get_folder_paths(entry.folder)[0]
+    folder = landmark_folders()[0] if entry.folder == catalog.LANDMARKS else folder_paths.get_folder_paths(entry.folder)[0]
     return Path(folder) / entry.file
 
 
@@ -141,7 +141,7 @@ def missing(kind: str, choice: str) -> str:
     folder = FOLDERS[kind]
     if choice.endswith(EMBEDDED):
         return f"The embedded {kind} {choice!r} is missing from this installation of micromotion; install the pack again."
-    where = ADVICE.get(kind) or catalogue.advice(folder.name)
+    where = ADVICE.get(kind) or catalog.advice(folder.name)
     if choice == nothing_in(folder):
         return f"models/{folder.name} holds no {kind} file yet; put one there and press R. {where}"
     return f"There is no {kind} file {choice!r} in models/{folder.name}; choose another, or put it there. {where}"

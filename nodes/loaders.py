@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.v0_0_2 import io
 
-from ..files import catalogue
+from ..files import catalog
 from ..stylegan2 import convert, load, load_inverter
 from ..stylegan2.inversion import load_identity
 from ..stylegan2.ops.backend import BACKENDS
@@ -214,7 +214,7 @@ class FetchModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "what",
-                    options=catalogue.choices(),
+                    options=catalog.choices(),
                     tooltip="Everything that photos of people need, or one file: subject / kind / name.",
                 ),
                 io.Boolean.Input(
@@ -231,16 +231,16 @@ class FetchModel(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, what, accept):
-        return f"{accept} {[(host.fetched(entry)).is_file() for entry in catalogue.wanted(what)]}"
+        return f"{accept} {[(host.fetched(entry)).is_file() for entry in catalog.wanted(what)]}"
 
     @classmethod
     def execute(cls, what, accept) -> io.NodeOutput:
-        entries = catalogue.wanted(what)
+        entries = catalog.wanted(what)
         if not accept:
-            said = f"{catalogue.terms(entries)}\nNothing was fetched. Turn on 'I accept the license' and run again."
+            said = f"{catalog.terms(entries)}\nNothing was fetched. Turn on 'I accept the license' and run again."
             return host.output(said, said=said)
         for entry in entries:
-            catalogue.download(entry.name, host.fetched(entry).parent, host.progress())
+            catalog.download(entry.name, host.fetched(entry).parent, host.progress())
         said = "\n".join(f"models/{entry.target}" for entry in entries)
         return host.output(said, said=f"Fetched:\n{said}")
 

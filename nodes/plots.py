@@ -13,7 +13,7 @@ from ..files.pictures import font
 from . import host
 
 PAPER, INK, PALE, GRID = "#ffffff", "#1d2433", "#8a94a6", "#e3e7ee"
-COLOURS = ("#2f6fdf", "#e4572e", "#2a9d5c", "#8e5bd6", "#d39b00", "#0f9fb0", "#c0398f", "#5a6472")
+COLORS = ("#2f6fdf", "#e4572e", "#2a9d5c", "#8e5bd6", "#d39b00", "#0f9fb0", "#c0398f", "#5a6472")
 MARGIN = 56
 FONT = 15
 
@@ -36,7 +36,7 @@ def plot(curves: Mapping[str, Sequence[float]], x: Sequence[float], title: str, 
     box = _Axes(draw, size, (min(x), max(x)), (min(values, default=0), max(values, default=1)), x_name, top=below)
     for i, curve in enumerate(curves.values()):
         points = [box.at(a, b) for a, b in zip(x, curve) if np.isfinite(b)]
-        draw.line(points, fill=COLOURS[i % len(COLOURS)], width=3, joint="curve")
+        draw.line(points, fill=COLORS[i % len(COLORS)], width=3, joint="curve")
     return picture
 
 
@@ -46,7 +46,7 @@ def bars(values: Sequence[float], title: str, x_name: str, size=(720, 420)) -> I
     box = _Axes(draw, size, (-0.5, len(values) - 0.5), (min(0.0, *values), max(values)), x_name, ticks=False)
     for i, value in enumerate(values):
         (left, zero), (right, top) = box.at(i - 0.4, 0), box.at(i + 0.4, value)
-        draw.rectangle((left, min(zero, top), right, max(zero, top)), fill=COLOURS[0])
+        draw.rectangle((left, min(zero, top), right, max(zero, top)), fill=COLORS[0])
         if len(values) <= 24:
             draw.text(((left + right) / 2, size[1] - MARGIN + 6), str(i), fill=PALE, font=font(13), anchor="ma")
     return picture
@@ -89,7 +89,7 @@ def _legend(draw, names: Sequence[str], width: int) -> int:
         length = font(FONT).getlength(name) + 24
         if left > MARGIN and left + length > width:
             left, top = MARGIN, top + 20
-        draw.text((left, top), name, fill=COLOURS[i % len(COLOURS)], font=font(FONT))
+        draw.text((left, top), name, fill=COLORS[i % len(COLORS)], font=font(FONT))
         left += length
     return top + 28
 

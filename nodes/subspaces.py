@@ -124,7 +124,7 @@ class FitSubspace(io.ComfyNode):
                 ),
                 io.String.Input("name", default="", optional=True, advanced=True, tooltip="A name for the motion, kept in its file."),
                 io.String.Input(
-                    "licence", default="", optional=True, advanced=True, tooltip="On what terms others may use it, kept in its file."
+                    "license", default="", optional=True, advanced=True, tooltip="On what terms others may use it, kept in its file."
                 ),
             ],
             outputs=[
@@ -135,7 +135,7 @@ class FitSubspace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, anchors, estimator, rank, layers, joint=False, reverse=False, sparsity=0.0, name="", licence="") -> io.NodeOutput:
+    def execute(cls, anchors, estimator, rank, layers, joint=False, reverse=False, sparsity=0.0, name="", license="") -> io.NodeOutput:
         sets = list(anchors.values())
         motion = fit(
             sets[0] if len(sets) == 1 else pool(sets),
@@ -146,7 +146,7 @@ class FitSubspace(io.ComfyNode):
             reverse=reverse,
             sparsity=sparsity or None,
             name=name.strip(),
-            licence=licence.strip(),
+            license=license.strip(),
         )
         for note in motion.notes:
             host.remark(note)

@@ -348,7 +348,7 @@ class MeasureMotion(io.ComfyNode):
             category=CATEGORY,
             description="Measure the frames of a clip: how they fit a sentence, how core's blendshapes move, whether the"
             " person stays the same, and how much the picture changes. A plot and a table.",
-            search_aliases=["curve", "analyse", "blendshapes", "identity similarity", "evaluate", "jitter"],
+            search_aliases=["curve", "analyze", "blendshapes", "identity similarity", "evaluate", "jitter"],
             inputs=[
                 io.Image.Input("images", tooltip="The frames, from Synthesize Faces or from any clip of an aligned face."),
                 io.String.Input(

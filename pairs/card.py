@@ -55,7 +55,7 @@ def _motion_row(job: Job, motion: MotionPlan) -> str:
     subspace = open_motion(motion.file)
     grid = ", ".join(f"{s:g}" for s in motion.strengths)
     strengths = f"random, {motion.span[0]:g} to {motion.span[1]:g}" if job.plan.draws else grid
-    return f"| {motion.name} | {subspace.calibration.unit} | {strengths} | {subspace.licence or 'not stated'} |"
+    return f"| {motion.name} | {subspace.calibration.unit} | {strengths} | {subspace.license or 'not stated'} |"
 
 
 def _split_row(rows: list[dict[str, Any]], split: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..files import catalogue
+from ..files import catalog
 from ..files.budget import border
 from ..files.containers import read_contents, read_metadata
 from ..files.download import hash_file
@@ -15,7 +15,7 @@ from ..files.errors import CheckpointError, DamagedFileError, MissingFileError, 
 from ..files.reading import read_file
 from .formats import native
 from .formats.building import build
-from .formats.recognise import find_generator
+from .formats.recognize import find_generator
 from .generator import Architecture, Generator
 from .sampling import described
 
@@ -67,9 +67,9 @@ def _require(path: Path) -> None:
     if path.is_file():
         return
     if path.is_dir():
-        raise MissingFileError(f"{path} is a folder; name a file in it. {catalogue.advice()}")
-    known = next((e for e in catalogue.ENTRIES if e.file == path.name), None)
-    where = f"It is a public file: {known}. `micromotion download {known.name} --accept` fetches it." if known else catalogue.advice()
+        raise MissingFileError(f"{path} is a folder; name a file in it. {catalog.advice()}")
+    known = next((e for e in catalog.ENTRIES if e.file == path.name), None)
+    where = f"It is a public file: {known}. `micromotion download {known.name} --accept` fetches it." if known else catalog.advice()
     raise MissingFileError(f"There is no file {path}. {where}")
 
 
@@ -87,7 +87,7 @@ class Report:
     sha256: str
     size: int
     architecture: Architecture
-    licence: str
+    license: str
     notes: tuple[str, ...] = ()
     classes: str = ""
 
@@ -102,7 +102,7 @@ class Report:
             "parameters": f"{self.parameters:,}",
             "size": f"{self.size:,} bytes",
             "sha256": self.sha256,
-            "licence": self.licence,
+            "license": self.license,
         }
         lines = [self.path, *(f"  {k:<11}{v}" for k, v in rows.items() if v), *(f"  {'note':<11}{n}" for n in self.notes)]
         return "\n".join(lines)
@@ -125,19 +125,19 @@ def inspect(path: str | Path) -> Report:
         sha256=digest,
         size=path.stat().st_size,
         architecture=arch,
-        licence=_licence(generator.provenance.format, digest),
+        license=_license(generator.provenance.format, digest),
         notes=generator.provenance.notes,
         classes=f"{described(generator)}; one is chosen with --class" if arch.c_dim else "",
     )
 
 
-def _licence(form: str, digest: str) -> str:
+def _license(form: str, digest: str) -> str:
     """The license of a known file, else what its format suggests."""
-    known = catalogue.by_hash(digest)
+    known = catalog.by_hash(digest)
     if known:
-        return f"{known.licence} (this is {known.name} of the catalog)"
+        return f"{known.license} (this is {known.name} of the catalog)"
     if "NVIDIA" in form:
-        return f"unknown file; weights published by NVIDIA are under the {catalogue.NVIDIA}"
+        return f"unknown file; weights published by NVIDIA are under the {catalog.NVIDIA}"
     if any(word in form for word in ("rosinality", "pSp", "genforce")):
         return "unknown file; if it was converted or tuned from NVIDIA's weights, their terms apply: research and evaluation only"
     if form == native.FORMAT:

@@ -141,7 +141,7 @@ def _derived(parents: Sequence[Subspace], basis: torch.Tensor, made: str, name: 
         outlier_share=None,
         calibration=Calibration(unit=unit or first.calibration.unit),
         parameters={"made": made, "from": [_label(p) for p in parents]},
-        licence=" | ".join(dict.fromkeys(p.licence for p in parents if p.licence)),
+        license=" | ".join(dict.fromkeys(p.license for p in parents if p.license)),
         preview=b"",
     )
 

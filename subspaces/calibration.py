@@ -194,8 +194,8 @@ def _updated(s: Subspace, component: int, factor: float, safe: tuple[float, floa
 
 def _spread(values: torch.Tensor) -> torch.Tensor:
     """Robust spread over faces of the change from the unmoved face's own level."""
-    centred = values - values.mean(0)
-    return 1.4826 * (centred - centred.median(1, keepdim=True).values).abs().median(1).values
+    centered = values - values.mean(0)
+    return 1.4826 * (centered - centered.median(1, keepdim=True).values).abs().median(1).values
 
 
 def _list(x: torch.Tensor) -> list[float]:

@@ -27,7 +27,7 @@ def describe_motion(motion: Subspace) -> str:
             "one unit": motion.calibration.unit,
             "own length": f"{norm:g} in the file it came from" if isinstance(norm := motion.parameters.get("norm"), (int, float)) else "",
             "safe range": "{:+.2f} to {:+.2f}".format(*motion.safe_range) if motion.safe_range else "not measured",
-            "license": motion.licence,
+            "license": motion.license,
             "notes": " ".join(motion.notes),
         }
     )

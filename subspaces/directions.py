@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..files import catalogue
+from ..files import catalog
 from ..files import native as files
 from ..files.budget import border
 from ..files.download import hash_file
@@ -74,7 +74,7 @@ def load_direction(
     generator: Generator | None = None,
     num_layers: int | None = None,
     name: str = "",
-    licence: str = "",
+    license: str = "",
 ) -> Subspace:
     """Read a direction ``[L, D]``, ``[1, L, D]``, ``[D]`` or ``[1, D]`` (the last two: the same in every layer) as a Subspace.
 
@@ -108,7 +108,7 @@ def load_direction(
         estimator=IMPORTED,
         parameters={"file": path.name, **({"direction": chosen} if chosen else {}), "norm": round(norm, 6), "shape": list(raw.shape)},
         calibration=Calibration(unit=f"length {length:.4g} in code space{meaning}"),
-        licence=licence,
+        license=license,
         notes=_notes(direction, raw, path, generator),
     )
     if generator is not None:
@@ -130,11 +130,11 @@ def _unit(path: Path, norm: float, strength: float | None) -> tuple[float, str]:
 
 def _is_authors(path: Path) -> bool:
     """Whether a file is one of those that the authors published."""
-    known = {entry.size for entry in catalogue.ENTRIES if entry.folder == catalogue.MOTIONS}
+    known = {entry.size for entry in catalog.ENTRIES if entry.folder == catalog.MOTIONS}
     if path.stat().st_size not in known:
         return False
-    entry = catalogue.by_hash(hash_file(path))
-    return entry is not None and entry.folder == catalogue.MOTIONS
+    entry = catalog.by_hash(hash_file(path))
+    return entry is not None and entry.folder == catalog.MOTIONS
 
 
 def _notes(direction: torch.Tensor, raw: torch.Tensor, path: Path, generator: Generator | None) -> tuple[str, ...]:

@@ -76,8 +76,8 @@ def least_squares(p: Problem) -> Motion:
     """The least-squares slope of each coordinate on the degree; needs degrees. A baseline: one spike moves it."""
     degrees = _known(p.degrees)
     slope = mean_slope(p.codes, degrees, p.group)
-    centred = center(p.codes, p.group, torch.mean)
-    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
+    centered = center(p.codes, p.group, torch.mean)
+    return Motion(complete(slope, residual_of(centered, slope, degrees, p.group), p.rank, p.group), spectrum(centered, p.group))
 
 
 def rpca(p: Problem) -> Motion:
@@ -99,13 +99,13 @@ def rpca(p: Problem) -> Motion:
 
 def pca(p: Problem) -> Motion:
     """The first principal component of the mean-centered anchors, scaled by the least-squares slope of its scores."""
-    centred = center(p.codes, p.group, torch.mean)
-    degrees = motion_scores(centred, p, robust=False)[0] if p.degrees is None else p.degrees
-    blocks = centred.flatten(1)[:, None] if p.joint else centred  # [A, B, P]
+    centered = center(p.codes, p.group, torch.mean)
+    degrees = motion_scores(centered, p, robust=False)[0] if p.degrees is None else p.degrees
+    blocks = centered.flatten(1)[:, None] if p.joint else centered  # [A, B, P]
     V = torch.linalg.svd(blocks.transpose(0, 1), full_matrices=False).Vh[:, :1]  # [B, 1, P]
     scores = (blocks * V[:, 0]).sum(-1)  # [A, B]
-    slope = (mean_slope(scores[..., None], degrees, p.group) * V[:, 0]).reshape(centred.shape[1:])
-    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
+    slope = (mean_slope(scores[..., None], degrees, p.group) * V[:, 0]).reshape(centered.shape[1:])
+    return Motion(complete(slope, residual_of(centered, slope, degrees, p.group), p.rank, p.group), spectrum(centered, p.group))
 
 
 def secant(p: Problem) -> Motion:
@@ -118,10 +118,10 @@ def secant(p: Problem) -> Motion:
         first, last = rows[p.degrees[rows].argmin()], rows[p.degrees[rows].argmax()]
         if p.degrees[last] > p.degrees[first]:
             slopes.append((p.codes[last] - p.codes[first]) / (p.degrees[last] - p.degrees[first]))
-    centred = center(p.codes, p.group, torch.mean)
+    centered = center(p.codes, p.group, torch.mean)
     degrees = order_in_group(p) if p.degrees is None else p.degrees
     slope = torch.stack(slopes).mean(0)
-    return Motion(complete(slope, residual_of(centred, slope, degrees, p.group), p.rank, p.group), spectrum(centred, p.group))
+    return Motion(complete(slope, residual_of(centered, slope, degrees, p.group), p.rank, p.group), spectrum(centered, p.group))
 
 
 def published_direction(p: Problem) -> Motion:
@@ -189,11 +189,11 @@ def mean_slope(x: torch.Tensor, degrees: torch.Tensor, group: torch.Tensor) -> t
     return torch.tensordot(d / d.square().sum(), center(x, group, torch.mean), 1)
 
 
-def decompose(centred: torch.Tensor, p: Problem, solver: Callable) -> tuple[torch.Tensor, torch.Tensor]:
+def decompose(centered: torch.Tensor, p: Problem, solver: Callable) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a matrix solver per layer, or on all layers as one matrix; parts ``[A, L, D]``."""
     if p.joint:
-        return tuple(part.reshape(centred.shape) for part in solver(centred.flatten(1)))
-    return tuple(part.transpose(0, 1) for part in solver(centred.transpose(0, 1)))
+        return tuple(part.reshape(centered.shape) for part in solver(centered.flatten(1)))
+    return tuple(part.transpose(0, 1) for part in solver(centered.transpose(0, 1)))
 
 
 def motion_scores(x: torch.Tensor, p: Problem, robust: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -233,9 +233,9 @@ def order_in_group(p: Problem) -> torch.Tensor:
     return place * p.sign
 
 
-def residual_of(centred: torch.Tensor, slope: torch.Tensor, degrees: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+def residual_of(centered: torch.Tensor, slope: torch.Tensor, degrees: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
     """What a slope leaves of centered anchors, centered again."""
-    return center(centred - degrees[:, None, None] * slope, group)
+    return center(centered - degrees[:, None, None] * slope, group)
 
 
 def complete(slope: torch.Tensor, residual: torch.Tensor, rank: int, group: torch.Tensor) -> torch.Tensor:

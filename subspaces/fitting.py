@@ -27,7 +27,7 @@ def fit(
     layers: str | Iterable[int] | None = None,
     reverse: bool = False,
     name: str = "",
-    licence: str = "",
+    license: str = "",
 ) -> Subspace:
     """Decode the motion of ``anchors`` (or plain codes ``[A, L, D]`` with ``degrees [A]``).
 
@@ -72,7 +72,7 @@ def fit(
         recovered_rank=motion.recovered_rank,
         outlier_share=motion.outlier_share,
         calibration=Calibration(unit=_unit(anchors, estimator)),
-        licence=licence,
+        license=license,
         notes=anchors.notes + _notes(anchors, motion, estimator),
     )
 

@@ -62,7 +62,7 @@ class Subspace:
     outlier_share: float | None = None
     calibration: Calibration = Calibration()
     preview: bytes = field(default=b"", repr=False)
-    licence: str = ""
+    license: str = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -213,7 +213,7 @@ HEADER = {
     "recovered_rank": files.optional(files.integer),
     "outlier_share": files.optional(files.number),
     "calibration": files.mapping,
-    "licence": files.text,
+    "license": files.text,
     "notes": files.texts,
 }
 CALIBRATION = {

@@ -22,7 +22,7 @@ from micromotion.cli import animate, calibrate, clips, combine, models, portrait
 from micromotion.cli import fit as fitting
 from micromotion.cli.clips import ClipCodes
 from micromotion.cli.terminal import Clock, UsageError
-from micromotion.files import catalogue, timing
+from micromotion.files import catalog, timing
 from micromotion.media.video import VideoWriter
 from micromotion.stylegan2 import load
 from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace, algebra
@@ -450,11 +450,11 @@ def test_fit_from_text_writes_a_motion_that_can_be_animated(room, capsys):
 
 def test_fit_takes_what_a_text_may_say(room):
     options = ["--degrees", "no, half, full", "--negative", "a person with {degree} frown", "--neutral", "a person", "--layers", "coarse"]
-    more = ["--name", "grin", "--licence", "CC0", "--estimator", "rpca", "--joint", "--sparsity", "0.2", "--rank", "2"]
+    more = ["--name", "grin", "--license", "CC0", "--estimator", "rpca", "--joint", "--sparsity", "0.2", "--rank", "2"]
     assert micromotion("fit", "{degree} smile", "a.safetensors", *options, *more, "--seeds", 2, "--steps", 2, "--device", "cpu") == 0
     motion = Subspace.load(room / "a.safetensors")
     assert motion.labels == ("no", "half", "full", "-half", "-full") * 2 and motion.layers == (0, 1, 2, 3) and motion.rank == 2
-    assert (motion.name, motion.licence, motion.parameters["neutral"], motion.parameters["joint"]) == ("grin", "CC0", "a person", True)
+    assert (motion.name, motion.license, motion.parameters["neutral"], motion.parameters["joint"]) == ("grin", "CC0", "a person", True)
     assert [p.name for p in room.iterdir()] == ["a.safetensors"]
 
 
@@ -530,14 +530,14 @@ def test_a_driving_clip_is_read_along_all_motions_together(room, monkeypatch):
 
 
 def test_a_clip_without_a_face_is_refused_and_frames_without_one_are_told(strict, monkeypatch, capsys):
-    _clip(strict, "grey.mp4", [20, 60, 100, 140])
-    command = ["animate", "--motion", "smile", "--drive", "grey.mp4", "--out", "d.mp4", *QUICK]
+    _clip(strict, "gray.mp4", [20, 60, 100, 140])
+    command = ["animate", "--motion", "smile", "--drive", "gray.mp4", "--out", "d.mp4", *QUICK]
     assert micromotion(*command) == 2
-    assert "No frame of grey.mp4 shows a face that this inverter knows" in capsys.readouterr().err
+    assert "No frame of gray.mp4 shows a face that this inverter knows" in capsys.readouterr().err
     seen = []
     monkeypatch.setattr(clips, "out_of_domain", lambda card, report: seen.append(report) or ("strange" if len(seen) == 2 else None))
     assert micromotion(*command) == 0
-    assert "1 of 4 frames of grey.mp4 show no face" in capsys.readouterr().err
+    assert "1 of 4 frames of gray.mp4 show no face" in capsys.readouterr().err
     assert len(frames_of(strict / "d.mp4")) == 4, "the clip keeps its length"
 
 
@@ -674,10 +674,10 @@ def test_convert_keeps_every_number(room, capsys):
     assert "32 px" in capsys.readouterr().out
 
 
-def test_download_lists_the_catalogue_with_licences(room, capsys):
+def test_download_lists_the_catalog_with_licenses(room, capsys):
     assert micromotion("download") == 0
     listed = capsys.readouterr().out
-    assert all(entry.name in listed and entry.licence in listed for entry in catalogue.ENTRIES)
+    assert all(entry.name in listed and entry.license in listed for entry in catalog.ENTRIES)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(weights):
@@ -697,9 +697,9 @@ def asked(monkeypatch) -> list[tuple[str, Path]]:
     def fetch(name, folder, progress):
         progress(1, 2, None)
         asked.append((name, Path(folder)))
-        return Path(folder) / catalogue.find(name).file
+        return Path(folder) / catalog.find(name).file
 
-    monkeypatch.setattr(catalogue, "download", fetch)
+    monkeypatch.setattr(catalog, "download", fetch)
     return asked
 
 
@@ -797,8 +797,8 @@ def test_the_clock_adds_up_stages():
 
 
 def test_doctor_prints_what_a_bug_report_needs(room, capsys):
-    (room / "models" / catalogue.MOTIONS).mkdir(parents=True)
-    (room / "models" / catalogue.MOTIONS / "nod.safetensors").write_bytes(b"123")
+    (room / "models" / catalog.MOTIONS).mkdir(parents=True)
+    (room / "models" / catalog.MOTIONS / "nod.safetensors").write_bytes(b"123")
     assert micromotion("doctor", "--models", room / "models") == 0
     said = capsys.readouterr().out
     assert "StyleGAN2 operations on " in said and "micromotion: nod.safetensors (3 bytes)" in said and "scorer.safetensors (" in said

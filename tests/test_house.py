@@ -261,7 +261,7 @@ def test_python_files_open_with_a_sentence():
     assert not silent
 
 
-def test_licence_version_and_names():
+def test_license_version_and_names():
     meta = project()
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
     assert meta["project"]["license"] == "MIT" and meta["project"]["name"] == "micromotion"

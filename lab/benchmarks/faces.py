@@ -139,7 +139,7 @@ def reference(picture: np.ndarray) -> tuple[np.ndarray, float]:
     return landmarks, FACE * faces.Crop.from_landmarks(landmarks, picture.shape[1::-1], SIDE).length
 
 
-def recognised(count: int, **factors: Any) -> tuple[np.ndarray, str]:
+def recognized(count: int, **factors: Any) -> tuple[np.ndarray, str]:
     """The first ``count`` avatars that dlib, made for photos, takes for faces; and how many it had to see."""
     drawn = avatars(4 * count, **factors)
     kept = []
@@ -170,7 +170,7 @@ def placements(picture: np.ndarray, seed: int = 0) -> Iterator[tuple[int, int, n
 
 def measure_quads() -> str:
     """Detection and the square, under known similarity transforms."""
-    kept, note = recognised(2)
+    kept, note = recognized(2)
     subjects = {"photos": [photo() for photo in PHOTOS.values()], "avatars": list(avatars(8)[kept])}
     rows = []
     for name, pictures in subjects.items():
@@ -195,13 +195,13 @@ def files_of(picture: np.ndarray) -> dict[str, bytes]:
     factor = (24e6 / (picture.shape[0] * picture.shape[1])) ** 0.5
     width, height = (round(edge * factor) for edge in image.size)
     large = image.resize((width, height), Image.Resampling.BICUBIC)
-    grey = np.asarray(image.convert("L"))
-    transparent = np.dstack([picture, np.full_like(grey, 90)])
+    gray = np.asarray(image.convert("L"))
+    transparent = np.dstack([picture, np.full_like(gray, 90)])
     return {
         "8-bit PNG": encoded(image, "PNG"),
         "turned by EXIF, JPEG": encoded(image.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=turned),
-        "gray PNG": encoded(Image.fromarray(grey), "PNG"),
-        "16-bit gray PNG": encoded(Image.fromarray(grey.astype(np.uint16) * 257), "PNG"),
+        "gray PNG": encoded(Image.fromarray(gray), "PNG"),
+        "16-bit gray PNG": encoded(Image.fromarray(gray.astype(np.uint16) * 257), "PNG"),
         "transparent PNG": encoded(Image.fromarray(transparent), "PNG"),
         "CMYK JPEG": encoded(image.convert("CMYK"), "JPEG", quality=95),
         "24 megapixels, JPEG": encoded(large, "JPEG", quality=90),
@@ -246,7 +246,7 @@ def measure_sources() -> str:
             faces.Crop.from_landmarks(points, size, SIDE) for points in (reference(picture)[0], faces.from_mediapipe(mesh) - 0.5)
         )
         face = FACE * dlib.length
-        apart = np.hypot(*(mediapipe.centre - dlib.centre)) / face
+        apart = np.hypot(*(mediapipe.center - dlib.center)) / face
         rows.append([name, f"{100 * apart:.1f} %", f"{100 * (mediapipe.length / dlib.length - 1):+.1f} %"])
     return table("The square from MediaPipe's landmarks against dlib's", ["photo", "centers apart, share of the face", "size"], rows)
 
@@ -254,7 +254,7 @@ def measure_sources() -> str:
 def measure_round_trip() -> str:
     """Align, paste the square back as it is, and compare with the photo under the mask."""
     rows = []
-    kept, _ = recognised(1)
+    kept, _ = recognized(1)
     for name, picture in (("astronaut", portrait()), ("hopper", officer()), ("avatar", avatars(4)[kept[0]])):
         points, original = reference(picture)
         for scale in (40, 90, 400):
@@ -275,7 +275,7 @@ def _round_trip(picture, points, original, scale, degrees, ratio) -> float:
 
 def measure_paste() -> str:
     """An edit (a smile) pasted into placed avatars: nothing outside the mask, and no border to see."""
-    kept, _ = recognised(3, smile=0.2)
+    kept, _ = recognized(3, smile=0.2)
     before, after = avatars(12, smile=0.2)[kept], avatars(12, smile=0.9)[kept]
     rows = []
     for mode in ("difference", "replace"):
@@ -308,8 +308,8 @@ def seam_ratio(photo: np.ndarray, pasted: np.ndarray, weight: np.ndarray) -> flo
     soft = (weight > 0) & (weight < 0.1)
     energies = []
     for picture in (pasted, photo):
-        grey = picture.astype(float).mean(-1)
-        across, down = np.diff(grey, axis=1)[soft[:, 1:] | soft[:, :-1]], np.diff(grey, axis=0)[soft[1:] | soft[:-1]]
+        gray = picture.astype(float).mean(-1)
+        across, down = np.diff(gray, axis=1)[soft[:, 1:] | soft[:, :-1]], np.diff(gray, axis=0)[soft[1:] | soft[:-1]]
         energies.append(np.mean(np.concatenate([across, down]) ** 2))
     return energies[0] / energies[1]
 

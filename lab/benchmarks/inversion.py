@@ -259,7 +259,7 @@ def plot(curves: dict[str, list[tuple[int, float, float]]], path: Path) -> None:
     for column, (axis, label, goal) in enumerate(zip(axes, ("PSNR, dB", "factor error"), (30, 0.05)), 1):
         for name, points in curves.items():
             axis.plot([p[0] for p in points], [p[column] for p in points], marker=".", label=name)
-        axis.axhline(goal, color="grey", linewidth=0.8, linestyle="--")
+        axis.axhline(goal, color="gray", linewidth=0.8, linestyle="--")
         axis.set(xlabel="steps", ylabel=label, xscale="log")
     axes[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=110)

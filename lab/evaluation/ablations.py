@@ -121,7 +121,7 @@ def spoil(study: Study, part: Anchors, share: float, seed: int) -> Anchors:
     if not count:
         return part
     g = torch.Generator().manual_seed(seed)
-    others, _ = study.labelled()
+    others, _ = study.labeled()
     rows = torch.randperm(len(part), generator=g)[:count]
     codes = part.codes.clone()
     codes[rows] = others[torch.randint(len(others), (count,), generator=g)][:, None].expand(-1, codes.shape[1], -1)

@@ -142,7 +142,7 @@ def random_direction(study: Study) -> torch.Tensor:
 
 def ganspace(study: Study) -> torch.Tensor:
     """The first principal components ``[K, L, D]`` of W (Haerkoenen et al. 2020)."""
-    codes, _ = study.labelled(SAMPLES if study.sizes.labels > 1000 else study.sizes.labels)
+    codes, _ = study.labeled(SAMPLES if study.sizes.labels > 1000 else study.sizes.labels)
     components = torch.linalg.svd(codes - codes.mean(0), full_matrices=False).Vh[:CANDIDATES]
     return components[:, None].repeat(1, study.world.generator.num_layers, 1)
 
@@ -173,7 +173,7 @@ def best_of(study: Study, motion: Motion, candidates: torch.Tensor) -> torch.Ten
 
 def classifier(study: Study, motion: Motion, steps: int = 60) -> torch.Tensor:
     """The normal of a logistic classifier of codes, factor above or below its middle (as InterFaceGAN, Shen et al. 2020)."""
-    codes, labels = study.labelled(min(CLASSIFIER_LABELS, study.sizes.labels))
+    codes, labels = study.labeled(min(CLASSIFIER_LABELS, study.sizes.labels))
     target = (labels[:, factor_of(motion)] > 0.5).float()
     middle, scale = codes.mean(0), codes.std(0).clamp(min=1e-6)
     x, weights = (codes - middle) / scale, torch.zeros(codes.shape[1] + 1, requires_grad=True)

@@ -83,7 +83,7 @@ def spectra(section: dict, path: Path) -> None:
                 axis.plot(range(1, len(shares) + 1), shares, marker=".", label=name.rpartition(", ")[2])
         nulls = {r["group"]: r["value"] for r in section["rows"] if r["group"].startswith(f"{source}, null")}
         for (name, value), style in zip(nulls.items(), (":", "--")):
-            axis.axhline(value, color="grey", linestyle=style, linewidth=1, label=name.rpartition(": ")[2])
+            axis.axhline(value, color="gray", linestyle=style, linewidth=1, label=name.rpartition(": ")[2])
         axis.set(title=said(source), xlabel="component", ylim=(0, 1))
     axes[0][0].set_ylabel("share of variance")
     axes[0][0].legend(fontsize=7)

@@ -124,7 +124,7 @@ class Study:
     def _first(self, motion: Motion) -> list[Motion]:
         return [motion, *(m for m in self.motions if m != motion)]
 
-    def labelled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def labeled(self, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes ``[N, D]`` in W of random photos with all their parameters ``[N, P]``: what only a renderer can know."""
         g = torch.Generator().manual_seed(10_000 * (self.world.seed + 1) + LABELS)
         parameters = torch.rand(count or self.sizes.labels, len(rendering.PARAMETERS), generator=g)
@@ -133,7 +133,7 @@ class Study:
 
     def oracle(self, motion: Motion) -> torch.Tensor:
         """The displacement ``[L, D]`` per unit of the factor, by ridge regression of codes on every label."""
-        codes, labels = self.labelled()
+        codes, labels = self.labeled()
         x, y = (labels - labels.mean(0)).double(), (codes - codes.mean(0)).double()
         gram = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
         weights = torch.linalg.solve(gram, x.T @ y)  # [P, D]

@@ -247,7 +247,7 @@ def every(graph: Graph) -> list[Subgraph]:
 
 
 def group(title: str, nodes: list[Node], color: str, number: int) -> dict:
-    """A coloured frame around nodes."""
+    """A colored frame around nodes."""
     left, top = min(n.x for n in nodes) - 15, min(n.y for n in nodes) - TITLE - 45
     right, bottom = max(n.x + n.width for n in nodes) + 15, max(n.y + n.height for n in nodes) + 15
     return {"id": number, "title": title, "bounding": [left, top, right - left, bottom - top], "color": color, "font_size": 22, "flags": {}}

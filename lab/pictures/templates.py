@@ -604,7 +604,7 @@ def convert(top: Graph, name: str) -> dict:
         "2. Press **Run**: it is written as `.safetensors`.\n"
         "3. Nothing in the file is executed.\n"
         "4. The row on the right draws four of its faces.\n"
-        "5. The licence of the weights stays what it was."
+        "5. The license of the weights stays what it was."
     )
     form = [(written, "file"), (written, "precision"), (written, "name")]
     return row(top, name, text, [written, generator], [codes], [drawn], [shown], form=form, results=[shown])

@@ -38,17 +38,17 @@ def _sizes(state: Mapping[str, Any]) -> dict[str, Any]:
     side = _shape(state, "synthesis.b4.const", 3)[1:]
     if max(side) > MAX_BASE:
         raise DamagedFileError(f"The generator's pictures grow from {side[0]} x {side[1]}, more than any StyleGAN2's; the file is damaged.")
-    colours = _shape(state, f"synthesis.b{last}.torgb.weight", 4)[0]
-    if colours > MAX_IMAGE_CHANNELS:
+    colors = _shape(state, f"synthesis.b{last}.torgb.weight", 4)[0]
+    if colors > MAX_IMAGE_CHANNELS:
         raise UnsupportedFileError(
-            f"The generator draws {colours} channels, no pictures: it is a part of a larger network (EG3D, for example), not a StyleGAN2."
+            f"The generator draws {colors} channels, no pictures: it is a part of a larger network (EG3D, for example), not a StyleGAN2."
         )
     return {
         "resolution": last,
         "base": (side[0], side[1]),
         "channels": {r: _shape(state, f"synthesis.b{r}.conv1.weight", 4)[0] for r in resolutions},
         "w_dim": _shape(state, "synthesis.b4.conv1.affine.weight", 2)[1],
-        "img_channels": colours,
+        "img_channels": colors,
         "use_noise": "synthesis.b4.conv1.noise_strength" in state,
     }
 

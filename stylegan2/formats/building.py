@@ -12,7 +12,7 @@ from ..generator import Architecture, Generator, Provenance
 from ..ops import fir_kernel
 from . import dialects
 from .architecture import infer_architecture
-from .recognise import Found
+from .recognize import Found
 
 MEAN_CODE_SAMPLES = 10_000
 MEAN_CODE = "mapping.w_avg"

@@ -54,7 +54,7 @@ def block_in_strips(
     to_rgb = None if to_rgb is None else to_rgb.to(x.dtype)
     n, (o, _, _, _), size = max(len(x), len(up.style), len(same.style)), same.weight.shape, (2 * x.shape[2], 2 * x.shape[3])
     features = _empty(x, n, o, size) if keep else None
-    colours = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
+    colors = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
     step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]) // 4 * 4)  # whole Winograd tiles
     for i in range(n):
         first, second = up.of_sample(i, True, x.dtype), same.of_sample(i, False, x.dtype)
@@ -65,9 +65,9 @@ def block_in_strips(
             y = second.finish_(convolve(y, second.weight, rows=0), top)
             if features is not None:
                 features[i, :, top:bottom] = y[0]
-            if to_rgb is not None and colours is not None:
-                torch.matmul(y[0].permute(1, 2, 0), to_rgb[min(i, len(to_rgb) - 1)].T, out=colours[i, top:bottom])
-    return features, None if colours is None else colours.permute(0, 3, 1, 2)
+            if to_rgb is not None and colors is not None:
+                torch.matmul(y[0].permute(1, 2, 0), to_rgb[min(i, len(to_rgb) - 1)].T, out=colors[i, top:bottom])
+    return features, None if colors is None else colors.permute(0, 3, 1, 2)
 
 
 def _up_rows(x: torch.Tensor, layer: StripLayer, kernel: torch.Tensor, top: int, bottom: int) -> torch.Tensor:

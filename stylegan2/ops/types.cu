@@ -1,6 +1,6 @@
 // Storage types of the kernels: computation is always in float32.
 // STORAGE is defined before this text: 32 float32, 16 float16, 8 bfloat16 (its exponent has 8 bits).
-// Planes are channels last. A thread handles a Pack of V neighbouring channels: 16 bytes where the layer's width allows it, else one.
+// Planes are channels last. A thread handles a Pack of V neighboring channels: 16 bytes where the layer's width allows it, else one.
 
 #if STORAGE == 32
 typedef float Stored;

@@ -55,7 +55,7 @@ def load_file(path: Path, architecture: str | None = None, *, normalize: bool = 
     with border(path.name, SubspaceError):
         state, script = read_state(path)
         known = openai_model(path) if script else None
-        architecture = known or architecture or recognise(path, state, script)
+        architecture = known or architecture or recognize(path, state, script)
         config = open_clip.get_model_config(architecture)
         if config is None:
             raise SubspaceError(f"open_clip has no model {architecture!r}; choose one of its names, for example {EXAMPLE}.")
@@ -101,7 +101,7 @@ def cached_file(weights: dict) -> Path | None:
     return next((Path(f) for f in found if isinstance(f, str)), None)
 
 
-def recognise(path: Path, state: dict[str, torch.Tensor], script: bool = False) -> str:
+def recognize(path: Path, state: dict[str, torch.Tensor], script: bool = False) -> str:
     """The open_clip model whose tensors a file holds; ``script``: whether it is a TorchScript archive.
 
     Models that differ only in their activation cannot be told apart by tensors: a name with "openai" or "quickgelu" in it decides for

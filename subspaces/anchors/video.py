@@ -99,12 +99,12 @@ def _run(anchors: Anchors) -> torch.Tensor:
 def _scores(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """How far along the shared motion each frame is ``[T]`` (a range of about 1), and which frames do not fit ``[T]``."""
     group = torch.zeros(len(codes), dtype=torch.long)
-    centred = center(codes, group)
-    if not centred.abs().max() > 0:
+    centered = center(codes, group)
+    if not centered.abs().max() > 0:
         raise SubspaceError("All frames of the clip have the same code, so nothing moves in it; use another clip.")
-    low = robust_pca(centred.flatten(1))[0].reshape(centred.shape)
+    low = robust_pca(centered.flatten(1))[0].reshape(centered.shape)
     scores, keep = motion_scores(low, Problem(codes, None, group))
-    misfit = (centred - low).flatten(1).norm(dim=1)
+    misfit = (centered - low).flatten(1).norm(dim=1)
     spread = 1.4826 * (misfit - misfit.median()).abs().median() + 0.05 * misfit.median()
     return scores, ~keep | (misfit > misfit.median() + OUTLIER_SIGMAS * spread)
 

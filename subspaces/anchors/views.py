@@ -15,9 +15,9 @@ def view(images: torch.Tensor, seed: int) -> torch.Tensor:
     size, most = images.shape[2:], max(1, round(SHIFT * images.shape[3]))
     top, left = torch.randint(0, 2 * most + 1, (2,), generator=g).tolist()
     contrast = 1 + CONTRAST * (2 * torch.rand(1, 1, 1, 1, generator=g) - 1)
-    colour = BRIGHTNESS * (2 * torch.rand(1, 3, 1, 1, generator=g) - 1)
+    color = BRIGHTNESS * (2 * torch.rand(1, 3, 1, 1, generator=g) - 1)
     noise = NOISE * torch.rand(1, generator=g) * torch.randn(1, 3, *size, generator=g)
     soft = bool(torch.rand(1, generator=g) < 0.5)
     looked = F.pad(images, (most,) * 4, mode="replicate")[:, :, top : top + size[0], left : left + size[1]]
-    looked = looked * contrast.to(images) + (colour + noise).to(images)
+    looked = looked * contrast.to(images) + (color + noise).to(images)
     return F.avg_pool2d(F.pad(looked, (1,) * 4, mode="replicate"), 3, 1) if soft else looked

@@ -48,7 +48,7 @@ def test_yaw_turns_the_face_both_ways():
     assert left < -0.15 < front < 0.15 < right
 
 
-def test_age_turns_hair_grey():
+def test_age_turns_hair_gray():
     young, old = (rendering.render(faces(16, age=age), 64) for age in (0.0, 1.0))
     hair = (young.masks["hair"] * old.masks["hair"])[:, None]
     spread = [((d.images.amax(1, keepdim=True) - d.images.amin(1, keepdim=True)) * hair).sum() / hair.sum() for d in (young, old)]
@@ -62,10 +62,10 @@ def test_larger_pictures_show_the_same_face():
 
 
 @pytest.mark.parametrize("style", ["stone", "sketch", "bronze"])
-def test_materials_lose_the_colours_of_identity(style):
+def test_materials_lose_the_colors_of_identity(style):
     images = rendering.render(faces(8), 48, style).images / 2 + 0.5
-    colour = images.mean((2, 3))
-    hue = colour / colour.mean(1, keepdim=True)
+    color = images.mean((2, 3))
+    hue = color / color.mean(1, keepdim=True)
     assert hue.std(0).max() < 0.06
 
 
@@ -91,7 +91,7 @@ def moved(**moves) -> torch.Tensor:
     return values
 
 
-def centre(mask: torch.Tensor) -> tuple[float, float]:
+def center(mask: torch.Tensor) -> tuple[float, float]:
     """Mean x and y of masks ``[N, S, S]``, in -1..1."""
     axis = torch.linspace(-1, 1, mask.shape[-1])
     return ((mask.sum(1) * axis).sum() / mask.sum()).item(), ((mask.sum(2) * axis).sum() / mask.sum()).item()
@@ -117,9 +117,9 @@ def test_a_move_changes_its_own_region_most(move, value, mask):
 
 
 def test_nod_and_tilt_move_the_face_both_ways():
-    up, level, down = (centre(rendering.render(faces(8), 64, moves=moved(nod=nod)).masks["mouth"])[1] for nod in (0.0, 0.5, 1.0))
+    up, level, down = (center(rendering.render(faces(8), 64, moves=moved(nod=nod)).masks["mouth"])[1] for nod in (0.0, 0.5, 1.0))
     assert up < level - 0.05 < level + 0.05 < down
-    left, upright, right = (centre(rendering.render(faces(8), 64, moves=moved(tilt=tilt)).masks["brows"])[0] for tilt in (0.0, 0.5, 1.0))
+    left, upright, right = (center(rendering.render(faces(8), 64, moves=moved(tilt=tilt)).masks["brows"])[0] for tilt in (0.0, 0.5, 1.0))
     assert left < upright - 0.1 < upright + 0.1 < right
 
 
@@ -134,7 +134,7 @@ def test_gaze_moves_the_iris_with_the_look():
     dark = []
     for gaze in (0.0, 1.0):
         drawn = rendering.render(faces(8, glasses=0.0, skin=0.2), 128, moves=moved(gaze=gaze))
-        dark.append(centre((1 - drawn.images.mean(1)).clamp(min=1.2).sub(1.2) * drawn.masks["eyes"])[0])
+        dark.append(center((1 - drawn.images.mean(1)).clamp(min=1.2).sub(1.2) * drawn.masks["eyes"])[0])
     assert dark[0] < dark[1] - 0.03
 
 

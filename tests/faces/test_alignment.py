@@ -49,9 +49,9 @@ def test_every_form_of_a_picture_gives_the_same_square(photo, landmarks):
     np.testing.assert_array_equal((positive * 255).round().permute(1, 2, 0).numpy(), square)
 
 
-def test_grey_and_alpha_give_colour_squares(photo, landmarks):
-    grey = np.asarray(Image.fromarray(photo).convert("L"))
-    square, _ = align(grey, landmarks, 64)
+def test_grey_and_alpha_give_color_squares(photo, landmarks):
+    gray = np.asarray(Image.fromarray(photo).convert("L"))
+    square, _ = align(gray, landmarks, 64)
     assert square.shape == (64, 64, 3) and (square[..., 0] == square[..., 2]).all()
     with_alpha = np.dstack([photo, np.full(photo.shape[:2], 7, np.uint8)])
     np.testing.assert_array_equal(align(with_alpha, landmarks, 64)[0], align(photo, landmarks, 64)[0])

@@ -18,8 +18,8 @@ def still(drawn):
     return lambda count: frame[None].expand(count, -1, -1, -1)
 
 
-def centres(crops):
-    return np.array([crop.centre for crop in crops])
+def centers(crops):
+    return np.array([crop.center for crop in crops])
 
 
 def test_a_steady_movement_passes_unchanged():
@@ -62,8 +62,8 @@ def test_paths(landmarks, still):
     shifts = np.stack([np.linspace(0, 60, 30), np.zeros(30)], axis=1)
     points = shifted(landmarks, shifts)
     walked = {p: align_clip(still(30), points, 16, path=p, cuts=())[1:] for p in ("smooth", "fixed", "each")}
-    np.testing.assert_allclose(centres(walked["smooth"][0]), centres(walked["each"][0]), atol=0.05)
-    assert np.ptp(centres(walked["fixed"][0]), axis=0).max() == 0
+    np.testing.assert_allclose(centers(walked["smooth"][0]), centers(walked["each"][0]), atol=0.05)
+    assert np.ptp(centers(walked["fixed"][0]), axis=0).max() == 0
     assert walked["fixed"][1].drift == pytest.approx(30 / 174, rel=0.05) and walked["smooth"][1].drift < 0.001
 
 
@@ -80,10 +80,10 @@ def test_gaps(landmarks, still):
     points[4] = points[5] = points[6] = None
     options = dict(path="each", cuts=())
     _, crops, report = align_clip(still(10), points, 8, missing="interpolate", **options)
-    np.testing.assert_allclose(np.diff(centres(crops)[:, 0]), 4, atol=1e-6)
+    np.testing.assert_allclose(np.diff(centers(crops)[:, 0]), 4, atol=1e-6)
     assert report.missing == (4, 5, 6) and "no face in 3 frames (4, 5, 6): interpolate" in str(report)
     _, held, _ = align_clip(still(10), points, 8, missing="hold", **options)
-    np.testing.assert_allclose(centres(held)[3:7, 0], centres(held)[3, 0])
+    np.testing.assert_allclose(centers(held)[3:7, 0], centers(held)[3, 0])
     squares, skipped, report = align_clip(still(10), points, 8, missing="skip", **options)
     assert len(squares) == len(skipped) == 7 and report.kept == (0, 1, 2, 3, 7, 8, 9) and "7 of 10 frames kept" in str(report)
     with pytest.raises(FaceError, match="frame 4, 5, 6"):
@@ -94,7 +94,7 @@ def test_a_gap_is_smoothed_over(landmarks, still):
     points = shifted(landmarks, np.arange(40)[:, None] * [2.0, 0])
     points[10:20] = [None] * 10
     _, crops, _ = align_clip(still(40), points, 8, cuts=())
-    np.testing.assert_allclose(np.diff(centres(crops)[:, 0]), 2, atol=0.05)
+    np.testing.assert_allclose(np.diff(centers(crops)[:, 0]), 2, atol=0.05)
     assert all(crop.landmarks is not None for crop in crops)
 
 
@@ -107,8 +107,8 @@ def test_a_face_that_leaves_the_picture_is_missing(landmarks, still):
 def test_nothing_crosses_a_cut(landmarks, still):
     points = shifted(landmarks, [(0, 0)] * 10 + [(90, 20)] * 10)
     _, crops, report = align_clip(still(20), points, 8, smoothing=5)
-    assert report.cuts == (10,) and np.ptp(centres(crops[:10]), axis=0).max() < 1e-6
-    np.testing.assert_allclose(centres(crops)[10] - centres(crops)[9], (90, 20), atol=1e-6)
+    assert report.cuts == (10,) and np.ptp(centers(crops[:10]), axis=0).max() < 1e-6
+    np.testing.assert_allclose(centers(crops)[10] - centers(crops)[9], (90, 20), atol=1e-6)
 
 
 def test_a_shot_without_a_face(landmarks, still):

@@ -10,12 +10,12 @@ from PIL import Image
 
 
 def test_the_square_follows_the_face_through_any_similarity(landmarks):
-    centre, x = ffhq_square(landmarks)
+    center, x = ffhq_square(landmarks)
     for degrees, zoom, shift in ((33, 0.2, (5, 900)), (-135, 7, (-40, 3)), (90, 1, (0, 0))):
         turn = np.deg2rad(degrees)
         matrix = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        moved_centre, moved_x = ffhq_square(landmarks @ matrix.T + shift)
-        np.testing.assert_allclose(moved_centre, matrix @ centre + shift, atol=1e-9)
+        moved_center, moved_x = ffhq_square(landmarks @ matrix.T + shift)
+        np.testing.assert_allclose(moved_center, matrix @ center + shift, atol=1e-9)
         np.testing.assert_allclose(moved_x, matrix @ x, atol=1e-9)
 
 
@@ -25,7 +25,7 @@ def test_the_square_of_a_level_face():
     points[36:42], points[42:48] = (100, 200), (200, 200)
     points[48], points[54] = (110, 320), (190, 320)
     crop = Crop.from_landmarks(points, (400, 500), 256)
-    np.testing.assert_allclose(crop.centre, (150, 212))
+    np.testing.assert_allclose(crop.center, (150, 212))
     np.testing.assert_allclose(crop.quad, [(-66, -4), (-66, 428), (366, 428), (366, -4)])
     assert crop.length == pytest.approx(432) and crop.shrink == 1 and crop.at(64).shrink == 3
 

@@ -25,7 +25,7 @@ def test_mediapipe_gives_the_same_square_as_dlib(landmarks, mediapipe_points):
 def test_mediapipe_gives_the_same_place_behind_glasses(glasses):
     """A portrait whose frames draw dlib's eyes together: one center still, and one size but for that."""
     dlib, mesh = (Crop.from_landmarks(points, (512, 600), 256) for points in (glasses["dlib"], from_mediapipe(glasses["mediapipe"]) - 0.5))
-    assert np.linalg.norm(dlib.centre - mesh.centre) < 0.01 * 186 and abs(mesh.length / dlib.length - 1) < 0.05
+    assert np.linalg.norm(dlib.center - mesh.center) < 0.01 * 186 and abs(mesh.length / dlib.length - 1) < 0.05
 
 
 def test_every_mediapipe_point_lies_near_its_counterpart(landmarks, mediapipe_points):
@@ -49,7 +49,7 @@ def mesh_face(points, shift=0.0):
 def test_face_landmarks_of_the_host(mediapipe_points, landmarks):
     value = {"frames": [[mesh_face(mediapipe_points, 100), mesh_face(mediapipe_points)], []], "image_size": (512, 700)}
     frames = faces_from_mediapipe(value, (700, 512))
-    assert [len(f) for f in frames] == [2, 0] and frames[0][0].centre[0] < frames[0][1].centre[0]
+    assert [len(f) for f in frames] == [2, 0] and frames[0][0].center[0] < frames[0][1].center[0]
     assert np.abs(frames[0][0].landmarks[36:] - landmarks[36:]).max() < 9 and frames[0][0].score == pytest.approx(0.8)
     with pytest.raises(FaceError, match="700 x 512 px picture and this one is 512 x 512 px"):
         faces_from_mediapipe(value, (512, 512))

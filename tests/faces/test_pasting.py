@@ -24,7 +24,7 @@ PHOTOS = {
     "beyond white": random_images(1, 3, 70, 90) * 3,
     "half": random_images(1, 3, 70, 90).half(),
     "alpha": random_images(1, 4, 70, 90),
-    "grey": random_images(1, 1, 70, 90),
+    "gray": random_images(1, 1, 70, 90),
     "one": random_images(3, 70, 90),
     "8 bit": (random_images(70, 90, 3).numpy() * 127 + 128).astype(np.uint8),
     "16 bit": (random_images(70, 90, 3).numpy() * 32767 + 32768).astype(np.uint16),
@@ -32,7 +32,7 @@ PHOTOS = {
 
 
 @pytest.mark.parametrize("photo", PHOTOS.values(), ids=PHOTOS)
-@pytest.mark.parametrize("options", [{}, {"mask": "square", "softness": 0}, {"colour_match": True}, {"ghost_limit": 0.001}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"mask": "square", "softness": 0}, {"color_match": True}, {"ghost_limit": 0.001}], ids=str)
 def test_no_edit_returns_the_photo_bit_for_bit(photo, options, tilted):
     square = random_images(1, 3, 48, 48, seed=5)
     pasted, mask = paste(photo, square, tilted, reconstruction=square.clone(), **options)
@@ -201,20 +201,20 @@ def test_several_faces_by_chaining():
     assert float(twice[0, 0, 40, 38]) == 1 and float(twice[0, 0, 40, 120]) == -1 and float((first * second).max()) == 0
 
 
-def test_colour_match_moves_mean_and_contrast(photo, landmarks):
+def test_color_match_moves_mean_and_contrast(photo, landmarks):
     square, crop = align(photo, landmarks, 256)
     faded = (square * 0.6 + 70).astype(np.uint8)
     plain, mask = paste(photo, faded, crop)
-    matched, _ = paste(photo, faded, crop, colour_match=True)
+    matched, _ = paste(photo, faded, crop, color_match=True)
     inside = mask > 0.9
     error = [np.abs(p[inside].astype(float) - photo[inside]).mean() for p in (plain, matched)]
     assert error[1] < 0.15 * error[0]
 
 
-def test_colour_match_is_one_correction_for_a_batch(photo, landmarks):
+def test_color_match_is_one_correction_for_a_batch(photo, landmarks):
     square, crop = align(photo, landmarks, 64)
     darker = (square * 0.8).astype(np.uint8)
-    frames, mask = paste(photo, np.stack([square, darker]), crop, colour_match=True)
+    frames, mask = paste(photo, np.stack([square, darker]), crop, color_match=True)
     inside = mask[0] > 0.95
     assert frames[1][inside].mean() < 0.9 * frames[0][inside].mean()
 
@@ -269,7 +269,7 @@ def test_mending_grows_gently_with_the_edit(poor):
     assert float((small - photo).abs().max()) < 0.01
 
 
-def test_an_even_colour_offset_does_not_count(photo, landmarks):
+def test_an_even_color_offset_does_not_count(photo, landmarks):
     square, crop = align(photo, landmarks, 128)
     assert reconstruction_error(photo, np.clip(square.astype(int) + 20, 0, 255).astype(np.uint8), crop)[0] < 0.03
 

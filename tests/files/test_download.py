@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from micromotion.files import catalogue, download
+from micromotion.files import catalog, download
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 HASH = hashlib.sha256(BODY).hexdigest()
@@ -296,32 +296,32 @@ def test_an_unpublished_hash_is_remembered_and_compared(server, tmp_path):
     assert left(tmp_path) == ["a.pkl.sha256"]
 
 
-def test_the_catalogue_is_grouped_and_every_choice_leads_to_files():
-    choices = catalogue.choices()
-    assert choices[0] == catalogue.EVERYTHING and len(choices) == len(set(choices)) == len(catalogue.ENTRIES) + 1
+def test_the_catalog_is_grouped_and_every_choice_leads_to_files():
+    choices = catalog.choices()
+    assert choices[0] == catalog.EVERYTHING and len(choices) == len(set(choices)) == len(catalog.ENTRIES) + 1
     subjects = [choice.split(" / ")[0] for choice in choices[1:]]
     assert subjects == sorted(subjects, key=("photos of people", "paintings", "animals").index) and len(set(subjects)) == 3
-    assert [catalogue.wanted(choice) for choice in choices[1:]] == [(catalogue.find(c.split(" / ")[2]),) for c in choices[1:]]
-    assert not [e.name for e in catalogue.ENTRIES if "cifar" in e.name or "brecahad" in e.name]
+    assert [catalog.wanted(choice) for choice in choices[1:]] == [(catalog.find(c.split(" / ")[2]),) for c in choices[1:]]
+    assert not [e.name for e in catalog.ENTRIES if "cifar" in e.name or "brecahad" in e.name]
 
 
 def test_everything_for_photos_is_a_whole_set():
-    entries = catalogue.wanted(catalogue.EVERYTHING)
-    assert entries == catalogue.wanted("photos")
+    entries = catalog.wanted(catalog.EVERYTHING)
+    assert entries == catalog.wanted("photos")
     kinds = [entry.kind for entry in entries]
     assert {"generator", "inverter", "motions", "scorer", "landmarks"} == set(kinds) and kinds.count("motions") == 7
     assert all(entry.sha256 for entry in entries), "every one of them has a published hash"
-    terms = catalogue.terms(entries)
-    assert terms.count("\n") == len(entries) and "11 files" in terms and all(e.licence in terms and e.target in terms for e in entries)
+    terms = catalog.terms(entries)
+    assert terms.count("\n") == len(entries) and "11 files" in terms and all(e.license in terms and e.target in terms for e in entries)
 
 
-def test_the_catalogue_fetches_by_name(server, tmp_path, monkeypatch):
-    entry = catalogue.Entry("toy", "toy.pkl", catalogue.GENERATORS, server.url, "MIT", "a toy", len(BODY), HASH)
-    monkeypatch.setattr(catalogue, "ENTRIES", (entry,))
-    assert catalogue.download("toy", tmp_path) == tmp_path / "toy.pkl"
-    assert catalogue.by_hash(HASH) is entry
+def test_the_catalog_fetches_by_name(server, tmp_path, monkeypatch):
+    entry = catalog.Entry("toy", "toy.pkl", catalog.GENERATORS, server.url, "MIT", "a toy", len(BODY), HASH)
+    monkeypatch.setattr(catalog, "ENTRIES", (entry,))
+    assert catalog.download("toy", tmp_path) == tmp_path / "toy.pkl"
+    assert catalog.by_hash(HASH) is entry
     with pytest.raises(download.DownloadError, match="Known: toy"):
-        catalogue.download("other", tmp_path)
+        catalog.download("other", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from micromotion.files import catalogue, environment
+from micromotion.files import catalog, environment
 
 BROKEN = environment.Package("json", ("pytest",), "a test")
 
 
 def test_the_report_names_everything_a_bug_report_needs(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    generators = tmp_path / "models" / catalogue.GENERATORS / "mine"
+    generators = tmp_path / "models" / catalog.GENERATORS / "mine"
     generators.mkdir(parents=True)
     (generators / "ffhq.pkl").write_bytes(b"12345")
     text = environment.report(tmp_path / "models", "StyleGAN2 operations on cpu: eager (a reason).")

@@ -66,15 +66,15 @@ def test_a_linear_world_has_its_factors_in_its_codes_and_a_blind_one_has_not(stu
     found = hypotheses.written(study)
     assert all(r["value"] > 0.99 for r in found["rows"])
     blind = hypotheses.Hypotheses(pictures(), Cache(tmp_path, "blind"))
-    codes, labels = study.labelled()
-    blind.labelled = lambda: (torch.randn(codes.shape, generator=torch.Generator().manual_seed(0)), labels)
+    codes, labels = study.labeled()
+    blind.labeled = lambda: (torch.randn(codes.shape, generator=torch.Generator().manual_seed(0)), labels)
     assert all(r["value"] < 0.2 for r in hypotheses.written(blind)["rows"])
 
 
-def test_labelled_faces_are_drawn_and_read_once(study, monkeypatch):
-    first = study.labelled()
-    monkeypatch.setattr(Study, "labelled", lambda *_: pytest.fail("drawn again"))
-    assert all(torch.equal(a, b) for a, b in zip(first, study.labelled()))
+def test_labeled_faces_are_drawn_and_read_once(study, monkeypatch):
+    first = study.labeled()
+    monkeypatch.setattr(Study, "labeled", lambda *_: pytest.fail("drawn again"))
+    assert all(torch.equal(a, b) for a, b in zip(first, study.labeled()))
 
 
 def test_low_rank_is_printed_beside_a_face_that_turns_into_another(study):

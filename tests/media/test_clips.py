@@ -105,7 +105,7 @@ def test_sound_goes_along_and_lasts_as_long_as_the_frames(ending, tmp_path):
     assert abs(samples / 48_000 - 1) < 0.05
 
 
-def test_colours_are_tagged_and_come_back(tmp_path):
+def test_colors_are_tagged_and_come_back(tmp_path):
     frames = pictures([0] * 5)
     frames[:, :, :32], frames[:, :, 32:] = (255, 0, 0), (0, 200, 80)
     with open_writer(tmp_path / "a.mp4", 24) as writer:

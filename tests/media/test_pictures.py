@@ -21,7 +21,7 @@ def as_8bit(images: torch.Tensor) -> np.ndarray:
     return ((images[0].permute(1, 2, 0) + 1) * 127.5).round().numpy().astype(np.uint8)
 
 
-def test_colour_comes_back_exactly(drawn, tmp_path):
+def test_color_comes_back_exactly(drawn, tmp_path):
     picture = drawn(40, 30)
     (tmp_path / "photo.png").write_bytes(saved(Image.fromarray(picture)))
     images = read(tmp_path / "photo.png")
@@ -43,9 +43,9 @@ def test_exif_orientation(drawn, orientation):
 
 def test_grey_palette_and_bitmap(drawn):
     picture = Image.fromarray(drawn(20, 20))
-    grey = picture.convert("L")
+    gray = picture.convert("L")
     for image, wanted in (
-        (grey, grey.convert("RGB")),
+        (gray, gray.convert("RGB")),
         (picture.quantize(16), None),
         (picture.convert("1"), picture.convert("1").convert("RGB")),
     ):

@@ -26,7 +26,7 @@ def test_doctor_looks_into_every_folder_that_the_nodes_read(pack):
     assert {folder.name for folder in pack.host.FOLDERS.values()} < set(environment.FOLDERS)
 
 
-def test_a_missing_file_is_named_with_folder_source_and_licence(pack):
+def test_a_missing_file_is_named_with_folder_source_and_license(pack):
     answer = pack.nodes["LoadGenerator"].validate_inputs(file="gone.pkl")
     assert all(part in answer for part in ("'gone.pkl'", "models/stylegan2", "https://", "NVIDIA Source Code License"))
     empty = pack.nodes["LoadIdentity"].validate_inputs(file=pack.host.choices("identity")[0])

@@ -68,9 +68,9 @@ def test_fitting_takes_every_option_of_the_library(run):
     from micromotion.subspaces import fit
 
     given = replace(anchors(), degrees=None)
-    made = run("FitSubspace", anchors=[given], estimator="rpca", joint=True, reverse=True, sparsity=0.3, name=" nod ", licence="CC0")[0]
+    made = run("FitSubspace", anchors=[given], estimator="rpca", joint=True, reverse=True, sparsity=0.3, name=" nod ", license="CC0")[0]
     expected = fit(given, estimator="rpca", joint=True, reverse=True, sparsity=0.3)
-    assert torch.equal(made.direction, expected.direction) and (made.name, made.licence) == ("nod", "CC0")
+    assert torch.equal(made.direction, expected.direction) and (made.name, made.license) == ("nod", "CC0")
     assert made.parameters["joint"] is True and made.parameters["sparsity"] == 0.3
 
 

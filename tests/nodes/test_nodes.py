@@ -368,9 +368,9 @@ def test_a_face_is_picked_by_its_number_and_aligned(run):
     found = landmarks([Detected(150, 40, 12), Detected(50, 40, 20)])
     big, numbered = run("PickFace", image=photo, order="largest", landmarks=found)
     right, _ = run("PickFace", image=photo, index=1, landmarks=found)
-    assert big[0].centre[0] < 100 < right[0].centre[0] and numbered.shape == photo.shape
+    assert big[0].center[0] < 100 < right[0].center[0] and numbered.shape == photo.shape
     square, crop, *_ = run("AlignFace", image=photo, face=right, size=64)
-    assert square.shape == (1, 64, 64, 3) and abs(crop[0].centre[0] - 150) < 10
+    assert square.shape == (1, 64, 64, 3) and abs(crop[0].center[0] - 150) < 10
     with pytest.raises(ValueError, match="Face 7 was asked for and image has 2"):
         run("PickFace", image=photo, index=7, landmarks=found)
 
@@ -385,7 +385,7 @@ def test_a_face_is_picked_by_a_place_or_a_box(run):
         ({"box": [[{"x": 30, "y": 30, "width": 20, "height": 30, "label": "face"}], []], "order": "score"}, 50),
     ):
         face, _ = run("PickFace", image=photo, landmarks=found, **options)
-        assert face[0].centre[0] == pytest.approx(x)
+        assert face[0].center[0] == pytest.approx(x)
     with pytest.raises(ValueError, match="box is empty"):
         run("PickFace", image=photo, landmarks=found, box=[[]])
 
@@ -425,7 +425,7 @@ def test_a_clip_shows_the_numbers_of_every_shot(run):
     faces = [[Detected(50, 40, 20)], [Detected(50, 40, 20), Detected(150, 40, 20)], [Detected(50, 40, 20)]]
     chosen, numbered = run("PickFace", image=torch.cat([dark, bright]), index=1, landmarks=landmarks(*faces, *faces))
     assert len(numbered) == 2 and numbered[0].mean() < 0.5 < numbered[1].mean()
-    assert [None if face is None else round(face.centre[0]) for face in chosen] == [None, 150, None] * 2
+    assert [None if face is None else round(face.center[0]) for face in chosen] == [None, 150, None] * 2
 
 
 def test_replacing_needs_no_disconnecting_and_a_poor_base_is_said(run, caplog):
@@ -467,8 +467,8 @@ def test_a_frame_without_a_face_takes_its_place_from_the_others(run, caplog):
     with caplog.at_level("INFO", "micromotion"):
         squares, crops, *_ = run("AlignFace", image=clip, size=32, path="each", landmarks=landmarks(*frames[:2], [], *frames[3:]))
     assert len(squares) == len(crops) == 5 and "no face in 1 frame (2)" in caplog.text
-    centres = [crop.centre[0] for crop in crops]
-    assert centres[2] == pytest.approx((centres[1] + centres[3]) / 2, abs=0.5) and centres[0] < centres[4]
+    centers = [crop.center[0] for crop in crops]
+    assert centers[2] == pytest.approx((centers[1] + centers[3]) / 2, abs=0.5) and centers[0] < centers[4]
 
 
 def test_no_face_is_one_sentence(run):
@@ -478,9 +478,7 @@ def test_no_face_is_one_sentence(run):
 
 def test_a_model_is_fetched_only_once_its_license_is_accepted(run, pack, monkeypatch, tmp_path):
     fetched = []
-    monkeypatch.setattr(
-        pack.host.catalogue, "download", lambda name, folder, progress: fetched.append((name, folder, progress(1, 0, None)))
-    )
+    monkeypatch.setattr(pack.host.catalog, "download", lambda name, folder, progress: fetched.append((name, folder, progress(1, 0, None))))
     terms = run("FetchModel", what="everything for photos")[0]
     assert fetched == [] and "research and evaluation only" in terms and "drive.google.com" in terms and "Nothing was fetched" in terms
     report = run("FetchModel", what="photos of people / generator / ffhq", accept=True)[0]
@@ -492,7 +490,7 @@ def test_a_model_is_fetched_only_once_its_license_is_accepted(run, pack, monkeyp
 def test_a_fetch_runs_again_when_its_file_is_gone(pack):
     node, what = pack.nodes["FetchModel"], "photos of people / generator / ffhq"
     before = node.fingerprint_inputs(what=what, accept=True)
-    path = pack.host.fetched(pack.host.catalogue.find("ffhq"))
+    path = pack.host.fetched(pack.host.catalog.find("ffhq"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x")
     assert node.fingerprint_inputs(what=what, accept=True) != before

@@ -163,9 +163,9 @@ def test_images_of_no_kind_are_named(pack, shape, words):
 
 
 def test_grey_is_taken_and_bytes_are_named_in_every_node(pack, run, loaded):
-    grey = torch.rand(1, 64, 64, 1)
-    assert torch.equal(pack.host.from_image(grey), pack.host.from_image(grey.expand(-1, -1, -1, 3)))
-    run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=grey)
+    gray = torch.rand(1, 64, 64, 1)
+    assert torch.equal(pack.host.from_image(gray), pack.host.from_image(gray.expand(-1, -1, -1, 3)))
+    run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=gray)
     for node, extra in {
         "InvertFace": {"generator": loaded.generator, "inverter": loaded.inverter},
         "RefineFace": {"generator": loaded.generator, "codes": torch.zeros(1, 1, 1)},

@@ -21,7 +21,7 @@ from micromotion.subspaces import (
 )
 from synthetic import cosine, direction
 
-A = Subspace(direction().float(), name="smile", licence="CC0", calibration=Calibration("one smile", (2.0,), ((-1.0, 2.0),)))
+A = Subspace(direction().float(), name="smile", license="CC0", calibration=Calibration("one smile", (2.0,), ((-1.0, 2.0),)))
 B = Subspace(direction(seed=1).float(), name="age")
 
 
@@ -29,7 +29,7 @@ def test_sums_and_differences_work_on_calibrated_directions():
     assert torch.allclose(add(A, B, 0.5).direction, A.direction + 0.5 * B.direction)
     assert torch.allclose(subtract(A, B).direction, A.direction - B.direction)
     assert add(A, B).calibration.safe == ()
-    assert add(A, B).licence == "CC0"
+    assert add(A, B).license == "CC0"
     assert add(A, B, name="both").name == "both"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from micromotion import stylegan2
-from micromotion.files import catalogue
+from micromotion.files import catalog
 from micromotion.files.download import hash_file
 from micromotion.files.embedded import PACK
 from micromotion.subspaces import Subspace, SubspaceError, cosines, directions, load_direction
@@ -81,7 +81,7 @@ def test_our_own_motions_are_named_as_such(tmp_path):
         load_direction(tmp_path / "mine.safetensors")
 
 
-def test_untouched_layers_are_recognised(tmp_path):
+def test_untouched_layers_are_recognized(tmp_path):
     part = D.clone()
     part[[0, 4]] = 0
     assert load_direction(written(tmp_path, "a.pt", part)).layers == (1, 2, 3, 5)
@@ -242,12 +242,12 @@ def test_the_authors_own_directions_have_their_own_strength_where_it_is_sane(tmp
 
 def test_a_file_of_the_authors_is_known_by_its_hash_alone(tmp_path, monkeypatch):
     path = written(tmp_path, "mine.pt", D)
-    entry = catalogue.Entry("direction-x", "x.pt", catalogue.MOTIONS, "https://a", "MIT", "x", path.stat().st_size, hash_file(path))
+    entry = catalog.Entry("direction-x", "x.pt", catalog.MOTIONS, "https://a", "MIT", "x", path.stat().st_size, hash_file(path))
     other = replace(entry, sha256="0" * 64)
     for known, length in ((entry, 5 * float(D.norm())), (other, STRENGTH)):
-        monkeypatch.setattr(catalogue, "ENTRIES", (known,))
+        monkeypatch.setattr(catalog, "ENTRIES", (known,))
         monkeypatch.setattr(directions, "LONGEST", 1e9)
         assert load_direction(path).direction.norm() == pytest.approx(length, rel=1e-4)
-    monkeypatch.setattr(catalogue, "ENTRIES", (entry,))
+    monkeypatch.setattr(catalog, "ENTRIES", (entry,))
     monkeypatch.setattr(directions, "LONGEST", 0.1)
     assert load_direction(path).direction.norm() == pytest.approx(STRENGTH, rel=1e-4)

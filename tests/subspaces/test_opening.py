@@ -40,7 +40,7 @@ def test_what_is_not_a_motion_is_named(tmp_path, generator):
 
 def test_the_description_says_every_fact_that_is_known():
     calibration = Calibration(unit="a nod", safe=((-0.5, 1.25),))
-    known = Subspace(D, torch.tensor([3.0, 1.0]), "nod", template="a {degree} nod", calibration=calibration, licence="CC0", notes=("Ha.",))
+    known = Subspace(D, torch.tensor([3.0, 1.0]), "nod", template="a {degree} nod", calibration=calibration, license="CC0", notes=("Ha.",))
     told = describe_motion(known)
     for fact in ("nod", "a {degree} nod", "6 layers of 32, rank 1", "90%, 100%", "a nod", "-0.50 to +1.25", "CC0", "Ha.", "1.38"):
         assert fact in told

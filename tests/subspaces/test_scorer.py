@@ -151,7 +151,7 @@ def registered(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["tiny-test.safetensors", "somebody-laion.safetensors", "tiny-test.pt"])
-def test_an_open_clip_model_is_recognised_by_its_tensors(registered, tmp_path, name):
+def test_an_open_clip_model_is_recognized_by_its_tensors(registered, tmp_path, name):
     folder, model = registered
     path = tmp_path / name
     if name.endswith(".pt"):

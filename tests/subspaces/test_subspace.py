@@ -63,7 +63,7 @@ def test_several_motions_add_each_with_its_own_sweep():
 def test_a_file_brings_everything_back(tmp_path):
     codes, degrees, _ = line(direction())
     png = b"\x89PNG\r\n\x1a\n" + bytes(100)
-    s = fit(codes, degrees, "rpca", name="smile", licence="CC0", layers="0-4")
+    s = fit(codes, degrees, "rpca", name="smile", license="CC0", layers="0-4")
     s = Subspace(
         **{
             **vars(s),

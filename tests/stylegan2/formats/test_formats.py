@@ -205,7 +205,7 @@ def test_1024_px_at_full_width_has_the_published_number_of_parameters(tmp_path):
 def test_inspect(data):
     report = stylegan2.inspect(data / "nvidia_ada_small_nosrc.pkl")
     assert (report.resolution, report.layers, report.width, report.size) == (32, 8, 64, 1425876)
-    assert "NVIDIA" in report.format and "research" in report.licence
+    assert "NVIDIA" in report.format and "research" in report.license
     assert report.sha256 in str(report) and "32 px" in str(report)
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.size = 0

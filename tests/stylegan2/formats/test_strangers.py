@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 from micromotion import stylegan2
-from micromotion.files import catalogue
+from micromotion.files import catalog
 from micromotion.stylegan2 import checkpoint
 
 T = torch.ones(2, 2)
@@ -116,7 +116,7 @@ def test_our_other_files(kind, tmp_path):
         stylegan2.load(tmp_path / "a.safetensors")
 
 
-def test_a_missing_file_quotes_the_catalogue(tmp_path):
+def test_a_missing_file_quotes_the_catalog(tmp_path):
     with pytest.raises(checkpoint.MissingFileError, match="micromotion download ffhq"):
         stylegan2.load(tmp_path / "ffhq.pkl")
     with pytest.raises(checkpoint.MissingFileError, match="381,624,121 bytes.*research and evaluation only.*nvlabs-fi-cdn"):
@@ -125,17 +125,17 @@ def test_a_missing_file_quotes_the_catalogue(tmp_path):
         stylegan2.load(tmp_path)
 
 
-def test_the_catalogue_is_sound():
-    names = [e.name for e in catalogue.ENTRIES]
-    assert len(set(names)) == len(names) == len({e.target for e in catalogue.ENTRIES})
-    folders = {catalogue.GENERATORS, catalogue.INVERTERS, catalogue.IDENTITY, catalogue.SCORERS, catalogue.MOTIONS, catalogue.LANDMARKS}
-    for entry in catalogue.ENTRIES:
-        assert entry.url.startswith("https://") and entry.folder in folders and entry.licence
+def test_the_catalog_is_sound():
+    names = [e.name for e in catalog.ENTRIES]
+    assert len(set(names)) == len(names) == len({e.target for e in catalog.ENTRIES})
+    folders = {catalog.GENERATORS, catalog.INVERTERS, catalog.IDENTITY, catalog.SCORERS, catalog.MOTIONS, catalog.LANDMARKS}
+    for entry in catalog.ENTRIES:
+        assert entry.url.startswith("https://") and entry.folder in folders and entry.license
         assert entry.sha256 is None or (len(entry.sha256) == 64 and int(entry.sha256, 16))
         assert str(entry.target) in str(entry)
-    assert sum(e.name.startswith("direction-") for e in catalogue.ENTRIES) == 7
+    assert sum(e.name.startswith("direction-") for e in catalog.ENTRIES) == 7
     for folder in folders:
-        assert "micromotion download" in catalogue.advice(folder)
+        assert "micromotion download" in catalog.advice(folder)
 
 
 def test_torchscript_programs_give_their_numbers_and_are_not_run(tmp_path):

@@ -45,7 +45,7 @@ class Entry:
     file: str
     folder: str
     url: str
-    licence: str
+    license: str
     about: str
     size: int | None = None
     sha256: str | None = None
@@ -75,12 +75,12 @@ class Entry:
 
     def __str__(self) -> str:
         size = f", {self.size:,} bytes" if self.size else ""
-        return f"{self.name}: {self.about}{size} ({self.licence}), {self.page or self.url} -> models/{self.target}"
+        return f"{self.name}: {self.about}{size} ({self.license}), {self.page or self.url} -> models/{self.target}"
 
 
-def _drive(name: str, file: str, identifier: str, folder: str, licence: str, about: str, **known: Any) -> Entry:
+def _drive(name: str, file: str, identifier: str, folder: str, license: str, about: str, **known: Any) -> Entry:
     url = f"https://drive.usercontent.google.com/download?id={identifier}&export=download&confirm=t"
-    return Entry(name, file, folder, url, licence, about, page=f"https://drive.google.com/file/d/{identifier}/view", **known)
+    return Entry(name, file, folder, url, license, about, page=f"https://drive.google.com/file/d/{identifier}/view", **known)
 
 
 _ADA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
