@@ -14,7 +14,7 @@ from ..stylegan2.inversion.optimization import SPACES
 from ..stylegan2.makers import made_by, maker
 from ..stylegan2.sampling import SEEDS_OF, unchosen
 from ..subspaces.anchors import draw_faces
-from . import host, sockets
+from . import host, sockets, wording
 
 CATEGORY = "micromotion/faces"
 CHEAPER = "Fewer steps take less."
@@ -26,48 +26,20 @@ KEPT, NONE = "kept with the face", "none"
 class SampleFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSampleFaces",
-            display_name="Sample Faces",
-            category=CATEGORY,
-            description="Draw new faces that nobody has: codes from random numbers. Synthesize shows them.",
+        return wording.schema(
+            "MicromotionSampleFaces",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["random face", "seed", "new face", "generate face", "latent", "this person does not exist"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 whose faces are drawn."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Which faces, 0..4294967295: the same seed draws the same faces on every machine.",
-                ),
-                io.Int.Input("count", default=1, min=1, max=256, tooltip="How many faces, 1..256."),
-                io.Float.Input(
-                    "truncation",
-                    default=0.7,
-                    min=0.0,
-                    max=1.5,
-                    step=0.05,
-                    tooltip="How far from the mean face, 0..1.5: 0 is the mean face, 0.7 typical faces, 1 the full variety.",
-                ),
-                io.Combo.Input(
-                    "seed_source",
-                    options=list(SEEDS_OF),
-                    optional=True,
-                    advanced=True,
-                    tooltip="Whose random numbers a seed names: ours, or those of NVIDIA's own scripts, so that seed 85 is their face 85.",
-                ),
-                io.String.Input(
-                    "class_of",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="For generators with classes: which one, by its number from 0 or its name. Face generators have none.",
-                ),
+                sockets.Generator.Input("generator"),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, control_after_generate=True),
+                io.Int.Input("count", default=1, min=1, max=256),
+                io.Float.Input("truncation", default=0.7, min=0.0, max=1.5, step=0.05),
+                io.Combo.Input("seed_source", options=list(SEEDS_OF), optional=True, advanced=True),
+                io.String.Input("class_of", default="", optional=True, advanced=True),
             ],
-            outputs=[sockets.Codes.Output("codes", tooltip="One code per face, [count, L, D].")],
+            outputs=[sockets.Codes.Output("codes")],
         )
 
     @classmethod
@@ -82,36 +54,19 @@ class SampleFaces(io.ComfyNode):
 class InvertFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionInvertFace",
-            display_name="Invert Face",
-            category=CATEGORY,
-            description="Find the code that makes the generator draw this face. Photos need Align Face first; pictures that are not"
-            " square lose their longer sides. Synthesize shows what the code remembers of the face.",
+        return wording.schema(
+            "MicromotionInvertFace",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["gan inversion", "encode face", "projector", "psp", "e4e", "restyle", "embed", "latent"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that will draw the face."),
-                sockets.Inverter.Input("inverter", tooltip="The network that finds the code; made for this generator."),
-                io.Image.Input("image", tooltip="One or more face pictures, aligned as the inverter knows them."),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="How much work, 0..1000: 0 is the inverter's own number (5 passes for ReStyle, 1 for others);"
-                    " more go on by optimization and cost time.",
-                ),
-                io.Combo.Input(
-                    "unknown",
-                    options=[STOP, ANYWAY],
-                    display_name="if the face is unknown",
-                    optional=True,
-                    tooltip="For a picture that this inverter was not made for, such as a photo with the avatars: stop with a"
-                    " sentence on what to load instead, or go on anyway and see the nearest face that it knows.",
-                ),
+                sockets.Generator.Input("generator"),
+                sockets.Inverter.Input("inverter"),
+                io.Image.Input("image"),
+                io.Int.Input("steps", default=0, min=0, max=1000),
+                io.Combo.Input("unknown", options=[STOP, ANYWAY], optional=True),
             ],
-            outputs=[sockets.Codes.Output("codes", tooltip="One code per picture, [N, L, D].")],
+            outputs=[sockets.Codes.Output("codes")],
         )
 
     @classmethod
@@ -131,61 +86,27 @@ class InvertFace(io.ComfyNode):
 
 def half_input() -> io.Int.Input:
     """How much is computed in half precision."""
-    return io.Int.Input(
-        "half",
-        default=0,
-        min=0,
-        max=8,
-        optional=True,
-        advanced=True,
-        tooltip="How many of the highest resolutions are computed in 16 bits, 0..8: faster on most graphics cards, a little less exact."
-        " 0 computes everything in 32 bits.",
-    )
+    return io.Int.Input("half", default=0, min=0, max=8, optional=True, advanced=True)
 
 
 class RefineFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionRefineFace",
-            display_name="Refine Face",
-            category=CATEGORY,
-            description="Make the code draw the face more exactly: optimize it, and if wanted tune the generator to this one face"
-            " (pivotal tuning). Slow, and worth it for photos.",
+        return wording.schema(
+            "MicromotionRefineFace",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["optimize", "pivotal tuning", "pti", "projector", "fine-tune", "likeness", "improve inversion"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that will draw the face."),
-                io.Image.Input("image", tooltip="The same square that was inverted."),
-                sockets.Codes.Input("codes", tooltip="Where to begin: the codes of Invert Face, one per picture."),
-                io.Int.Input(
-                    "steps", default=200, min=0, max=5000, tooltip="Steps of optimization, 0..5000; 0 leaves the codes as they are."
-                ),
-                io.Int.Input(
-                    "tuning_steps",
-                    default=0,
-                    min=0,
-                    max=5000,
-                    tooltip="Steps of tuning the generator itself, 0..5000; 0 leaves it. A tuned generator draws this face best"
-                    " and still knows the motions.",
-                ),
-                io.Combo.Input(
-                    "space",
-                    options=list(SPACES),
-                    default="w+",
-                    advanced=True,
-                    tooltip="w+ moves every layer by itself and comes closer; w keeps one row for all and edits more naturally.",
-                ),
-                sockets.Identity.Input(
-                    "identity", optional=True, tooltip="A face recognizer that keeps the likeness, from Load Identity Network."
-                ),
+                sockets.Generator.Input("generator"),
+                io.Image.Input("image"),
+                sockets.Codes.Input("codes"),
+                io.Int.Input("steps", default=200, min=0, max=5000),
+                io.Int.Input("tuning_steps", default=0, min=0, max=5000),
+                io.Combo.Input("space", options=list(SPACES), default="w+", advanced=True),
+                sockets.Identity.Input("identity", optional=True),
             ],
-            outputs=[
-                sockets.Codes.Output("refined", display_name="codes", tooltip="The refined codes, [N, L, D]."),
-                sockets.Generator.Output(
-                    "tuned", display_name="generator", tooltip="The tuned generator, or the given one without tuning."
-                ),
-            ],
+            outputs=[sockets.Codes.Output("refined"), sockets.Generator.Output("tuned")],
         )
 
     @classmethod
@@ -204,28 +125,16 @@ class RefineFace(io.ComfyNode):
 class SaveFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSaveFace",
-            display_name="Save Face",
-            category=CATEGORY,
-            description="Keep a face as a small file in models/stylegan2_codes, so that it need not be inverted again; with a tuned"
-            " generator and its base, keep the tuning too. A counter is added to the name; nothing is overwritten.",
+        return wording.schema(
+            "MicromotionSaveFace",
+            CATEGORY,
             search_aliases=["save latent", "keep face", "export code", "save codes", "save pivotal tuning", "pti", "save tuned generator"],
             inputs=[
-                sockets.Codes.Input("codes", tooltip="The codes to keep, [N, L, D]."),
-                io.String.Input("name", default="face", tooltip="File name without extension; a subfolder is allowed."),
-                sockets.Generator.Input(
-                    "tuned", optional=True, tooltip="The generator that Refine Face tuned to this face, to keep its tuning too; needs base."
-                ),
-                sockets.Generator.Input(
-                    "base", optional=True, tooltip="The generator that went into Refine Face; only the difference to it is kept."
-                ),
-                io.Combo.Input(
-                    "precision",
-                    options=["float16", "float32"],
-                    advanced=True,
-                    tooltip="Of the tuning: float16 halves the file and changes no picture visibly; float32 keeps every bit.",
-                ),
+                sockets.Codes.Input("codes"),
+                io.String.Input("name", default="face"),
+                sockets.Generator.Input("tuned", optional=True),
+                sockets.Generator.Input("base", optional=True),
+                io.Combo.Input("precision", options=["float16", "float32"], advanced=True),
             ],
             outputs=[],
             is_output_node=True,
@@ -248,35 +157,17 @@ class SaveFace(io.ComfyNode):
 class LoadFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionLoadFace",
-            display_name="Load Face",
-            category="micromotion/loaders",
-            description="Load a face that Save Face kept, or the codes of another tool (.npz, .npy, .pt, .pkl): its codes, and the"
-            " generator tuned to it where a tuning was kept with it.",
+        return wording.schema(
+            "MicromotionLoadFace",
+            "micromotion/loaders",
             has_intermediate_output=True,
             search_aliases=["load latent", "saved face", "import code", "load codes", "load pivotal tuning", "tuned generator"],
             inputs=[
-                sockets.Generator.Input(
-                    "generator", tooltip="The generator that the face was made with, untuned: it is checked, and not changed."
-                ),
-                io.Combo.Input(
-                    "file",
-                    options=host.choices("codes"),
-                    display_name="face",
-                    tooltip="Which file of models/stylegan2_codes: of Save Face, or projected_w.npz, latents.pt, 0.pt and the like.",
-                ),
-                io.Combo.Input(
-                    "tuning",
-                    options=[KEPT, NONE, *host.present("tuning")],
-                    advanced=True,
-                    tooltip="Which tuning of the generator, from models/stylegan2_tunings: the one kept with this face, none, or another.",
-                ),
+                sockets.Generator.Input("generator"),
+                io.Combo.Input("file", options=host.choices("codes")),
+                io.Combo.Input("tuning", options=[KEPT, NONE, *host.present("tuning")], advanced=True),
             ],
-            outputs=[
-                sockets.Codes.Output("codes", tooltip="The codes, [N, L, D]."),
-                sockets.Generator.Output("tuned", display_name="generator", tooltip="The generator tuned to this face, or the given one."),
-            ],
+            outputs=[sockets.Codes.Output("codes"), sockets.Generator.Output("tuned")],
         )
 
     @classmethod
@@ -306,44 +197,18 @@ def tuned_by(generator, path):
 class Synthesize(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSynthesize",
-            display_name="Synthesize Faces",
-            category=CATEGORY,
-            description="Turn codes into pictures, one per code; equal codes are drawn once."
-            " The batch is chosen from the free memory and halved when it runs out.",
+        return wording.schema(
+            "MicromotionSynthesize",
+            CATEGORY,
             search_aliases=["decode", "render", "generate images", "stylegan", "frames", "latent to image"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that draws; the one that the codes were made with."),
-                sockets.Codes.Input("codes", tooltip="Codes [N, L, D] of Invert Face, Sample Faces or Apply Micromotion."),
-                io.Combo.Input(
-                    "noise",
-                    options=list(NOISE_MODES),
-                    default="const",
-                    advanced=True,
-                    tooltip="Fine detail such as single hairs: const keeps it still between frames, random flickers, none leaves it out.",
-                ),
-                io.Int.Input(
-                    "size",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=2,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Side of the pictures in pixels, 0..4096: they are shrunk while they are made, which saves memory."
-                    " 0 is the generator's own size.",
-                ),
+                sockets.Generator.Input("generator"),
+                sockets.Codes.Input("codes"),
+                io.Combo.Input("noise", options=list(NOISE_MODES), default="const", advanced=True),
+                io.Int.Input("size", default=0, min=0, max=4096, step=2, optional=True, advanced=True),
                 half_input(),
             ],
-            outputs=[
-                io.Image.Output(
-                    "image", display_name="images", tooltip="One picture per code, in the generator's own size unless another is asked for."
-                ),
-                io.Mask.Output(
-                    "mask", tooltip="Where the pictures are transparent, 1 fully; for generators with an alpha channel, else 0 everywhere."
-                ),
-            ],
+            outputs=[io.Image.Output("image"), io.Mask.Output("mask")],
         )
 
     @classmethod

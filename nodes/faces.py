@@ -30,41 +30,25 @@ from ..faces.alignment import paired_count
 from ..faces.clips import MISSING, PATHS
 from ..faces.framing import NO_FACE
 from ..faces.landmarks import ORDERS
-from . import host, sockets
+from . import host, sockets, wording
 
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
-ORDER_TIP = (
-    "How faces are counted: from left to right as in the numbered picture, by size, or by how sure the detector is; nearest takes the face"
-    " nearest to x and y, all takes every face of one photo, from left to right."
-)
 NEAREST, ALL = "nearest", "all"
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
 WHOLE_FRAMES = "The whole frames were taken: none shows a face that the detector is sure of."
 
 
 def size_input() -> io.Int.Input:
-    return io.Int.Input(
-        "size",
-        default=256,
-        min=32,
-        max=2048,
-        step=8,
-        tooltip="Side of the square in pixels, 32..2048. Inverters read 256; a larger square keeps more for Paste Face's colors.",
-    )
+    return io.Int.Input("size", default=256, min=32, max=2048, step=8)
 
 
 def square_outputs() -> list:
-    return [
-        io.Image.Output("square", tooltip="The face in a square, as the inverter knows faces."),
-        sockets.Crop.Output("crop", tooltip="Where in the photo the square came from; Paste Face needs it."),
-    ]
+    return [io.Image.Output("square"), sockets.Crop.Output("crop")]
 
 
 def landmarks_input():
-    return sockets.Landmarks.Input(
-        "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks (MediaPipe); without them dlib looks for faces."
-    )
+    return sockets.Landmarks.Input("landmarks", optional=True)
 
 
 def shots(image: torch.Tensor) -> tuple[int, ...]:
@@ -154,50 +138,20 @@ def corners(box) -> tuple[float, float, float, float]:
 class PickFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionPickFace",
-            display_name="Pick Face",
-            category=CATEGORY,
-            description="Choose one of several faces in a photo. The picture shows which number each has; Align Face takes the chosen one.",
+        return wording.schema(
+            "MicromotionPickFace",
+            CATEGORY,
             search_aliases=["select face", "group photo", "face index", "which face", "detect faces"],
             inputs=[
-                io.Image.Input("image", tooltip="The photo, or the frames of a clip."),
-                io.Combo.Input("order", options=[*ORDERS, NEAREST, ALL], default="left to right", tooltip=ORDER_TIP),
-                io.Int.Input("index", default=0, min=0, max=99, tooltip="Which face in that order, 0..99: 0 is the first."),
+                io.Image.Input("image"),
+                io.Combo.Input("order", options=[*ORDERS, NEAREST, ALL], default="left to right"),
+                io.Int.Input("index", default=0, min=0, max=99),
                 landmarks_input(),
-                io.Float.Input(
-                    "x",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.005,
-                    optional=True,
-                    tooltip="For nearest: share of the width, 0..1: 0 left, 1 right.",
-                ),
-                io.Float.Input(
-                    "y",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.005,
-                    optional=True,
-                    tooltip="For nearest: share of the height, 0..1: 0 top, 1 bottom.",
-                ),
-                sockets.Box.Input(
-                    "box",
-                    optional=True,
-                    force_input=True,
-                    socketless=False,
-                    tooltip="A box around the face, of a detector; the face nearest to it is taken, whatever the order.",
-                ),
+                io.Float.Input("x", default=0.5, min=0.0, max=1.0, step=0.005, optional=True),
+                io.Float.Input("y", default=0.5, min=0.0, max=1.0, step=0.005, optional=True),
+                sockets.Box.Input("box", optional=True, force_input=True, socketless=False),
             ],
-            outputs=[
-                sockets.Face.Output("face", tooltip="The chosen face, one per frame; with all, every face of the photo."),
-                io.Image.Output(
-                    "numbered",
-                    tooltip="The photo with its faces numbered from left to right and their landmarks; of a clip one frame of each shot.",
-                ),
-            ],
+            outputs=[sockets.Face.Output("face"), io.Image.Output("numbered")],
         )
 
     @classmethod
@@ -213,54 +167,21 @@ class PickFace(io.ComfyNode):
 class AlignFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionAlignFace",
-            display_name="Align Face",
-            category=CATEGORY,
-            description="Cut the face out of a photo as FFHQ was made: upright, centered, square. Every picture is"
-            " searched; one that is framed already goes in whole, and so do avatars and drawings where the last input says so.",
+        return wording.schema(
+            "MicromotionAlignFace",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["crop face", "ffhq", "detect face", "landmarks", "dlib", "mediapipe"],
             inputs=[
-                io.Image.Input("image", tooltip="The photo, or the frames of a clip."),
+                io.Image.Input("image"),
                 size_input(),
-                io.Combo.Input(
-                    "path",
-                    options=list(PATHS),
-                    default="smooth",
-                    tooltip="For clips. smooth follows the face without jitter; fixed keeps one square per shot, for head turns;"
-                    " each aligns every frame by itself.",
-                ),
-                sockets.Face.Input("face", optional=True, tooltip="Which face, from Pick Face; without it the largest."),
+                io.Combo.Input("path", options=list(PATHS), default="smooth"),
+                sockets.Face.Input("face", optional=True),
                 landmarks_input(),
-                io.Combo.Input(
-                    "missing",
-                    options=list(MISSING),
-                    default="interpolate",
-                    optional=True,
-                    tooltip="For frames of a clip without a face: interpolate or hold the square of the frames around, skip the frame (see"
-                    " kept), stop with an error that names it, or keep the frame as it is: Paste Face leaves it untouched.",
-                ),
-                io.Combo.Input(
-                    "no_face",
-                    options=list(NO_FACE),
-                    default="stop",
-                    display_name="if no face is found",
-                    optional=True,
-                    tooltip="stop with an error, or take the whole picture: for avatars and drawings, which the detector does not see or"
-                    " doubts. The picture must be square then. A photo that is framed like FFHQ already goes in whole by itself.",
-                ),
+                io.Combo.Input("missing", options=list(MISSING), default="interpolate", optional=True),
+                io.Combo.Input("no_face", options=list(NO_FACE), default="stop", optional=True),
             ],
-            outputs=[
-                *square_outputs(),
-                io.Image.Output("kept", tooltip="The frames that have a square, all unless some were skipped: the photo for Paste Face."),
-                io.Int.Output("count", tooltip="How many squares there are."),
-                io.String.Output(
-                    "report",
-                    tooltip="What happened: the part of the photo that was taken; of a clip the frames kept, frames without a face, cuts,"
-                    " how far the face moved.",
-                ),
-            ],
+            outputs=[*square_outputs(), io.Image.Output("kept"), io.Int.Output("count"), io.String.Output("report")],
         )
 
     @classmethod
@@ -286,37 +207,16 @@ class AlignFace(io.ComfyNode):
 class FrameFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionFrameFace",
-            display_name="Frame Face by Hand",
-            category=CATEGORY,
-            description="Cut a square out of a picture by hand: for avatars, drawings and statues, where no face detector helps."
-            " The defaults take the largest square in the middle, and a square picture as it is.",
+        return wording.schema(
+            "MicromotionFrameFace",
+            CATEGORY,
             search_aliases=["crop face", "manual align", "square crop", "avatar", "cut out"],
             inputs=[
-                io.Image.Input("image", tooltip="The picture, or the frames of a clip; all are cut at the same place."),
-                io.Float.Input(
-                    "x", default=0.5, min=0.0, max=1.0, step=0.005, tooltip="Middle of the face, share of the width, 0..1: 0 left, 1 right."
-                ),
-                io.Float.Input(
-                    "y",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.005,
-                    tooltip="Middle of the face, share of the height, 0..1: 0 top, 1 bottom.",
-                ),
-                io.Float.Input(
-                    "share",
-                    default=1.0,
-                    min=0.02,
-                    max=2.0,
-                    step=0.005,
-                    tooltip="Side of the square in shares of the picture's shorter side, 0.02..2.",
-                ),
-                io.Float.Input(
-                    "tilt", default=0.0, min=-180.0, max=180.0, step=0.5, tooltip="How far the head is turned clockwise, -180..180 degrees."
-                ),
+                io.Image.Input("image"),
+                io.Float.Input("x", default=0.5, min=0.0, max=1.0, step=0.005),
+                io.Float.Input("y", default=0.5, min=0.0, max=1.0, step=0.005),
+                io.Float.Input("share", default=1.0, min=0.02, max=2.0, step=0.005),
+                io.Float.Input("tilt", default=0.0, min=-180.0, max=180.0, step=0.5),
                 size_input(),
             ],
             outputs=square_outputs(),
@@ -333,103 +233,31 @@ class FrameFace(io.ComfyNode):
 class PasteFace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionPasteFace",
-            display_name="Paste Face",
-            category=CATEGORY,
-            description="Put edited squares back into the photo, at the photo's own resolution. With the unedited face connected only the"
-            " difference that the edit makes is added: where nothing moves, the photo stays as it is, bit for bit.",
+        return wording.schema(
+            "MicromotionPasteFace",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["paste back", "uncrop", "composite face", "blend face", "stitch"],
             inputs=[
-                io.Image.Input("photo", tooltip="The picture that the face was cut from; one, or one per frame."),
-                io.Image.Input("faces", tooltip="The edited squares, from Synthesize Faces; one per frame."),
-                sockets.Crop.Input("crop", tooltip="Where the square came from, from Align Face or Frame Face by Hand."),
-                io.Image.Input(
-                    "unedited",
-                    optional=True,
-                    tooltip="The square of the unedited code, synthesized the same way. Without it the square replaces the photo.",
-                ),
-                io.Combo.Input(
-                    "shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."
-                ),
-                io.Combo.Input(
-                    "blend",
-                    options=["difference", "fade", "replace"],
-                    default="difference",
-                    tooltip="How the unedited face is used. difference adds to the photo what the motion changes, and keeps every detail;"
-                    " fade goes over to the generator's own drawing as the motion begins, cleaner for head turns; replace always shows it.",
-                ),
-                io.Float.Input(
-                    "mask_size",
-                    default=1.0,
-                    min=0.1,
-                    max=3.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="Size of the mask, 0.1..3 times the shape.",
-                ),
-                io.Float.Input(
-                    "softness",
-                    default=0.15,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Width of the soft edge, 0..1 times the face's height.",
-                ),
-                io.Boolean.Input(
-                    "color_match",
-                    default=False,
-                    advanced=True,
-                    tooltip="Give the square the photo's mean color and contrast, the same for all frames.",
-                ),
-                io.Mask.Input(
-                    "limit",
-                    optional=True,
-                    tooltip="Where pasting is allowed, 0..1, as large as the photo: a hand before the face, for example.",
-                ),
-                io.Float.Input(
-                    "ghost_limit",
-                    default=0.06,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    optional=True,
-                    advanced=True,
-                    tooltip="For difference: the error of the unedited face, in shares of the value range 0..1, from which on the edited"
-                    " square replaces the photo where the motion acts, so that no double edges show. 1 never does.",
-                ),
-                io.Boolean.Input(
-                    "together",
-                    default=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Paste all squares into one photo, each at its own crop: for Pick Face with order all."
-                    " Off: one picture per square.",
-                ),
+                io.Image.Input("photo"),
+                io.Image.Input("faces"),
+                sockets.Crop.Input("crop"),
+                io.Image.Input("unedited", optional=True),
+                io.Combo.Input("shape", options=["face", "square"], default="face"),
+                io.Combo.Input("blend", options=["difference", "fade", "replace"], default="difference"),
+                io.Float.Input("mask_size", default=1.0, min=0.1, max=3.0, step=0.05, advanced=True),
+                io.Float.Input("softness", default=0.15, min=0.0, max=1.0, step=0.01, advanced=True),
+                io.Boolean.Input("color_match", default=False, advanced=True),
+                io.Mask.Input("limit", optional=True),
+                io.Float.Input("ghost_limit", default=0.06, min=0.0, max=1.0, step=0.01, optional=True, advanced=True),
+                io.Boolean.Input("together", default=False, optional=True, advanced=True),
             ],
-            outputs=[
-                io.Image.Output("image", display_name="images", tooltip="The photo with the edited face, one per frame."),
-                io.Mask.Output("mask", tooltip="Where the photo may have changed, 0..1; for a KSampler or a compositing node."),
-            ],
+            outputs=[io.Image.Output("image"), io.Mask.Output("mask")],
         )
 
     @classmethod
     def execute(
-        cls,
-        photo,
-        faces,
-        crop,
-        shape,
-        blend,
-        mask_size,
-        softness,
-        color_match,
-        unedited=None,
-        limit=None,
-        ghost_limit=0.06,
-        together=False,
+        cls, photo, faces, crop, shape, blend, mask_size, softness, color_match, unedited=None, limit=None, ghost_limit=0.06, together=False
     ) -> io.NodeOutput:
         options = {"mask": shape, "mask_size": mask_size, "softness": softness, "limit": limit, "color_match": color_match}
         options |= {"ghost_limit": ghost_limit, "warn": host.remark, "progress": host.progress()}

@@ -10,15 +10,15 @@ from ..stylegan2 import convert, load, load_inverter
 from ..stylegan2.inversion import load_identity
 from ..stylegan2.ops.backend import BACKENDS
 from ..subspaces.anchors import load_scorer
-from . import host, sockets
+from . import host, sockets, wording
 
 CATEGORY = "micromotion/loaders"
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def file_input(kind: str, tooltip: str) -> io.Combo.Input:
+def file_input(kind: str) -> io.Combo.Input:
     """The combo that lists a kind's files, embedded ones first."""
-    return io.Combo.Input("file", options=host.choices(kind), display_name=kind, tooltip=tooltip)
+    return io.Combo.Input("file", options=host.choices(kind))
 
 
 class _LoadFile(io.ComfyNode):
@@ -47,31 +47,16 @@ class LoadGenerator(_LoadFile):
 
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionLoadGenerator",
-            display_name="Load StyleGAN2 Generator",
-            category=CATEGORY,
-            description="Load a StyleGAN2 generator: NVIDIA .pkl, rosinality .pt, a pSp or ReStyle file, or .safetensors."
-            " Nothing in the file is executed. The embedded one draws avatars; load FFHQ weights for photos of people.",
+        return wording.schema(
+            "MicromotionLoadGenerator",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["stylegan", "stylegan2", "ffhq", "gan", "load model", "checkpoint", "face generator", "avatar"],
             inputs=[
-                file_input(
-                    "generator",
-                    "Which generator. The embedded avatar one needs no download; others are listed from models/stylegan2"
-                    " (.pkl, .pt, .pth, .safetensors).",
-                ),
-                io.Combo.Input(
-                    "backend",
-                    options=list(BACKENDS),
-                    default="auto",
-                    optional=True,
-                    advanced=True,
-                    tooltip="How it computes. auto and eager: plain torch; cuda: our own kernels, not yet tried on a card, or an error;"
-                    " reference: the slow textbook form, to compare with.",
-                ),
+                file_input("generator"),
+                io.Combo.Input("backend", options=list(BACKENDS), default="auto", optional=True, advanced=True),
             ],
-            outputs=[sockets.Generator.Output("generator", tooltip="StyleGAN2: turns codes [N, L, D] into pictures of its own size.")],
+            outputs=[sockets.Generator.Output("generator")],
         )
 
     @classmethod
@@ -91,22 +76,13 @@ class LoadInverter(_LoadFile):
 
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionLoadInverter",
-            display_name="Load Inverter",
-            category=CATEGORY,
-            description="Load the network that finds the code of a face: a pSp, e4e or ReStyle file, or .safetensors."
-            " It must belong to the generator; the embedded one belongs to the embedded avatar generator.",
+        return wording.schema(
+            "MicromotionLoadInverter",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["psp", "e4e", "restyle", "encoder", "projector", "gan inversion", "embed face"],
-            inputs=[
-                file_input(
-                    "inverter",
-                    "Which inverter. It must be made for the loaded generator; others are listed from models/stylegan2_inverters"
-                    " (.pt, .pth, .safetensors).",
-                )
-            ],
-            outputs=[sockets.Inverter.Output("inverter", tooltip="Turns a face picture into the code that makes the generator draw it.")],
+            inputs=[file_input("inverter")],
+            outputs=[sockets.Inverter.Output("inverter")],
         )
 
     @classmethod
@@ -121,20 +97,12 @@ class LoadScorer(_LoadFile):
 
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionLoadScorer",
-            display_name="Load Text Scorer",
-            category=CATEGORY,
-            description="Load the network that says how well a picture fits a sentence (CLIP). Text anchors are found with it.",
+        return wording.schema(
+            "MicromotionLoadScorer",
+            CATEGORY,
             search_aliases=["clip", "open_clip", "text", "score", "vit-b-32"],
-            inputs=[
-                file_input(
-                    "scorer",
-                    "Which scorer. The embedded one has seen avatars only; for photos"
-                    " put an open_clip file into models/micromotion_scorers.",
-                )
-            ],
-            outputs=[sockets.Scorer.Output("scorer", tooltip="Cosine between pictures and sentences, -1..1.")],
+            inputs=[file_input("scorer")],
+            outputs=[sockets.Scorer.Output("scorer")],
         )
 
     @classmethod
@@ -148,15 +116,12 @@ class LoadIdentity(_LoadFile):
 
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionLoadIdentity",
-            display_name="Load Identity Network",
-            category=CATEGORY,
-            description="Load a face recognizer (ArcFace) that keeps the likeness of photos while codes are searched, and measures it."
-            " Optional everywhere; none is embedded.",
+        return wording.schema(
+            "MicromotionLoadIdentity",
+            CATEGORY,
             search_aliases=["arcface", "face recognition", "likeness", "identity"],
-            inputs=[file_input("identity", "Which file of models/stylegan2_identity: model_ir_se50.pth or facexlib's copy of it.")],
-            outputs=[sockets.Identity.Output("identity", tooltip="Turns an aligned face into a vector that says who it is.")],
+            inputs=[file_input("identity")],
+            outputs=[sockets.Identity.Output("identity")],
         )
 
     @classmethod
@@ -170,21 +135,14 @@ class ConvertCheckpoint(_LoadFile):
 
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionConvertCheckpoint",
-            display_name="Convert StyleGAN2 Checkpoint",
-            category=CATEGORY,
-            description="Write a generator of any supported format as .safetensors into models/stylegan2: safe to share, loads faster."
-            " Nothing is overwritten. The license of the weights stays what it was.",
+        return wording.schema(
+            "MicromotionConvertCheckpoint",
+            CATEGORY,
             search_aliases=["pkl to safetensors", "export generator", "convert pickle", "half precision"],
             inputs=[
-                file_input("generator", "Which generator to convert, from models/stylegan2."),
-                io.Combo.Input(
-                    "precision",
-                    options=list(PRECISIONS),
-                    tooltip="float32 keeps every bit; float16 and bfloat16 halve the file, float16 being the more exact of the two.",
-                ),
-                io.String.Input("name", default="converted", tooltip="File name without extension; a subfolder is allowed."),
+                file_input("generator"),
+                io.Combo.Input("precision", options=list(PRECISIONS)),
+                io.String.Input("name", default="converted"),
             ],
             outputs=[],
             is_output_node=True,
@@ -204,28 +162,12 @@ class ConvertCheckpoint(_LoadFile):
 class FetchModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionFetchModel",
-            display_name="Fetch Model",
-            category=CATEGORY,
-            description="Fetch public files that photos, paintings or animals need into the models folder. Without your consent it only"
-            " says what would be fetched, from where and under which license.",
+        return wording.schema(
+            "MicromotionFetchModel",
+            CATEGORY,
             search_aliases=["download", "install model", "ffhq", "get weights", "e4e", "pretrained", "missing model"],
-            inputs=[
-                io.Combo.Input(
-                    "what",
-                    options=catalog.choices(),
-                    tooltip="Everything that photos of people need, or one file: subject / kind / name.",
-                ),
-                io.Boolean.Input(
-                    "accept",
-                    default=False,
-                    display_name="I accept the license",
-                    tooltip="Off: only say what would be fetched and under which terms. On: fetch it. A fetch that was cancelled goes on"
-                    " where it stopped.",
-                ),
-            ],
-            outputs=[io.String.Output("report", tooltip="The terms, or the files as they lie in the models folder now.")],
+            inputs=[io.Combo.Input("what", options=catalog.choices()), io.Boolean.Input("accept", default=False)],
+            outputs=[io.String.Output("report")],
             is_output_node=True,
         )
 

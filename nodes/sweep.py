@@ -12,7 +12,7 @@ from ..stylegan2.frames import frame_bytes
 from ..subspaces import EASINGS, close_loop, from_samples, play, read_coefficients, reading_gain
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
-from . import host, measure, sockets
+from . import host, measure, sockets, wording
 from . import plots as pictures
 from .codes import half_input
 from .faces import paste_image
@@ -39,15 +39,12 @@ SLIDER_WORDS += ["portrait", "live slider", "mix motions", "face animation"]
 class Sweep(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSweep",
-            display_name="Make Sweep",
-            category=CATEGORY,
-            description="Coefficients over frames: how far along the motion each frame is. From a start to an end, by written keyframes, or"
-            " along a drawn curve.",
+        return wording.schema(
+            "MicromotionSweep",
+            CATEGORY,
             search_aliases=["animate", "face animation", "keyframes", "timeline", "ease", "ping pong", "interpolate", "schedule", "curve"],
             inputs=[
-                io.Int.Input("frames", default=48, min=1, max=100000, tooltip="How many frames, 1..100000; 24 are one second at 24 fps."),
+                io.Int.Input("frames", default=48, min=1, max=100000),
                 io.DynamicCombo.Input(
                     "shape",
                     options=[
@@ -55,11 +52,9 @@ class Sweep(io.ComfyNode):
                         io.DynamicCombo.Option("keyframes", keyframe_inputs()),
                         io.DynamicCombo.Option("curve", curve_inputs()),
                     ],
-                    tooltip="How the coefficients are given: eased from a start to an end, written as keyframes, or drawn as a curve"
-                    " (only Nodes 2.0 draws curves).",
                 ),
             ],
-            outputs=[sockets.Sweep.Output("sweep", tooltip="One coefficient per frame.")],
+            outputs=[sockets.Sweep.Output("sweep")],
         )
 
     @classmethod
@@ -70,58 +65,38 @@ class Sweep(io.ComfyNode):
 
 def start_to_end_inputs() -> list:
     return [
-        coefficient_input("start", 0.0, "Coefficient of the first frame, -10..10: 0 is the face as it is."),
-        coefficient_input("end", 1.0, "Coefficient at the far end, -10..10: 1 is the whole motion, negative values are its opposite."),
+        coefficient_input("start", 0.0),
+        coefficient_input("end", 1.0),
         easing_input(),
-        io.Boolean.Input("ping_pong", default=True, tooltip="Go to the end and back within the frames, so that the clip loops."),
-        still_input("hold_start", "Frames to rest at the start of each cycle, 0..100000; they count within the frames."),
-        still_input("hold_end", "Frames to rest at the end of each cycle, 0..100000; they count within the frames."),
-        io.Int.Input(
-            "cycles",
-            default=1,
-            min=1,
-            max=1000,
-            optional=True,
-            advanced=True,
-            tooltip="How often the whole is run through within the frames, 1..1000.",
-        ),
+        io.Boolean.Input("ping_pong", default=True),
+        still_input("hold_start"),
+        still_input("hold_end"),
+        io.Int.Input("cycles", default=1, min=1, max=1000, optional=True, advanced=True),
     ]
 
 
 def keyframe_inputs() -> list:
     return [
-        io.String.Input(
-            "keyframes",
-            default="0: 0, 12: 1, 24: 1, 36: -0.3",
-            multiline=True,
-            tooltip="Pairs of frame (from 0) and coefficient, with commas or on lines of their own: 0: 0, 12: 1, 36: -0.3.",
-        ),
+        io.String.Input("keyframes", default="0: 0, 12: 1, 24: 1, 36: -0.3", multiline=True),
         easing_input(),
-        io.Boolean.Input(
-            "loop", default=True, tooltip="Lead on from the last keyframe to the first, so that the clip loops exactly; else hold."
-        ),
+        io.Boolean.Input("loop", default=True),
     ]
 
 
 def curve_inputs() -> list:
-    return [
-        io.Curve.Input("curve", tooltip="The drawn curve: left is the first frame, right the last; click to add a point, drag to move it."),
-        coefficient_input("low", 0.0, "Coefficient at the bottom of the curve, -10..10."),
-        coefficient_input("high", 1.0, "Coefficient at the top of the curve, -10..10."),
-    ]
+    return [io.Curve.Input("curve"), coefficient_input("low", 0.0), coefficient_input("high", 1.0)]
 
 
-def coefficient_input(name: str, default: float, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(name, default=default, min=-10.0, max=10.0, step=0.05, tooltip=tooltip)
+def coefficient_input(name: str, default: float) -> io.Float.Input:
+    return io.Float.Input(name, default=default, min=-10.0, max=10.0, step=0.05)
 
 
 def easing_input() -> io.Combo.Input:
-    tooltip = "How the frames between are spread: ease starts and ends gently, linear moves evenly."
-    return io.Combo.Input("easing", options=list(EASINGS), default="ease", tooltip=tooltip)
+    return io.Combo.Input("easing", options=list(EASINGS), default="ease")
 
 
-def still_input(name: str, tooltip: str) -> io.Int.Input:
-    return io.Int.Input(name, default=0, min=0, max=100000, optional=True, advanced=True, tooltip=tooltip)
+def still_input(name: str) -> io.Int.Input:
+    return io.Int.Input(name, default=0, min=0, max=100000, optional=True, advanced=True)
 
 
 def from_start_to_end(frames: int, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> torch.Tensor:
@@ -144,22 +119,19 @@ SHAPES = {"start to end": from_start_to_end, "keyframes": from_keyframes, "curve
 class ApplySubspace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionApplySubspace",
-            display_name="Apply Micromotion",
-            category=CATEGORY,
-            description="Move codes along a motion. Without a sweep the coefficient edits the face; with one, it scales the sweep and"
-            " every frame gets its code. Chain several to mix motions. At coefficient 0 the codes are returned bit for bit.",
+        return wording.schema(
+            "MicromotionApplySubspace",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["edit face", "expression", "strength", "slider", "animate", "smile", "age"],
             inputs=[
-                sockets.Codes.Input("codes", tooltip="One code, or one per frame (from another Apply Micromotion)."),
-                sockets.Subspace.Input("motion", tooltip="The motion to go along; made for the generator of these codes."),
+                sockets.Codes.Input("codes"),
+                sockets.Subspace.Input("motion"),
                 slider_input("coefficient", 1.0, "How far along the motion"),
-                sockets.Sweep.Input("sweep", optional=True, tooltip="Coefficients over frames; multiplied by the coefficient above."),
+                sockets.Sweep.Input("sweep", optional=True),
                 component_input(),
             ],
-            outputs=[sockets.Codes.Output("moved", display_name="codes", tooltip="The moved codes: one per frame of the sweep.")],
+            outputs=[sockets.Codes.Output("moved")],
         )
 
     @classmethod
@@ -177,30 +149,23 @@ class ApplySubspace(io.ComfyNode):
 class FaceSliders(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionFaceSliders",
-            display_name="Face Sliders",
-            category=CATEGORY,
-            description="One slider for each motion, all on one face: smile, age, turn and whatever else is connected. Without a sweep the"
-            " sliders edit the face; with one, they scale it and every frame gets its code. At 0 the codes are returned bit for bit."
-            " With Run (On Change) the picture follows the mouse.",
+        return wording.schema(
+            "MicromotionFaceSliders",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=SLIDER_WORDS,
             inputs=[
-                sockets.Codes.Input("codes", tooltip="One code, or one per frame."),
+                sockets.Codes.Input("codes"),
                 io.Autogrow.Input(
                     "motions",
                     template=io.Autogrow.TemplateNames(
-                        sockets.Subspace.Input("motion", tooltip="A motion, made for the generator of these codes."),
-                        names=[f"motion_{i}" for i in range(1, SLIDERS + 1)],
-                        min=1,
+                        sockets.Subspace.Input("motion"), names=[f"motion_{i}" for i in range(1, SLIDERS + 1)], min=1
                     ),
-                    tooltip="Up to eight motions, made for the generator of these codes; a new socket appears as one is taken.",
                 ),
                 *(slider_input(f"coefficient_{i}", 0.0, f"How far along motion_{i}") for i in range(1, SLIDERS + 1)),
-                sockets.Sweep.Input("sweep", optional=True, tooltip="Coefficients over frames; multiplied by the sliders."),
+                sockets.Sweep.Input("sweep", optional=True),
             ],
-            outputs=[sockets.Codes.Output("moved", display_name="codes", tooltip="The moved codes: one per frame of the sweep.")],
+            outputs=[sockets.Codes.Output("moved")],
         )
 
     @classmethod
@@ -225,16 +190,7 @@ def within_reach(coefficients: dict) -> bool | str:
 
 def slider_input(name: str, default: float, what: str) -> io.Float.Input:
     """A slider over the usual range of a motion; ``within_reach`` lets typed numbers beyond it pass."""
-    return io.Float.Input(
-        name,
-        default=default,
-        min=-1.25,
-        max=1.25,
-        step=0.01,
-        display_mode=io.NumberDisplay.slider,
-        tooltip=f"{what}: 0 nothing, 1 the whole motion, negative the opposite. The slider travels -1.25..1.25; a number that"
-        f" comes over a link or by API may lie beyond, within -{LARGEST:g} to {LARGEST:g}.",
-    )
+    return io.Float.Input(name, default=default, min=-1.25, max=1.25, step=0.01, display_mode=io.NumberDisplay.slider)
 
 
 def warn_beyond(motion, coefficients: torch.Tensor) -> None:
@@ -263,54 +219,22 @@ def in_component(sweep: torch.Tensor, component: int, rank: int) -> torch.Tensor
 class ReadCoefficients(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionReadCoefficients",
-            display_name="Read Coefficients",
-            category=CATEGORY,
-            description="Read how far along a motion each frame of a clip is. The sweep drives another face with the same motion.",
+        return wording.schema(
+            "MicromotionReadCoefficients",
+            CATEGORY,
             search_aliases=["motion transfer", "driving video", "retarget", "track expression", "reenact"],
             inputs=[
-                sockets.Codes.Input("codes", tooltip="The clip's codes, one per frame, from Invert Face."),
-                sockets.Subspace.Input("motion", tooltip="The motion to read."),
-                io.Combo.Input(
-                    "count_from",
-                    options=["first", "median"],
-                    tooltip="Which frame of the clip is coefficient 0: the first, or the middle of all.",
-                ),
-                io.Float.Input(
-                    "smooth",
-                    default=1.0,
-                    min=0.0,
-                    max=30.0,
-                    step=0.5,
-                    tooltip="How much jitter is taken out, 0..30 frames; 0 leaves the track as read.",
-                ),
-                io.Boolean.Input(
-                    "robust",
-                    default=True,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Give little weight to what does not go along with the motion (another expression, a bad frame); off projects.",
-                ),
-                io.Int.Input(
-                    "loop",
-                    default=0,
-                    min=0,
-                    max=10000,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Fade the beginning in from the end over as many frames, 0..10000, so that the clip loops; it gets shorter.",
-                ),
-                sockets.Codes.Input("neutral", optional=True, tooltip="A code of this person at rest, which is then coefficient 0."),
-                sockets.Generator.Input(
-                    "generator", optional=True, tooltip="With inverter: measure on this person what the inverter loses, and make up for it."
-                ),
-                sockets.Inverter.Input("inverter", optional=True, tooltip="The inverter that found the clip's codes; needs generator."),
+                sockets.Codes.Input("codes"),
+                sockets.Subspace.Input("motion"),
+                io.Combo.Input("count_from", options=["first", "median"]),
+                io.Float.Input("smooth", default=1.0, min=0.0, max=30.0, step=0.5),
+                io.Boolean.Input("robust", default=True, optional=True, advanced=True),
+                io.Int.Input("loop", default=0, min=0, max=10000, optional=True, advanced=True),
+                sockets.Codes.Input("neutral", optional=True),
+                sockets.Generator.Input("generator", optional=True),
+                sockets.Inverter.Input("inverter", optional=True),
             ],
-            outputs=[
-                sockets.Sweep.Output("sweep", tooltip="One coefficient per frame; of a motion of higher rank one for each component."),
-                io.Image.Output("plot", tooltip="The coefficients over the frames."),
-            ],
+            outputs=[sockets.Sweep.Output("sweep"), io.Image.Output("plot")],
         )
 
     @classmethod
@@ -342,33 +266,19 @@ def inverters_gain(generator, inverter, motion, face: torch.Tensor, robust: bool
 class MeasureMotion(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionMeasure",
-            display_name="Measure Motion",
-            category=CATEGORY,
-            description="Measure the frames of a clip: how they fit a sentence, how core's blendshapes move, whether the"
-            " person stays the same, and how much the picture changes. A plot and a table.",
+        return wording.schema(
+            "MicromotionMeasure",
+            CATEGORY,
             search_aliases=["curve", "analyze", "blendshapes", "identity similarity", "evaluate", "jitter"],
             inputs=[
-                io.Image.Input("images", tooltip="The frames, from Synthesize Faces or from any clip of an aligned face."),
-                io.String.Input(
-                    "text", default="a person with 100% smile", tooltip="The sentence that the scorer compares with; needs a scorer."
-                ),
-                sockets.Scorer.Input("scorer", optional=True, tooltip="Measures how well each frame fits the text, cosine -1..1."),
-                sockets.Landmarks.Input(
-                    "landmarks", optional=True, tooltip="Of core's Detect Face Landmarks: the blendshapes that move most, 0..1."
-                ),
-                sockets.Identity.Input(
-                    "identity", optional=True, tooltip="Cosine to the first frame's person, -1..1, from Load Identity Network."
-                ),
-                sockets.Sweep.Input(
-                    "sweep", optional=True, tooltip="Coefficients of the frames, as the horizontal axis; without it the frame number."
-                ),
+                io.Image.Input("images"),
+                io.String.Input("text", default="a person with 100% smile"),
+                sockets.Scorer.Input("scorer", optional=True),
+                sockets.Landmarks.Input("landmarks", optional=True),
+                sockets.Identity.Input("identity", optional=True),
+                sockets.Sweep.Input("sweep", optional=True),
             ],
-            outputs=[
-                io.Image.Output("plot", tooltip="The measured curves."),
-                io.String.Output("table", tooltip="The same as comma-separated values, a line per frame."),
-            ],
+            outputs=[io.Image.Output("plot"), io.String.Output("table")],
         )
 
     @classmethod
@@ -385,32 +295,25 @@ class MeasureMotion(io.ComfyNode):
 class SweepToVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="MicromotionSweepToVideo",
-            display_name="Sweep to Video",
-            category=CATEGORY,
-            description="Apply a motion, synthesize and encode in one go, a few frames at a time: memory stays flat for any length."
-            " With photo and crop connected the face is pasted back.",
+        return wording.schema(
+            "MicromotionSweepToVideo",
+            CATEGORY,
             has_intermediate_output=True,
             search_aliases=["long video", "render video", "stream video", "mp4", "high resolution"],
             inputs=[
-                sockets.Generator.Input("generator", tooltip="The StyleGAN2 that draws."),
-                sockets.Codes.Input("codes", tooltip="One code, or one per frame."),
-                sockets.Subspace.Input("motion", tooltip="The motion to go along."),
-                sockets.Sweep.Input("sweep", tooltip="Coefficients over frames: one frame of video for each."),
-                io.Float.Input("coefficient", default=1.0, min=-5.0, max=5.0, step=0.01, tooltip="Multiplies the sweep, -5..5."),
-                io.Float.Input("fps", default=24.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second, 1..120."),
-                io.Image.Input(
-                    "photo", optional=True, tooltip="The picture that the face was cut from; with crop, the face is pasted back."
-                ),
-                sockets.Crop.Input("crop", optional=True, tooltip="Where in the photo the face is, from Align Face or Frame Face by Hand."),
-                io.Image.Input("unedited", optional=True, tooltip="The square of the unedited code: only the difference to it is pasted."),
-                io.Combo.Input(
-                    "shape", options=["face", "square"], default="face", tooltip="What is pasted: the face, or the whole square."
-                ),
+                sockets.Generator.Input("generator"),
+                sockets.Codes.Input("codes"),
+                sockets.Subspace.Input("motion"),
+                sockets.Sweep.Input("sweep"),
+                io.Float.Input("coefficient", default=1.0, min=-5.0, max=5.0, step=0.01),
+                io.Float.Input("fps", default=24.0, min=1.0, max=120.0, step=1.0),
+                io.Image.Input("photo", optional=True),
+                sockets.Crop.Input("crop", optional=True),
+                io.Image.Input("unedited", optional=True),
+                io.Combo.Input("shape", options=["face", "square"], default="face"),
                 half_input(),
             ],
-            outputs=[io.Video.Output("video", tooltip="The clip, H.264 in a temporary file; Save Video keeps it.")],
+            outputs=[io.Video.Output("video")],
         )
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Write what the nodes say of themselves into their help pages and translations: ``python lab/pictures/make_help_pages.py``.
+"""Write what the nodes say of themselves into their help pages: ``python lab/pictures/make_help_pages.py``.
 
-``locales/en/nodeDefs.json`` and the lists of inputs and outputs come from the nodes; what stands before and after the lists is written by
-hand and stays. The pages in other languages come from their ``nodeDefs.json``, the last section of each from their ``help.json``.
+The lists of inputs and outputs come from the nodes and ``locales/*/nodeDefs.json``; what stands before and after the lists of an English
+page is written by hand and stays. The last section of the pages in other languages comes from their ``help.json``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ WORDS = {
 def main() -> None:
     with tempfile.TemporaryDirectory() as base, hosted.Server(Path(base)) as server:
         info = {name: node for name, node in server.get("/object_info").items() if name.startswith("Micromotion")}
-    english = {name: texts(node) for name, node in info.items()}
-    save(LOCALES / "en" / "nodeDefs.json", english)
+    english = json.loads((LOCALES / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
     for name, node in info.items():
         page = DOCS / f"{name}.md"
         before, _, rest = page.read_text(encoding="utf-8").partition("\n## Inputs\n")
@@ -38,15 +37,6 @@ def main() -> None:
         spoken, tips = (json.loads((LOCALES / language / f"{file}.json").read_text(encoding="utf-8")) for file in ("nodeDefs", "help"))
         for name, node in info.items():
             translated(name, node, spoken[name], tips.get(name, []), language)
-
-
-def texts(node: dict) -> dict:
-    """What ``nodeDefs.json`` holds of a node."""
-    inputs = {
-        key: {"name": options.get("display_name") or name, "tooltip": options["tooltip"]} for key, name, _, options in puts(node["input"])
-    }
-    outputs = {str(i): {"name": name, "tooltip": tip} for i, (name, tip) in enumerate(zip(node["output_name"], node["output_tooltips"]))}
-    return {"display_name": node["display_name"], "description": node["description"], "inputs": inputs, "outputs": outputs}
 
 
 def puts(sections: dict, prefix: str = "") -> Iterator[tuple[str, str, int, dict]]:
@@ -95,10 +85,6 @@ def translated(name: str, node: dict, spoken: dict, tips: list[str], language: s
     tail = f"\n## {WORDS[language]['tips']}\n\n" + "\n".join(f"- {tip}" for tip in tips) + "\n" if tips else ""
     body = f"{head}\n{lists(node, spoken, language)}{tail}"
     (folder / f"{language}.md").write_text(body, encoding="utf-8")
-
-
-def save(path: Path, value: dict) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

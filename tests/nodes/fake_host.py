@@ -44,11 +44,12 @@ class DynamicCombo:
     def Option(key, inputs):  # noqa: N802
         return types.SimpleNamespace(key=key, inputs=inputs)
 
-    @staticmethod
-    def Input(id, options, display_name=None, optional=False, tooltip=None):  # noqa: N802
-        put = Put("COMFY_DYNAMICCOMBO_V3", id, display_name, tooltip=tooltip, optional=optional, options=[one.key for one in options])
-        put.inner = {one.key: one.inputs for one in options}
-        return put
+    class Input(Put):
+        def __init__(self, id, options, display_name=None, optional=False, tooltip=None):
+            super().__init__(
+                "COMFY_DYNAMICCOMBO_V3", id, display_name, tooltip=tooltip, optional=optional, options=[one.key for one in options]
+            )
+            self.options, self.inner = options, {one.key: one.inputs for one in options}
 
 
 class Autogrow:
@@ -58,11 +59,10 @@ class Autogrow:
     def TemplateNames(input, names, min=1):  # noqa: N802
         return types.SimpleNamespace(input=input, names=names, min=min)
 
-    @staticmethod
-    def Input(id, template, display_name=None, optional=False, tooltip=None):  # noqa: N802
-        put = Put("COMFY_AUTOGROW_V3", id, display_name, tooltip=tooltip, optional=optional)
-        put.template = template
-        return put
+    class Input(Put):
+        def __init__(self, id, template, display_name=None, optional=False, tooltip=None):
+            super().__init__("COMFY_AUTOGROW_V3", id, display_name, tooltip=tooltip, optional=optional)
+            self.template = template
 
 
 class Schema:

@@ -160,9 +160,7 @@ def test_every_name_and_tooltip_is_translated(schemas, language):
         puts = spoken(schema.inputs) + [(put.id, put) for put in schema.outputs]
         texts_of = dict(entry["inputs"]) | {put.id: entry["outputs"][str(i)] for i, put in enumerate(schema.outputs)}
         if language == "en":
-            assert entry["display_name"] == schema.display_name and entry["description"] == schema.description
-            for key, put in puts:
-                assert texts_of[key] == {"name": put.display_name or put.id, "tooltip": put.tooltip}, f"{name}.{key}"
+            assert [key for key, put in puts if texts_of[key] != {"name": put.display_name or put.id, "tooltip": put.tooltip}] == [], name
         else:
             sentences = [entry["description"], *(text["tooltip"] for text in texts_of.values())]
             assert all(any(ord(letter) > 0x3000 for letter in sentence) for sentence in sentences), f"{name} is not translated"
