@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from ...files.errors import DamagedFileError, UnsupportedFileError
 from ..generator import Architecture
 
@@ -135,3 +137,12 @@ def _taps_in(state: Mapping[str, Any]) -> tuple[float, ...] | None:
     whole = rows / rows.abs().min().clamp(min=1e-12)
     nice = (whole - whole.round()).abs().max() < 1e-4
     return tuple(int(v) for v in whole.round().tolist()) if nice else tuple(rows.tolist())
+
+
+def shaped(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor in the shape of its canonical name: the strength of noise is a number, noise is ``[H, W]``, the constant ``[C, H, W]``."""
+    if name.endswith("noise_strength"):
+        return tensor.reshape(())
+    if name.endswith("noise_const"):
+        return tensor.reshape(tensor.shape[-2:])
+    return tensor.squeeze(0) if name.endswith("b4.const") and tensor.ndim == 4 else tensor

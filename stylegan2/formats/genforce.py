@@ -7,6 +7,7 @@ import re
 import torch
 
 from ...files.errors import UnsupportedFileError
+from .architecture import shaped
 
 SIGNATURE = "synthesis.early_layer.const"
 
@@ -65,14 +66,8 @@ def _part(kind: str, index: int) -> str:
 
 
 def _transform(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    if name.endswith("noise_strength"):
-        return tensor.reshape(())
-    if name.endswith("noise_const"):
-        return tensor.reshape(tensor.shape[-2:])
-    if name.endswith("b4.const"):
-        return tensor.squeeze(0) if tensor.ndim == 4 else tensor
     if name.endswith("w_avg"):
         return tensor.reshape(-1, tensor.shape[-1])[0]
     if name.endswith("affine.bias"):
         return tensor + 1
-    return tensor.flip(2, 3) if name.endswith("conv0.weight") else tensor
+    return tensor.flip(2, 3) if name.endswith("conv0.weight") else shaped(name, tensor)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import torch
 
+from .architecture import shaped
+
 SIGNATURE = "input.input"
 MAX_BLOCKS = 12
 
@@ -55,11 +57,6 @@ def _affine(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
 def _reshape(name: str, tensor: torch.Tensor) -> torch.Tensor:
     if name.endswith("resample_filter"):
         return tensor / 4
-    if name.endswith("noise_strength"):
-        return tensor.reshape(())
-    if name.endswith("noise_const"):
-        return tensor.reshape(tensor.shape[-2:])
     if name.endswith("torgb.bias"):
         return tensor.reshape(-1)
-    stacked = tensor.ndim == 5 or (tensor.ndim == 4 and name.endswith("const"))
-    return tensor.squeeze(0) if stacked else tensor
+    return tensor.squeeze(0) if tensor.ndim == 5 else shaped(name, tensor)

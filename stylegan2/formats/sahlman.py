@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...files.errors import DamagedFileError, UnsupportedFileError
+from .architecture import shaped
 from .candidates import loaded, tensor_in
 
 PARTS = ("G_mapping", "G_synthesis")
@@ -67,7 +68,7 @@ def canonical(tree: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[st
     state = {"mapping.w_avg": top["dlatent_avg"]} if "dlatent_avg" in top else {}
     state |= {f"mapping.fc{m[1]}.{m[2]}": v for k, v in _tensors(tree["G_mapping"]).items() if (m := _MAPPING.fullmatch(k))}
     named = ((_name(k, synthesis.get("noise", True)), v) for k, v in _tensors(tree["G_synthesis"]).items())
-    state |= {name: _reshape(name, v) for name, v in named if name}
+    state |= {name: shaped(name, v) for name, v in named if name}
     return state, _hints(mapping, synthesis)
 
 
@@ -96,12 +97,6 @@ def _name(key: str, noise: bool) -> str | None:
     if match := re.fullmatch(r"to_data_layers\.(\d{1,2})\.(.+)", key):
         return f"synthesis.b{4 << int(match[1])}.torgb.{_QUIET[match[2]]}" if match[2] in _QUIET else None
     return None
-
-
-def _reshape(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    if name.endswith("noise_strength"):
-        return tensor.reshape(())
-    return tensor.reshape(tensor.shape[-2:]) if name.endswith("noise_const") else tensor
 
 
 def _hints(mapping: dict[str, Any], synthesis: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 
 from ...files.errors import DamagedFileError, UnsupportedFileError
 from ...files.values import Instance
+from .architecture import shaped
 from .candidates import loaded, tensor_in
 
 
@@ -88,14 +89,10 @@ def _name(key: str) -> str | None:
 
 def _transform(name: str, tensor: torch.Tensor) -> torch.Tensor:
     """TensorFlow stores [kh, kw, in, out] and [in, out], flips up-sampling kernels, and leaves 1 out of the style biases."""
-    if name.endswith("noise_strength"):
-        return tensor.reshape(())
-    if name.endswith("noise_const"):
-        return tensor.reshape(tensor.shape[-2:])
-    if name.endswith("b4.const"):
-        return tensor.squeeze(0) if tensor.ndim == 4 else tensor
     if name.endswith("affine.bias"):
         return tensor + 1
+    if not name.endswith("weight"):
+        return shaped(name, tensor)
     if name.endswith(("conv0.weight", "skip.weight")):
         tensor = tensor.flip(0, 1)
     return tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.t() if tensor.ndim == 2 else tensor
