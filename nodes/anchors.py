@@ -22,7 +22,6 @@ class TextAnchors(io.ComfyNode):
             "MicromotionTextAnchors",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["clip", "prompt", "text to motion", "styleclip", "make motion", "new motion"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Scorer.Input("scorer"),
@@ -109,7 +108,6 @@ class VideoAnchors(io.ComfyNode):
             "MicromotionVideoAnchors",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["video to motion", "driving video", "learn motion", "head turn", "record expression"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Codes.Input("codes"),

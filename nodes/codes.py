@@ -30,7 +30,6 @@ class SampleFaces(io.ComfyNode):
             "MicromotionSampleFaces",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["random face", "seed", "new face", "generate face", "latent", "this person does not exist"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, control_after_generate=True),
@@ -58,7 +57,6 @@ class InvertFace(io.ComfyNode):
             "MicromotionInvertFace",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["gan inversion", "encode face", "projector", "psp", "e4e", "restyle", "embed", "latent"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Inverter.Input("inverter"),
@@ -96,7 +94,6 @@ class RefineFace(io.ComfyNode):
             "MicromotionRefineFace",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["optimize", "pivotal tuning", "pti", "projector", "fine-tune", "likeness", "improve inversion"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 io.Image.Input("image"),
@@ -128,7 +125,6 @@ class SaveFace(io.ComfyNode):
         return wording.schema(
             "MicromotionSaveFace",
             CATEGORY,
-            search_aliases=["save latent", "keep face", "export code", "save codes", "save pivotal tuning", "pti", "save tuned generator"],
             inputs=[
                 sockets.Codes.Input("codes"),
                 io.String.Input("name", default="face"),
@@ -161,7 +157,6 @@ class LoadFace(io.ComfyNode):
             "MicromotionLoadFace",
             "micromotion/loaders",
             has_intermediate_output=True,
-            search_aliases=["load latent", "saved face", "import code", "load codes", "load pivotal tuning", "tuned generator"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 io.Combo.Input("file", options=host.choices("codes")),
@@ -200,7 +195,6 @@ class Synthesize(io.ComfyNode):
         return wording.schema(
             "MicromotionSynthesize",
             CATEGORY,
-            search_aliases=["decode", "render", "generate images", "stylegan", "frames", "latent to image"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Codes.Input("codes"),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from comfy_api.v0_0_2 import ComfyExtension, io
 
-from . import anchors, codes, examples, faces, host, loaders, subspaces, sweep
+from . import anchors, codes, examples, faces, host, loaders, replaced, sliders, subspaces, sweep
 
 
 def groups() -> tuple[list[type[io.ComfyNode]], ...]:
     """The nodes of every verb group."""
-    return loaders.NODES, faces.NODES, codes.NODES, anchors.NODES, subspaces.NODES, sweep.NODES
+    return loaders.NODES, faces.NODES, codes.NODES, anchors.NODES, subspaces.NODES, sliders.NODES, sweep.NODES
 
 
 class Micromotion(ComfyExtension):
@@ -33,6 +33,8 @@ class Micromotion(ComfyExtension):
         host.log.info(host.describe())
         if server is not None:
             examples.register(server)
+            sliders.register(server)
+            await replaced.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [] if self.is_second else [node for group in groups() for node in group]

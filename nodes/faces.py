@@ -141,7 +141,6 @@ class PickFace(io.ComfyNode):
         return wording.schema(
             "MicromotionPickFace",
             CATEGORY,
-            search_aliases=["select face", "group photo", "face index", "which face", "detect faces"],
             inputs=[
                 io.Image.Input("image"),
                 io.Combo.Input("order", options=[*ORDERS, NEAREST, ALL], default="left to right"),
@@ -171,7 +170,6 @@ class AlignFace(io.ComfyNode):
             "MicromotionAlignFace",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["crop face", "ffhq", "detect face", "landmarks", "dlib", "mediapipe"],
             inputs=[
                 io.Image.Input("image"),
                 size_input(),
@@ -210,7 +208,6 @@ class FrameFace(io.ComfyNode):
         return wording.schema(
             "MicromotionFrameFace",
             CATEGORY,
-            search_aliases=["crop face", "manual align", "square crop", "avatar", "cut out"],
             inputs=[
                 io.Image.Input("image"),
                 io.Float.Input("x", default=0.5, min=0.0, max=1.0, step=0.005),
@@ -237,7 +234,6 @@ class PasteFace(io.ComfyNode):
             "MicromotionPasteFace",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["paste back", "uncrop", "composite face", "blend face", "stitch"],
             inputs=[
                 io.Image.Input("photo"),
                 io.Image.Input("faces"),

@@ -368,11 +368,13 @@ def remark(text: str) -> None:
     _said.setdefault(running, []).append(text)
 
 
-def output(*values: Any, said: str | None = None) -> io.NodeOutput:
-    """What a node returns: its values, and as text what was remarked in this run, or ``said``; ComfyUI keeps both with the cached result.
+def output(*values: Any, said: str | None = None, **drawn: list) -> io.NodeOutput:
+    """What a node returns: its values, as text what was remarked in this run, or ``said``, and ``drawn`` for our scripts in the page.
+
+    ComfyUI keeps all of it with the cached result.
 
     A node that returns one has ``has_intermediate_output`` in its schema, unless it is an output node: only then is the text sent again
     when the node itself is answered from the cache.
     """
     texts = _said.pop(get_executing_context(), []) + ([said] if said else [])
-    return io.NodeOutput(*values, ui={"text": list(dict.fromkeys(texts))} if texts else None)
+    return io.NodeOutput(*values, ui=({"text": list(dict.fromkeys(texts))} if texts else {}) | drawn or None)

@@ -51,7 +51,6 @@ class LoadGenerator(_LoadFile):
             "MicromotionLoadGenerator",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["stylegan", "stylegan2", "ffhq", "gan", "load model", "checkpoint", "face generator", "avatar"],
             inputs=[
                 file_input("generator"),
                 io.Combo.Input("backend", options=list(BACKENDS), default="auto", optional=True, advanced=True),
@@ -80,7 +79,6 @@ class LoadInverter(_LoadFile):
             "MicromotionLoadInverter",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["psp", "e4e", "restyle", "encoder", "projector", "gan inversion", "embed face"],
             inputs=[file_input("inverter")],
             outputs=[sockets.Inverter.Output("inverter")],
         )
@@ -100,7 +98,6 @@ class LoadScorer(_LoadFile):
         return wording.schema(
             "MicromotionLoadScorer",
             CATEGORY,
-            search_aliases=["clip", "open_clip", "text", "score", "vit-b-32"],
             inputs=[file_input("scorer")],
             outputs=[sockets.Scorer.Output("scorer")],
         )
@@ -119,7 +116,6 @@ class LoadIdentity(_LoadFile):
         return wording.schema(
             "MicromotionLoadIdentity",
             CATEGORY,
-            search_aliases=["arcface", "face recognition", "likeness", "identity"],
             inputs=[file_input("identity")],
             outputs=[sockets.Identity.Output("identity")],
         )
@@ -138,7 +134,6 @@ class ConvertCheckpoint(_LoadFile):
         return wording.schema(
             "MicromotionConvertCheckpoint",
             CATEGORY,
-            search_aliases=["pkl to safetensors", "export generator", "convert pickle", "half precision"],
             inputs=[
                 file_input("generator"),
                 io.Combo.Input("precision", options=list(PRECISIONS)),
@@ -165,7 +160,6 @@ class FetchModel(io.ComfyNode):
         return wording.schema(
             "MicromotionFetchModel",
             CATEGORY,
-            search_aliases=["download", "install model", "ffhq", "get weights", "e4e", "pretrained", "missing model"],
             inputs=[io.Combo.Input("what", options=catalog.choices()), io.Boolean.Input("accept", default=False)],
             outputs=[io.String.Output("report")],
             is_output_node=True,

@@ -20,8 +20,6 @@ from .anchors import layers_input
 
 CATEGORY = "micromotion/motions"
 AUTO = "auto"
-COMBINING_WORDS = ["add motions", "mix motions", "orthogonalize", "disentangle", "merge", "negate motion", "reverse motion"]
-COMBINING_WORDS += ["scale motion", "rename motion", "invert direction", "layer mask"]
 POOLED = 8  # sets of anchors for one motion
 COMBINED = 8  # motions that make one
 OPERATIONS = ("add", "without", "merge", "subtract")
@@ -42,7 +40,6 @@ class FitSubspace(io.ComfyNode):
             "MicromotionFitSubspace",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["robust pca", "theil-sen", "direction", "subspace", "learn motion", "train", "pool anchors", "several clips"],
             inputs=[
                 io.Autogrow.Input(
                     "anchors",
@@ -88,7 +85,6 @@ class LoadSubspace(io.ComfyNode):
             "MicromotionLoadSubspace",
             "micromotion/loaders",
             has_intermediate_output=True,
-            search_aliases=["smile", "anger", "close eyes", "head turn", "age", "expression", "motion", "subspace", "direction"],
             inputs=[
                 io.Combo.Input("file", options=host.choices("motion")),
                 sockets.Generator.Input("generator", optional=True),
@@ -122,7 +118,6 @@ class SaveSubspace(io.ComfyNode):
         return wording.schema(
             "MicromotionSaveSubspace",
             CATEGORY,
-            search_aliases=["export motion", "share motion", "write subspace"],
             inputs=[sockets.Subspace.Input("motion"), io.String.Input("name", default="my_motion")],
             outputs=[],
             is_output_node=True,
@@ -141,7 +136,6 @@ class CalibrateSubspace(io.ComfyNode):
         return wording.schema(
             "MicromotionCalibrate",
             CATEGORY,
-            search_aliases=["strength", "normalize motion", "safe range", "unit", "measure motion", "arkit", "mediapipe", "blendshapes"],
             inputs=[
                 sockets.Subspace.Input("motion"),
                 io.DynamicCombo.Input(
@@ -237,7 +231,6 @@ class CombineSubspaces(io.ComfyNode):
         return wording.schema(
             "MicromotionCombine",
             CATEGORY,
-            search_aliases=COMBINING_WORDS,
             inputs=[
                 io.Autogrow.Input(
                     "motions",
@@ -274,7 +267,6 @@ class InspectSubspace(io.ComfyNode):
         return wording.schema(
             "MicromotionInspect",
             CATEGORY,
-            search_aliases=["spectrum", "contact sheet", "plot motion", "compare motions", "cosine", "layers"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Subspace.Input("motion"),

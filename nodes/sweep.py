@@ -1,4 +1,4 @@
-"""Nodes that move along a motion: coefficients over frames, and what they do to codes."""
+"""Nodes that make, read and play coefficients over frames."""
 
 from __future__ import annotations
 
@@ -16,24 +16,10 @@ from . import host, measure, sockets, wording
 from . import plots as pictures
 from .codes import half_input
 from .faces import paste_image
-from .subspaces import component_input
+from .sliders import warn_beyond
 
 CATEGORY = "micromotion/animation"
 CURVE_SAMPLES = 1025
-SLIDERS = 8
-LARGEST = 10.0  # coefficient that may be typed
-SLIDER_WORDS = [
-    "face sliders",
-    "edit face",
-    "expression",
-    "expression editor",
-    "liveportrait alternative",
-    "smile",
-    "age",
-    "mouth",
-    "morph",
-]
-SLIDER_WORDS += ["portrait", "live slider", "mix motions", "face animation"]
 
 
 class Sweep(io.ComfyNode):
@@ -42,7 +28,6 @@ class Sweep(io.ComfyNode):
         return wording.schema(
             "MicromotionSweep",
             CATEGORY,
-            search_aliases=["animate", "face animation", "keyframes", "timeline", "ease", "ping pong", "interpolate", "schedule", "curve"],
             inputs=[
                 io.Int.Input("frames", default=48, min=1, max=100000),
                 io.DynamicCombo.Input(
@@ -116,113 +101,12 @@ def from_curve(frames: int, curve, low, high) -> torch.Tensor:
 SHAPES = {"start to end": from_start_to_end, "keyframes": from_keyframes, "curve": from_curve}
 
 
-class ApplySubspace(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return wording.schema(
-            "MicromotionApplySubspace",
-            CATEGORY,
-            has_intermediate_output=True,
-            search_aliases=["edit face", "expression", "strength", "slider", "animate", "smile", "age"],
-            inputs=[
-                sockets.Codes.Input("codes"),
-                sockets.Subspace.Input("motion"),
-                slider_input("coefficient", 1.0, "How far along the motion"),
-                sockets.Sweep.Input("sweep", optional=True),
-                component_input(),
-            ],
-            outputs=[sockets.Codes.Output("moved")],
-        )
-
-    @classmethod
-    def validate_inputs(cls, coefficient=None):
-        return within_reach({"coefficient": coefficient})
-
-    @classmethod
-    def execute(cls, codes, motion, coefficient, sweep=None, component=1) -> io.NodeOutput:
-        steps = codes.new_ones(len(codes)) if sweep is None else sweep
-        coefficients = in_component(steps * coefficient, component, motion.rank)
-        warn_beyond(motion, coefficients)
-        return host.output(motion.apply(codes, coefficients))
-
-
-class FaceSliders(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return wording.schema(
-            "MicromotionFaceSliders",
-            CATEGORY,
-            has_intermediate_output=True,
-            search_aliases=SLIDER_WORDS,
-            inputs=[
-                sockets.Codes.Input("codes"),
-                io.Autogrow.Input(
-                    "motions",
-                    template=io.Autogrow.TemplateNames(
-                        sockets.Subspace.Input("motion"), names=[f"motion_{i}" for i in range(1, SLIDERS + 1)], min=1
-                    ),
-                ),
-                *(slider_input(f"coefficient_{i}", 0.0, f"How far along motion_{i}") for i in range(1, SLIDERS + 1)),
-                sockets.Sweep.Input("sweep", optional=True),
-            ],
-            outputs=[sockets.Codes.Output("moved")],
-        )
-
-    @classmethod
-    def validate_inputs(cls, **inputs):
-        return within_reach({name: value for name, value in inputs.items() if name.startswith("coefficient")})
-
-    @classmethod
-    def execute(cls, codes, motions, sweep=None, **coefficients) -> io.NodeOutput:
-        steps = codes.new_ones(len(codes)) if sweep is None else sweep
-        for name, motion in motions.items():
-            along = steps * coefficients[name.replace("motion", "coefficient")]
-            warn_beyond(motion, along)
-            codes = motion.apply(codes, along)
-        return host.output(codes)
-
-
-def within_reach(coefficients: dict) -> bool | str:
-    """For ``validate_inputs``: what is typed or sent may go beyond a slider, up to ``LARGEST``; a linked input is not known yet."""
-    wrong = [name for name, value in coefficients.items() if value is not None and not abs(value) <= LARGEST]
-    return f"{wrong[0]} lies outside -{LARGEST:g} to {LARGEST:g}; give a smaller number." if wrong else True
-
-
-def slider_input(name: str, default: float, what: str) -> io.Float.Input:
-    """A slider over the usual range of a motion; ``within_reach`` lets typed numbers beyond it pass."""
-    return io.Float.Input(name, default=default, min=-1.25, max=1.25, step=0.01, display_mode=io.NumberDisplay.slider)
-
-
-def warn_beyond(motion, coefficients: torch.Tensor) -> None:
-    """Say so when a sweep ``[F]`` or ``[F, K]`` leaves the range in which a motion was measured to hold."""
-    columns = coefficients[:, None] if coefficients.ndim == 1 else coefficients
-    for k, (safe, column) in enumerate(zip(motion.calibration.safe, columns.T)):
-        if safe is not None and len(column) and not safe[0] - 1e-6 <= float(column.min()) <= float(column.max()) <= safe[1] + 1e-6:
-            which = motion.name or "the motion" if motion.rank == 1 else f"component {k + 1} of {motion.name or 'the motion'}"
-            host.remark(
-                f"The coefficient goes from {float(column.min()):.2f} to {float(column.max()):.2f};"
-                f" {which} was measured to hold from {safe[0]:.2f} to {safe[1]:.2f}."
-            )
-
-
-def in_component(sweep: torch.Tensor, component: int, rank: int) -> torch.Tensor:
-    """A sweep ``[F]`` as coefficients of one component of ``rank``; one that has them for every component, ``[F, K]``, is left alone."""
-    if sweep.ndim > 1 or component == 1:
-        return sweep
-    if component > rank:
-        raise host.HostError(f"There is no component {component}; this motion has {rank}, counted from 1.")
-    coefficients = sweep.new_zeros(len(sweep), rank)
-    coefficients[:, component - 1] = sweep
-    return coefficients
-
-
 class ReadCoefficients(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return wording.schema(
             "MicromotionReadCoefficients",
             CATEGORY,
-            search_aliases=["motion transfer", "driving video", "retarget", "track expression", "reenact"],
             inputs=[
                 sockets.Codes.Input("codes"),
                 sockets.Subspace.Input("motion"),
@@ -269,7 +153,6 @@ class MeasureMotion(io.ComfyNode):
         return wording.schema(
             "MicromotionMeasure",
             CATEGORY,
-            search_aliases=["curve", "analyze", "blendshapes", "identity similarity", "evaluate", "jitter"],
             inputs=[
                 io.Image.Input("images"),
                 io.String.Input("text", default="a person with 100% smile"),
@@ -299,7 +182,6 @@ class SweepToVideo(io.ComfyNode):
             "MicromotionSweepToVideo",
             CATEGORY,
             has_intermediate_output=True,
-            search_aliases=["long video", "render video", "stream video", "mp4", "high resolution"],
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Codes.Input("codes"),
@@ -339,4 +221,4 @@ class SweepToVideo(io.ComfyNode):
         return host.output(InputImpl.VideoFromFile(str(path)))
 
 
-NODES = [Sweep, ReadCoefficients, ApplySubspace, FaceSliders, SweepToVideo, MeasureMotion]
+NODES = [Sweep, ReadCoefficients, SweepToVideo, MeasureMotion]

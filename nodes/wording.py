@@ -1,4 +1,4 @@
-"""What nodes say of themselves: names, descriptions and tooltips come from ``locales/en/nodeDefs.json``, as translations do from theirs."""
+"""What nodes say of themselves: names, descriptions, search words, tooltips, all from ``locales/en/nodeDefs.json``; translations from theirs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def schema(node_id: str, category: str, *, inputs: Sequence, outputs: Sequence, 
             put.template.input.tooltip = put.tooltip
     for place, put in enumerate(outputs):
         _say(put, texts["outputs"][str(place)])
-    named = {"node_id": node_id, "display_name": texts["display_name"], "description": texts["description"]}
+    named = {"node_id": node_id} | {key: texts[key] for key in ("display_name", "description", "search_aliases")}
     return io.Schema(**named, category=category, inputs=list(inputs), outputs=list(outputs), **rest)
 
 

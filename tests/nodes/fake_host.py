@@ -133,6 +133,19 @@ class Management:
                 raise Interrupted
 
 
+class Api:
+    """Keeps what was registered."""
+
+    replaced: list = []
+
+    @property
+    def node_replacement(self):
+        return self
+
+    async def register(self, node_replace) -> None:
+        self.replaced.append(node_replace)
+
+
 class Curve:
     """A drawn curve: straight lines between points."""
 
@@ -202,6 +215,7 @@ def io_module() -> types.SimpleNamespace:
         NodeOutput=NodeOutput,
         NumberDisplay=enum.Enum("NumberDisplay", ["number", "slider", "gradient_slider"]),
         Hidden=enum.Enum("Hidden", ["unique_id", "prompt", "extra_pnginfo"]),
+        NodeReplace=types.SimpleNamespace,
         FolderType=enum.Enum("FolderType", ["input", "output", "temp"]),
         UploadType=enum.Enum("UploadType", ["image", "video"]),
     )
@@ -219,7 +233,8 @@ def modules(base: Path) -> dict[str, types.ModuleType]:
     patcher = module("comfy.model_patcher", CoreModelPatcher=ModelPatcher)
     utils = module("comfy.utils", ProgressBar=ProgressBar)
     comfy = module("comfy", model_management=management, model_patcher=patcher, utils=utils)
-    versioned = module("comfy_api.v0_0_2", io=io_module(), ComfyExtension=object, InputImpl=types.SimpleNamespace(VideoFromFile=str))
+    versioned = module("comfy_api.v0_0_2", io=io_module(), ComfyExtension=object, ComfyAPI=Api)
+    versioned.InputImpl = types.SimpleNamespace(VideoFromFile=str)
     return {
         "comfy": comfy,
         "comfy.model_management": management,

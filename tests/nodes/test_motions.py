@@ -166,6 +166,19 @@ def test_a_coefficient_beyond_the_measured_range_is_remarked(run, caplog):
         assert ("grin was measured to hold from -0.50 to 0.80" in caplog.text) == beyond
 
 
+def test_the_page_learns_names_and_ranges_of_sliders(run, pack):
+    from micromotion.nodes import sliders
+    from micromotion.subspaces import Calibration
+
+    held, plain = motion(name="grin", calibration=Calibration(safe=((0.1, 0.8),))), motion(name="")
+    assert sliders.slider_of(held) == ["grin", 0.0, 0.8] and sliders.slider_of(plain) == ["", *sliders.TRAVEL]
+    node = pack.nodes["FaceSliders"]
+    said = node.execute(torch.zeros(1, 8, 32), {"motion_2": held, "motion_3": plain}, coefficient_2=0.1, coefficient_3=0.0).ui
+    assert said["sliders"] == [["motions.motion_2", "grin", 0.0, 0.8], ["motions.motion_3", "", *sliders.TRAVEL]]
+    assert sliders.slider_of_file("turn (embedded)") == ["turn", -1.25, 1.25]
+    assert sliders.slider_of_file("../secret") is None and sliders.slider_of_file("") is None
+
+
 def test_every_component_moves_and_is_read(run):
     two, code, sweep = motion(rank=2), torch.zeros(1, 8, 32), run("Sweep", frames=10)[0]
     first = run("ApplySubspace", codes=code, motion=two, sweep=sweep)[0]

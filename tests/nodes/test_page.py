@@ -102,3 +102,51 @@ def test_a_failure_is_one_sentence_under_its_node(page, renderer):
     page.run()
     page.errors.clear()
     assert ["MicromotionApplySubspace", "There is no component 5; this motion has 1, counted from 1.", True] in page.page.evaluate(SAID)
+
+
+SLIDERS = """() => {
+  const { app } = window.comfyAPI.app;
+  const around = app.graph._nodes.find((node) => node.subgraph), inside = around.subgraph.nodes.find((node) => node.widgets?.[5]?.hidden);
+  const told = (node) => node.widgets.filter((one) => !one.hidden && one.type === 'slider');
+  return [around, inside].map((node) => told(node).map((one) => [one.label, one.options.min, one.options.max, one.value]));
+}"""
+MIDDLE = """(at) => {
+  const { canvas, graph } = window.comfyAPI.app.app;
+  const node = graph._nodes.find((one) => one.subgraph), widget = node.widgets[at];
+  const [x, y] = canvas.ds.convertOffsetToCanvas([node.pos[0] + node.size[0] / 2, node.pos[1] + widget.y + 10]);
+  const around = canvas.canvas.getBoundingClientRect();
+  return [x + around.left, y + around.top];
+}"""
+LIVE = "03 Expression sliders, live"
+LOOKED_MS = 900  # sliders.js looks every 300 ms
+
+
+def type_into(page, renderer: str, label: str, text: str) -> None:
+    """Give the slider of a subgraph a number as its user does."""
+    if renderer == "nodes 2.0":
+        field = page.locator("[data-node-id]", has=page.get_by_text("Edit Expression", exact=True)).get_by_role("textbox", name=label)
+        field = field.or_(page.locator("[data-node-id]").get_by_role("spinbutton", name=label)).first
+        field.click()
+    else:
+        page.mouse.dblclick(*page.evaluate(MIDDLE, 1))
+    page.keyboard.press("Control+a")
+    page.keyboard.type(text)
+    page.keyboard.press("Enter")
+    page.mouse.click(10, 500)
+    page.wait_for_timeout(LOOKED_MS)
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_sliders_bear_names_and_ranges_of_their_motions_and_take_a_number_beyond(page, renderer):
+    page.open(json.loads((ROOT / "workflows" / f"{LIVE}.json").read_text(encoding="utf-8")), renderer)
+    page.page.wait_for_timeout(LOOKED_MS)
+    around, inside = page.page.evaluate(SLIDERS)
+    assert [name for name, *_ in around] == ["smile", "close eyes", "anger", "head turn", "age"], "a subgraph's own names stay"
+    assert [name for name, *_ in inside] == ["smile", "eyes", "anger", "turn", "age"]
+    assert [span[1:3] for span in around] == [[-0.25, 1.25], [-0.25, 1], [-0.25, 1.25], [-1.25, 1.25], [-0.25, 1]]
+    type_into(page.page, renderer, "close eyes", "2.5")
+    assert page.page.evaluate(SLIDERS)[0][1] == ["close eyes", -0.25, 2.5, 2.5]
+    sent = next(node["inputs"] for node in page.prompt().values() if node["class_type"] == "MicromotionFaceSliders")
+    assert sent["coefficient_2"] == 2.5
+    type_into(page.page, renderer, "close eyes", "0.4")
+    assert page.page.evaluate(SLIDERS)[0][1] == ["close eyes", -0.25, 1, 0.4]

@@ -88,6 +88,8 @@ class Routes(list):
     def post(self, path):
         return lambda handler: self.append(types.SimpleNamespace(path=path, handler=handler)) or handler
 
+    get = post
+
 
 @pytest.fixture
 def server(pack, monkeypatch):
@@ -114,7 +116,7 @@ def test_a_second_copy_names_both_folders_and_stays_out(pack, server, caplog):
     assert len(asyncio.run(load())) > 20
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(load()) == []
-    assert len(server.routes) == 1 and "installed twice" in caplog.text and "Remove one" in caplog.text
+    assert len(server.routes) == 2 and "installed twice" in caplog.text and "Remove one" in caplog.text
 
 
 def test_the_route_of_the_examples_answers_nonsense(pack, server, monkeypatch, caplog):

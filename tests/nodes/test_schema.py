@@ -64,6 +64,27 @@ def test_names_begin_with_a_verb_and_say_what_they_do(schemas):
     assert all(len(s.description) > 40 and len(s.search_aliases) >= 3 and s.category.startswith("micromotion/") for s in schemas.values())
 
 
+SOUGHT = {
+    "face animation": {"FaceSliders", "ApplySubspace", "Sweep", "SweepToVideo"},
+    "talking head": {"ReadCoefficients", "FaceSliders", "SweepToVideo"},
+    "portrait": {"AlignFace", "PasteFace", "FaceSliders", "SampleFaces"},
+    "expression": {"FaceSliders", "ApplySubspace", "LoadSubspace"},
+    "smile": {"FaceSliders", "ApplySubspace", "LoadSubspace", "TextAnchors"},
+    "age": {"FaceSliders", "ApplySubspace", "LoadSubspace"},
+    "mouth": {"FaceSliders", "ApplySubspace", "LoadSubspace"},
+    "morph": {"FaceSliders", "ApplySubspace", "Combine"},
+    "liveportrait alternative": {"FaceSliders", "ApplySubspace", "ReadCoefficients"},
+    "stylegan": {"LoadGenerator", "InvertFace", "SampleFaces", "Synthesize", "ConvertCheckpoint"},
+    "gan": {"LoadGenerator", "SampleFaces", "Synthesize", "ConvertCheckpoint"},
+}
+
+
+@pytest.mark.parametrize("word", SOUGHT)
+def test_the_word_that_people_look_for_finds_the_nodes_that_fit(schemas, word):
+    found = {name.removeprefix("Micromotion") for name, s in schemas.items() if word in s.search_aliases}
+    assert SOUGHT[word] <= found and len(found) <= 12, "too many that fit are as bad as none"
+
+
 def test_every_input_and_output_explains_itself(schemas):
     silent = [
         f"{name}.{put.id}"
@@ -139,6 +160,21 @@ def test_saved_workflows_stay_loadable(schemas):
             assert now[name][side][: len(old[side])] == old[side], f"{name}: {side} changed"
 
 
+def test_what_replaces_a_former_node_exists_with_its_inputs(schemas):
+    from micromotion.nodes import replaced
+
+    for former in replaced.FORMER:
+        new = schemas[f"Micromotion{former.new}"]
+        assert f"Micromotion{former.id}" not in schemas
+        puts = {name: put for name, put in every(new.inputs)}
+        for told in replaced.mapping(former):
+            name = told["new_id"]
+            assert name in puts or f"{name.partition('.')[0]}.*" in puts, f"{former.id}: {name}"
+            if "set_value" in told:
+                assert told["set_value"] in puts[name].inner
+        assert set(former.widgets) <= {told.get("old_id") for told in replaced.mapping(former)}
+
+
 def test_every_node_has_its_help_page(schemas):
     for name, schema in schemas.items():
         page = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8")
@@ -166,6 +202,16 @@ def test_every_name_and_tooltip_is_translated(schemas, language):
             assert all(any(ord(letter) > 0x3000 for letter in sentence) for sentence in sentences), f"{name} is not translated"
             ranges = [(key, spoken_range(put)) for key, put in puts if put.io_type in ("INT", "FLOAT") and "min" in put.keywords]
             assert [key for key, told in ranges if told not in texts_of[key]["tooltip"]] == [], name
+
+
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_every_tip_of_a_help_page_is_translated(schemas, language):
+    tips = json.loads((ROOT / "locales" / language / "help.json").read_text(encoding="utf-8"))
+    for name in schemas:
+        english = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8").rpartition("## Good to know")[2]
+        page = (ROOT / "web" / "docs" / name / f"{language}.md").read_text(encoding="utf-8")
+        assert len(tips[name]) == english.count("\n- ") > 0, name
+        assert all(f"- {tip}\n" in page and any(ord(letter) > 0x3000 for letter in tip) for tip in tips[name]), name
 
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
