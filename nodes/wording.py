@@ -1,4 +1,4 @@
-"""What nodes say of themselves: names, descriptions, search words, tooltips, all from ``locales/en/nodeDefs.json``; translations from theirs."""
+"""What nodes say of themselves, search words included, comes from ``locales/en/nodeDefs.json``, as translations do from theirs."""
 
 from __future__ import annotations
 
