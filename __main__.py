@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .files import limits
 
-FAVOURITE = 1415
+FAVORITE = 1415
 FACTORS = ("smile", "eyes", "anger", "turn", "age")
 QUANTITIES = ("mouth width", "corner lift", "mouth opening", "eye opening", "brow height", "yaw", "pitch")
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")
@@ -125,8 +125,8 @@ def _animate(commands) -> None:
     parser.add_argument(
         "--seed",
         type=within(limits.SEED),
-        default=FAVOURITE,
-        help=f"which face of the generator to show without an image (default {FAVOURITE})",
+        default=FAVORITE,
+        help=f"which face of the generator to show without an image (default {FAVORITE})",
     )
     parser.add_argument(
         "--truncation", type=within(limits.TRUNCATION), default=0.7, help="0: the mean face, 1: the full variety (default 0.7)"

@@ -198,12 +198,12 @@ def shown(kind: str, path: Path) -> str:
 
 
 def resume_path(what: str) -> Path | None:
-    """Where a cancelled run of a kind (``what``) keeps its finished part, in ComfyUI's temp folder; None where that cannot be made."""
+    """Where a canceled run of a kind (``what``) keeps its finished part, in ComfyUI's temp folder; None where that cannot be made."""
     folder = Path(folder_paths.get_temp_directory())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log.warning("ComfyUI's temp folder %s cannot be made (%s): a cancelled run will begin again.", folder, refused(error))
+        log.warning("ComfyUI's temp folder %s cannot be made (%s): a canceled run will begin again.", folder, refused(error))
         return None
     return folder / f"micromotion_{what}.safetensors"
 

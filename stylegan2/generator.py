@@ -69,7 +69,7 @@ class Architecture:
 
 
 class Linear(nn.Module):
-    """Fully connected layer with the learning rate equalised at run time."""
+    """Fully connected layer with the learning rate equalized at run time."""
 
     def __init__(self, n_in: int, n_out: int, *, lr_multiplier: float = 1.0, bias_init: float = 0.0, activation: str = "linear"):
         super().__init__()

@@ -260,7 +260,7 @@ def test_verbose_says_where_the_time_went(room, capsys):
 def test_the_shipped_motions_do_what_they_are_called(name, factor, sign, monkeypatch):
     monkeypatch.delenv("MICROMOTION_WEIGHTS", raising=False)
     generator, motion = models.Models(device="cpu").generator, Subspace.load(models.find_motion(name))
-    face = portrait.avatar(command_line.FAVOURITE, 0.7, generator)
+    face = portrait.avatar(command_line.FAVORITE, 0.7, generator)
     take = animate.take(face.codes, [(name, motion)], command_line.build_parser().parse_args(["animate", "--frames", "12"]))
     assert take.coefficients[0] == 0
     before, after = load_regressor().factors(generator.synthesize(torch.cat([face.codes, take.farthest()])))

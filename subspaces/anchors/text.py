@@ -101,7 +101,7 @@ def text_anchors(
     but the last 8 steps: quicker, with slightly other anchors.
 
     ``batch`` anchors are optimized at once (None: by memory; halved when memory runs out). Finished ones are kept in the file
-    ``state``, from which the same call goes on after it was cancelled. ``progress(done, total, pictures)`` counts anchor steps,
+    ``state``, from which the same call goes on after it was canceled. ``progress(done, total, pictures)`` counts anchor steps,
     comes once per step and may raise to cancel. The same seeds give the same anchors; neither network is changed; works under
     ``torch.inference_mode``. Errors: a template without ``{degree}``, bad degrees, no seeds, an optimization that diverges.
     """
@@ -294,7 +294,7 @@ def prior_whitening(generator: Generator) -> torch.Tensor:
 
 
 class _Store:
-    """Finished anchors in a file, so that a cancelled run goes on; without a path, in memory only."""
+    """Finished anchors in a file, so that a canceled run goes on; without a path, in memory only."""
 
     def __init__(self, path: str | Path | None, key: str, count: int, shape: torch.Size):
         self.path, self.key = None if path is None else Path(path), key
@@ -309,7 +309,7 @@ class _Store:
         try:
             files.write(self.path, STATE, {"key": self.key}, {"codes": self.codes, "done": self.done})
         except CheckpointError as error:
-            log.warning("%s A cancelled run will begin again.", error)
+            log.warning("%s A canceled run will begin again.", error)
             self.path = None
 
     def _resume(self, path: Path) -> None:

@@ -49,7 +49,7 @@ def test_every_form_of_a_picture_gives_the_same_square(photo, landmarks):
     np.testing.assert_array_equal((positive * 255).round().permute(1, 2, 0).numpy(), square)
 
 
-def test_grey_and_alpha_give_color_squares(photo, landmarks):
+def test_gray_and_alpha_give_color_squares(photo, landmarks):
     gray = np.asarray(Image.fromarray(photo).convert("L"))
     square, _ = align(gray, landmarks, 64)
     assert square.shape == (64, 64, 3) and (square[..., 0] == square[..., 2]).all()
@@ -148,8 +148,8 @@ def test_nan_names_the_frame(photo, landmarks):
 
 
 def test_a_picture_with_gradients_is_a_picture(photo, landmarks):
-    learnt = (torch.from_numpy(photo).permute(2, 0, 1) / 255).requires_grad_()
-    square, _ = align(learnt, landmarks, 64, value_range=(0, 1))
+    learned = (torch.from_numpy(photo).permute(2, 0, 1) / 255).requires_grad_()
+    square, _ = align(learned, landmarks, 64, value_range=(0, 1))
     assert not square.requires_grad and square.shape == (3, 64, 64)
 
 

@@ -21,7 +21,7 @@ HASH = hashlib.sha256(BODY).hexdigest()
 class Server(http.server.ThreadingHTTPServer):
     """Serves ``body``; the fields say how badly."""
 
-    body, drop_after, honours_range, status, etags = BODY, [], True, 200, ['"1"']
+    body, drop_after, honors_range, status, etags = BODY, [], True, 200, ['"1"']
     chunked = page = False
 
     def __init__(self):
@@ -54,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def start(self):
         header = self.headers.get("Range")
         same = self.headers.get("If-Range") in (None, self.etag())
-        return int(header.split("=")[1].rstrip("-")) if header and self.server.honours_range and same else 0
+        return int(header.split("=")[1].rstrip("-")) if header and self.server.honors_range and same else 0
 
     def etag(self):
         return self.server.etags[0]
@@ -136,7 +136,7 @@ def test_a_part_of_a_file_without_a_published_hash_is_not_trusted(server, tmp_pa
 
 
 def test_a_server_without_ranges_starts_again(server, tmp_path):
-    server.honours_range, server.drop_after = False, [100_000]
+    server.honors_range, server.drop_after = False, [100_000]
     assert get(server, tmp_path).read_bytes() == BODY
 
 
@@ -263,7 +263,7 @@ def cancel_after(share):
 UNKNOWN = {"size": None, "sha256": None}  # nobody published them
 
 
-def test_what_was_cancelled_goes_on_in_another_run_where_the_server_knows_the_file(server, tmp_path):
+def test_what_was_canceled_goes_on_in_another_run_where_the_server_knows_the_file(server, tmp_path):
     with pytest.raises(CancelledError):
         get(server, tmp_path, progress=cancel_after(0.5), **UNKNOWN)
     assert left(tmp_path) == ["a.pkl.part", "a.pkl.part.etag"]

@@ -197,13 +197,13 @@ def test_published_and_ours_stand_on_the_same_anchors(bare):
 def test_all_as_published_stands_beside_ours(tmp_path, monkeypatch):
     world, told = toy(scorer=object()), []
 
-    def optimised(generator, _scorer, _template, *, degrees, seeds, **options):
+    def optimized(generator, _scorer, _template, *, degrees, seeds, **options):
         told.append((*seeds, options))
         start = world.neutral(1, *seeds)
         codes = world.faces(moved(start.repeat(len(degrees), 1), SMILE, torch.linspace(0, 0.8, len(degrees)))).codes
         return Anchors(codes, degrees=torch.linspace(0, 1, len(degrees)), start=world.faces(start).codes, source="text")
 
-    monkeypatch.setattr(anchors, "text_anchors", optimised)
+    monkeypatch.setattr(anchors, "text_anchors", optimized)
     study = Study(world, Cache(tmp_path, "text"), (SMILE,))
     section = published.run(study)
     assert value(section, "cosine_oracle", "published throughout, text") > 0.98

@@ -41,7 +41,7 @@ def test_exif_orientation(drawn, orientation):
     np.testing.assert_array_equal(as_8bit(read(saved(turned, exif=exif))), np.asarray(upright))
 
 
-def test_grey_palette_and_bitmap(drawn):
+def test_gray_palette_and_bitmap(drawn):
     picture = Image.fromarray(drawn(20, 20))
     gray = picture.convert("L")
     for image, wanted in (
@@ -63,7 +63,7 @@ def test_transparency_is_kept(drawn):
     assert read(saved(keyed, transparency=0)).shape[1] == 4
 
 
-def test_16_bit_grey_keeps_its_depth():
+def test_16_bit_gray_keeps_its_depth():
     values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     for kind in ("PNG", "TIFF"):
         images = read(saved(Image.fromarray(values), kind))

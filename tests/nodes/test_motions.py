@@ -37,7 +37,7 @@ def test_text_anchors_take_their_degrees_as_they_are_written(run, loaded):
         run("TextAnchors", **options, degrees="no, 200%")
 
 
-def test_a_cancelled_search_goes_on_with_what_is_missing(run, pack, loaded):
+def test_a_canceled_search_goes_on_with_what_is_missing(run, pack, loaded):
     options = {"generator": loaded.generator, "scorer": loaded.scorer, "seeds": 4, "steps": 4, "degrees": "no, 25%, 50%, 75%, 100%"}
     pack.fake.management.interrupt_after = 6
     with pytest.raises(BaseException) as caught:

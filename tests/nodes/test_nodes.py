@@ -240,7 +240,7 @@ def test_a_photo_without_its_crop_is_refused(run, loaded, face):
         run("SweepToVideo", generator=loaded.generator, codes=codes, motion=motion, sweep=torch.ones(2), photo=face)
 
 
-def test_a_cancelled_video_leaves_no_file(run, pack, loaded):
+def test_a_canceled_video_leaves_no_file(run, pack, loaded):
     pack.fake.folders.get_temp_directory = lambda: str(pack.base / "temp")
     before = set((pack.base / "temp").glob("*"))
     codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
@@ -446,7 +446,7 @@ def test_replacing_needs_no_disconnecting_and_a_poor_base_is_said(run, caplog):
         run("PasteFace", **given | {"unedited": base.repeat(2, 1, 1, 1), "faces": square.repeat(3, 1, 1, 1)})
 
 
-def test_pasting_can_be_cancelled_between_frames(run, pack):
+def test_pasting_can_be_canceled_between_frames(run, pack):
     photo = torch.rand(1, 64, 96, 3)
     _, crop = run("FrameFace", image=photo, share=0.5, size=32)
     pack.fake.management.interrupt_after = 2

@@ -81,7 +81,7 @@ def test_an_optional_file_is_never_fatal(pack, monkeypatch, caplog):
     monkeypatch.setattr(pack.fake.folders, "get_temp_directory", lambda: str(pack.base / "flat" / "temp"))
     with caplog.at_level(logging.WARNING):
         assert pack.host.resume_path("text_anchors") is None
-    assert "a cancelled run will begin again" in caplog.text
+    assert "a canceled run will begin again" in caplog.text
 
 
 class Routes(list):
@@ -164,7 +164,7 @@ def test_images_of_no_kind_are_named(pack, shape, words):
         pack.host.from_image(torch.zeros(shape))
 
 
-def test_grey_is_taken_and_bytes_are_named_in_every_node(pack, run, loaded):
+def test_gray_is_taken_and_bytes_are_named_in_every_node(pack, run, loaded):
     gray = torch.rand(1, 64, 64, 1)
     assert torch.equal(pack.host.from_image(gray), pack.host.from_image(gray.expand(-1, -1, -1, 3)))
     run("InvertFace", generator=loaded.generator, inverter=loaded.inverter, image=gray)

@@ -261,7 +261,7 @@ def test_progress_shows_pictures_every_step_and_cancels_at_once(generator, score
     assert seen == [(2, 20, (2, 3, 16, 16)), (4, 20, (2, 3, 16, 16)), (6, 20, (2, 3, 16, 16))]
 
 
-def test_a_cancelled_run_goes_on_where_it_stopped(generator, scorer, tmp_path):
+def test_a_canceled_run_goes_on_where_it_stopped(generator, scorer, tmp_path):
     options = {"degrees": ["no", "50%", "100%"], "steps": 4, "batch": 1, "state": tmp_path / "run.safetensors"}
     whole = text_anchors(generator, scorer, TEMPLATE, **{**options, "state": None})
 

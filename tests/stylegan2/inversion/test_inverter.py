@@ -143,13 +143,13 @@ def test_batches_do_not_change_the_codes(make_file, generator, images):
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
-def test_more_steps_of_a_single_pass_encoder_go_on_by_optimising(make_file, generator, images):
+def test_more_steps_of_a_single_pass_encoder_go_on_by_optimizing(make_file, generator, images):
     inverter = load_inverter(make_file("GradualStyleEncoder")[0])
     before, after = inverter.invert(generator, images), inverter.invert(generator, images, steps=15)
     assert error(generator, after, images) < 0.9 * error(generator, before, images)
 
 
-def test_more_steps_than_passes_go_on_by_optimising(make_file, generator, images):
+def test_more_steps_than_passes_go_on_by_optimizing(make_file, generator, images):
     inverter = load_inverter(make_file("BackboneEncoder", 6)[0])
     seen = []
     codes = inverter.invert(generator, images, steps=15, progress=lambda done, total, preview: seen.append((done, total)))

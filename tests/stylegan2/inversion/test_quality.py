@@ -18,7 +18,7 @@ PSNR, FACTOR_ERROR = 30.0, 0.05
 
 
 @pytest.mark.slow
-def test_optimisation_reaches_the_targets_on_faces_that_nothing_was_trained_on():
+def test_optimization_reaches_the_targets_on_faces_that_nothing_was_trained_on():
     generator, inverter, regressor = (
         read(WEIGHTS / f"{name}.safetensors")
         for read, name in ((load, "generator"), (load_inverter, "inverter"), (load_regressor, "regressor"))
