@@ -137,5 +137,7 @@ def load_generator(file: Path | None) -> Generator | None:
 def check_files(*paths: Path | None) -> None:
     """Refuse missing files before anything slow is done."""
     for path in paths:
+        if path is not None and Path(path).is_dir():
+            raise UsageError(f"{path} is a folder; name the file in it.")
         if path is not None and not Path(path).is_file():
             raise UsageError(f"There is no file {path}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .errors import SUPPORTED, DamagedFileError, UnsupportedFileError
+from .errors import DamagedFileError, UnsupportedFileError
 from .values import Blob
 
 MAX_RECORDS = 100_000
@@ -75,8 +75,7 @@ def _entry(view: memoryview, position: int) -> tuple[str, Blob, int]:
         return name, Blob(view[:0]), after
     if method or size != packed:
         raise UnsupportedFileError(
-            f"The file is a compressed archive ({packed:,} bytes that unpack to {size:,}); PyTorch never writes one,"
-            f" so it is not unpacked. {SUPPORTED}."
+            f"The file is a compressed archive ({packed:,} bytes that unpack to {size:,}); PyTorch never writes one, so it is not unpacked."
         )
     return name, Blob(_body(view, start, size), aligned=True, crc=crc), after
 

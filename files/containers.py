@@ -16,7 +16,7 @@ import torch
 
 from . import archive, arrays, strangers
 from .budget import Budget, border
-from .errors import SUPPORTED, CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
+from .errors import CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError, advising
 from .machine import Machine
 from .names import storage_type
 from .values import Array, Blob, Global, Instance, Storage, TensorRef
@@ -38,11 +38,14 @@ class Contents:
     metadata: dict[str, str]
 
 
-def read_contents(path: str | Path) -> Contents:
-    """Read ``path`` into plain values without executing anything; tensors stay in the file as :class:`TensorRef`."""
+def read_contents(path: str | Path, supported: str = "") -> Contents:
+    """Read ``path`` into plain values without executing anything; tensors stay in the file as :class:`TensorRef`.
+
+    ``supported``: a sentence that a refusal of the file's kind ends with.
+    """
     path = Path(path)
     require(path)
-    with border(path.name):
+    with border(path.name), advising(supported):
         return _read(path, _map(path))
 
 
@@ -59,7 +62,7 @@ def _read(path: Path, view: memoryview) -> Contents:
     elif head[:1] == b"\x80":
         container, tree = _read_pickles(view, budget)
     else:
-        raise UnsupportedFileError(f"{path.name} is {strangers.kind(head, bytes(view[257:262]))}. {SUPPORTED}.")
+        raise UnsupportedFileError(f"{path.name} is {strangers.kind(head, bytes(view[257:262]))}.")
     return Contents(container, settle(tree, budget), {})
 
 
@@ -216,7 +219,7 @@ def _unwrapped(content: Blob, budget: Budget) -> Storage:
 def _read_zip(view: memoryview, budget: Budget) -> tuple[str, Any]:
     records = archive.records(view)
     if "data.pkl" not in records:
-        raise UnsupportedFileError(f"The file is {strangers.kind_of_zip(list(records))}. {SUPPORTED}.")
+        raise UnsupportedFileError(f"The file is {strangers.kind_of_zip(list(records))}.")
     if "byteorder" in records and bytes(records["byteorder"].view()[:8]) != b"little":
         raise UnsupportedFileError("The file was written on a big-endian machine; save it again on an ordinary one.")
     storages: dict[str, Storage] = {}

@@ -3,11 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SUPPORTED = (
-    "Supported are StyleGAN2 generators: NVIDIA .pkl (stylegan2-ada-pytorch, the stylegan3 repository's StyleGAN2, TensorFlow StyleGAN2),"
-    " rosinality .pt, pSp / e4e / ReStyle .pt, genforce, mmgeneration and BasicSR .pth, PaddleGAN .pdparams, and micromotion .safetensors"
-)
-
 
 class MicromotionError(ValueError):
     """A sentence for the user: what is wrong, with which input, and what would be right."""
@@ -42,3 +37,14 @@ class UnsafeFileError(CheckpointError):
 
 class UnsupportedFileError(CheckpointError):
     """A sound file of another kind, such as StyleGAN3, a discriminator or a diffusion model."""
+
+
+@contextmanager
+def advising(supported: str) -> Iterator[None]:
+    """Say behind the refusal of a file's kind which kinds would be right."""
+    try:
+        yield
+    except (UnsafeFileError, UnsupportedFileError) as e:
+        if not supported:
+            raise
+        raise type(e)(f"{e} {supported}") from e

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .errors import SUPPORTED, DamagedFileError, UnsafeFileError
+from .errors import DamagedFileError, UnsafeFileError
 from .values import MAX_DIMENSIONS, Array, Blob, Dtype, Global, Instance, Storage, TensorRef
 
 MAX_NAME = 300  # characters of a module and a name in it
@@ -62,7 +62,7 @@ def resolve(module: str, name: str) -> Global:
     if len(module) + len(name) > MAX_NAME or not _is_known(module, name):
         raise UnsafeFileError(
             f"The file asks Python for {_printable(f'{module}.{name}')}, which is not part of any supported checkpoint."
-            f" Nothing of it was executed. {SUPPORTED}."
+            " Nothing of it was executed."
         )
     return Global(module, name)
 

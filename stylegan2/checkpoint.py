@@ -16,6 +16,7 @@ from ..files.reading import read_file
 from .formats import native
 from .formats.building import build
 from .formats.recognize import find_generator
+from .formats.refusals import SUPPORTED
 from .generator import Architecture, Generator
 from .sampling import described
 
@@ -44,7 +45,7 @@ def load(path: str | Path) -> Generator:
     path = Path(path)
     _require(path)
     with naming(path.name), border(path.name), torch.inference_mode(False), torch.no_grad():
-        contents = read_contents(path)
+        contents = read_contents(path, SUPPORTED)
         found, container = find_generator(contents, path.name), contents.container
         del contents  # the rest of the file, before memory is taken for the generator
         return build(found, str(path), path.stat().st_size, shared=container == "torch zip")

@@ -34,6 +34,7 @@ MANY_WIDTHS = 3  # widths of layers from which a list is one of styles
 SAMPLES = 256
 OWN = "micromotion"
 _SLASHES = re.compile(r"[\\/]")
+SUPPORTED = "Face codes are read from .npz, .npy, .pt, .pth and .pkl files of any tool, and from micromotion .safetensors."
 ASK = "Only its generator tells a face's code from a motion of the same shape"
 
 
@@ -114,7 +115,7 @@ def _own(path: Path) -> CodesFile:
 
 
 def _foreign(path: Path, generator: Generator | None) -> CodesFile:
-    tree = read_file(path)
+    tree = read_file(path, SUPPORTED)
     found = [] if is_style_list(tree) else list(_faces(tree, "", DEPTH))
     if not found:
         raise UnsupportedFileError(f"{path.name} holds no face codes: {describe(tree)}")

@@ -6,10 +6,14 @@ import re
 from typing import Any
 
 from ...files.containers import Contents
-from ...files.errors import SUPPORTED, UnsupportedFileError
+from ...files.errors import UnsupportedFileError
 from ...files.values import Instance, TensorRef
 from .candidates import state_dicts
 
+SUPPORTED = (
+    "Supported are StyleGAN2 generators: NVIDIA .pkl (stylegan2-ada-pytorch, the stylegan3 repository's StyleGAN2, TensorFlow StyleGAN2),"
+    " rosinality .pt, pSp / e4e / ReStyle .pt, genforce, mmgeneration and BasicSR .pth, PaddleGAN .pdparams, and micromotion .safetensors."
+)
 MAX_KEYS = 5000
 _KINDS = (
     (r"(^|\.)synthesis\.(input\.(freqs|weight|transform)|L\d+_\d+_\d+\.)", "a StyleGAN3 generator"),
@@ -34,7 +38,7 @@ _KINDS = (
 def refusal(contents: Contents, name: str) -> UnsupportedFileError:
     """The error that names what ``contents`` is."""
     what = "a TorchScript program" if contents.container == "TorchScript" else _what(contents.tree)
-    return UnsupportedFileError(f"{name} holds {what}. {SUPPORTED}.")
+    return UnsupportedFileError(f"{name} holds {what}. {SUPPORTED}")
 
 
 def _what(tree: Any) -> str:

@@ -22,7 +22,7 @@ LARGEST_COUNT = 100  # of passes and of code rows
 SMALLEST_NUMBER = 2  # bytes of a stored weight
 SLACK = 1 << 20
 SUPPORTED = (
-    "Supported are pSp, e4e, ReStyle-pSp and ReStyle-e4e checkpoints (.pt with encoder.* tensors) and .safetensors inverters of this pack"
+    "Supported are pSp, e4e, ReStyle-pSp and ReStyle-e4e checkpoints (.pt with encoder.* tensors) and .safetensors inverters of this pack."
 )
 
 
@@ -53,12 +53,12 @@ def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path
     except (KeyError, IndexError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         if isinstance(error, InversionError):
             raise
-        raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}.") from None
+        raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}") from None
 
 
 def read_native_encoder(path: Path) -> tuple[dict, dict[str, torch.Tensor], StyleEncoder | CompactEncoder]:
     """Header, tensors and network of a native inverter file. Raises CheckpointError, or InversionError where the encoder is damaged."""
-    header, tensors = native.read(path, KIND, advice=f"{SUPPORTED}.")
+    header, tensors = native.read(path, KIND, advice=SUPPORTED)
     encoder = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
     with described(path):
         return header, tensors, _native_encoder(header, encoder, str(path))

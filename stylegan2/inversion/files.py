@@ -31,7 +31,7 @@ def load_inverter(path: str | Path, *, encoder_type: str | None = None) -> Encod
     with border(path.name, InversionError):
         if path.suffix == ".safetensors":
             return _load_native(path)
-        return inverter_from_checkpoint(read_file(path), str(path), encoder_type=encoder_type, size=path.stat().st_size)
+        return inverter_from_checkpoint(read_file(path, SUPPORTED), str(path), encoder_type=encoder_type, size=path.stat().st_size)
 
 
 def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str | None = None, size: int | None = None) -> EncoderInverter:
@@ -41,7 +41,7 @@ def inverter_from_checkpoint(data: object, path: str = "", *, encoder_type: str 
         check_size(state, path, size)
     encoder = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
     if not encoder:
-        raise InversionError(f"{path} holds {_found(state)}, no encoder. {SUPPORTED}.")
+        raise InversionError(f"{path} holds {_found(state)}, no encoder. {SUPPORTED}")
     named, notes = _encoder_type(opts, encoder, encoder_type)
     network = build_encoder(encoder, named, path, _layers(state, latent_avg))
     config = network.config
@@ -114,12 +114,12 @@ def _native_card(data: dict, path: Path) -> InverterCard:
 
 def _unpack(data: object, path: str) -> tuple[dict[str, torch.Tensor], dict, torch.Tensor | None]:
     if not isinstance(data, Mapping):
-        raise InversionError(f"{path} holds a {type(data).__name__}, no checkpoint. {SUPPORTED}.")
+        raise InversionError(f"{path} holds a {type(data).__name__}, no checkpoint. {SUPPORTED}")
     state = data.get("state_dict", data)
     opts = data.get("opts")
     opts = {k: v for k, v in opts.items() if isinstance(v, bool | int | float | str)} if isinstance(opts, Mapping) else {}
     if not isinstance(state, Mapping):
-        raise InversionError(f"{path} has no state_dict of tensors. {SUPPORTED}.")
+        raise InversionError(f"{path} has no state_dict of tensors. {SUPPORTED}")
     tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
     latent_avg = data.get("latent_avg")
     return tensors, opts, latent_avg if isinstance(latent_avg, torch.Tensor) else None

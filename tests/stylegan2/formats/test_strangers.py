@@ -173,3 +173,15 @@ def test_saving_says_what_is_wrong(small, tmp_path):
     with pytest.raises(checkpoint.CheckpointError, match="cannot be written"):
         stylegan2.save(small, tmp_path / "folder.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["folder.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("reader", "supported"),
+    [(stylegan2.load, "StyleGAN2 generators"), (stylegan2.read_codes, "Face codes are read from"), (stylegan2.load_inverter, "pSp, e4e")],
+)
+def test_each_reader_says_what_it_would_read(reader, supported, tmp_path):
+    path = tmp_path / "a.pt"
+    path.write_bytes(b"GGUF\x03\0\0\0")
+    with pytest.raises(checkpoint.UnsupportedFileError) as caught:
+        reader(path)
+    assert "GGUF" in str(caught.value) and supported in str(caught.value) and str(caught.value).count("upported") <= 1
