@@ -314,7 +314,7 @@ def _text_file(room: Path, name: str) -> Path:
 
 BAD = {
     "missing image": (lambda r: ["animate", "nobody.png"], "no file nobody.png"),
-    "folder as image": (lambda r: ["animate", r], "no file"),
+    "folder as image": (lambda r: ["animate", r], "is a folder"),
     "not a picture": (lambda r: ["animate", _text_file(r, "a.png")], "cannot be read"),
     "template without degree": (lambda r: ["animate", "--text", "a smile"], "{degree}"),
     "zero frames": (lambda r: ["animate", "--frames", "0"], "'0' is not a whole number from 1 to 100000"),
