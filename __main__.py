@@ -109,6 +109,15 @@ def _models(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--device", default="auto", help=f"where to compute: {DEVICE}")
 
 
+def _class(parser) -> None:
+    parser.add_argument(
+        "--class",
+        dest="category",
+        metavar="CLASS",
+        help="of drawn faces, where the generator has classes: which, by number from 0 or by name",
+    )
+
+
 def _framing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--align",
@@ -134,7 +143,7 @@ def _animate(commands) -> None:
     parser.add_argument(
         "--seeds-of", choices=SEEDS_OF, default=SEEDS_OF[0], help="nvidia: --seed names the face that NVIDIA's own scripts show for it"
     )
-    parser.add_argument("--class", dest="category", metavar="CLASS", help="of a generator with classes: which, by number from 0 or by name")
+    _class(parser)
     parser.add_argument(
         "--code",
         type=Path,
@@ -213,6 +222,7 @@ def _fit(commands) -> None:
     text = parser.add_argument_group("from a text")
     text.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces a text is decoded from (default 0)")
     text.add_argument("--faces", "--seeds", type=within(limits.FACES), default=3, help="how many faces to pool for a text (default 3)")
+    _class(text)
     text.add_argument("--steps", type=within(limits.STEPS), help="optimization steps per anchor for a text")
     text.add_argument("--degrees", metavar="LIST", help='what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%)')
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
@@ -263,6 +273,7 @@ def _calibrate(commands) -> None:
     parser.add_argument("--reach", type=within(limits.REACH), default=1.5, help="how many units to look to both sides (default 1.5)")
     parser.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces it is measured on (default 0)")
     parser.add_argument("--faces", type=within(limits.FACES), default=8, help="how many faces (default 8)")
+    _class(parser)
     _models(parser)
 
 
@@ -349,6 +360,7 @@ def _dataset(commands) -> None:
     whose.add_argument("--photos", type=Path, metavar="FOLDER", help="a folder of photos, which are aligned and inverted")
     whose.add_argument("--codes", type=Path, action="append", metavar="FILE", help="saved face codes")
     whose.add_argument("--truncation", type=within(limits.TRUNCATION), default=0.7, help="of drawn faces (default 0.7)")
+    _class(whose)
     whose.add_argument("--paste", action="store_true", help="--photos: whole photos with the change pasted in, not aligned squares")
     whose.add_argument(
         "--test", type=within(limits.SHARE), default=0.1, metavar="SHARE", help="share of the faces kept for testing (default 0.1)"

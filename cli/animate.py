@@ -64,6 +64,8 @@ def run(args: Namespace, clock: Clock) -> None:
         args.image, args.code = None, args.image
     if args.image is not None and args.code is not None:
         raise UsageError("A picture and --code each say which face is moved; give one of them.")
+    if args.category is not None and (args.image is not None or args.code is not None):
+        raise UsageError("--class says which face is drawn, and a picture or --code gives one already; leave it out.")
     check_files(args.image, args.code, args.generator, args.inverter, args.predictor)
     _check_sweep(args)
     names = _names(args)

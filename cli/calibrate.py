@@ -13,9 +13,9 @@ from ..avatars.renderer import FACTORS
 from ..faces import meter
 from ..files import catalog
 from ..subspaces import calibrate
-from ..subspaces.anchors import contrast, draw_faces
+from ..subspaces.anchors import contrast
 from ..subspaces.describing import describe_motion
-from .models import Models, check_files, embedded, models_folder, open_named
+from .models import Models, check_files, drawn_faces, embedded, models_folder, open_named
 from .outputs import check_output
 from .terminal import Clock, UsageError, progress_bar, say
 
@@ -37,7 +37,7 @@ def run(args: Namespace, clock: Clock) -> None:
             motion,
             measure,
             generator,
-            draw_faces(generator, range(args.seed, args.seed + args.faces)),
+            drawn_faces(generator, range(args.seed, args.seed + args.faces), category=args.category),
             coefficients=torch.linspace(-args.reach, args.reach, POINTS),
             component=args.component,
             change=args.change,

@@ -45,7 +45,7 @@ def codes_of_clip(path: Path, models: Models, framing: Framing, most: int, clock
         frames, spacing = thinned(film.frames(), most)
         if len({frame.shape for frame in frames}) != 1:
             raise UsageError(f"The pictures in {path} have different sizes; one clip has one size.")
-        squares, kept = framing.knowing(models.inverter.card).frame_clip(torch.stack(frames), path)
+        squares, kept = framing.knowing(models).frame_clip(torch.stack(frames), path)
     with clock.stage("invert the clip"), progress_bar("Invert") as progress:
         codes = models.inverter.invert(models.generator, squares, progress=progress).detach()
         known = range(len(codes)) if framing.anyway else _known(codes, squares, models, path)

@@ -10,6 +10,7 @@ from ..media.clips import PICTURES
 from ..pairs import Gate, Job, MotionPlan, Plan, make
 from ..pairs.store import is_address
 from ..stylegan2 import Generator, load_codes
+from ..stylegan2.sampling import class_labels, unchosen
 from .models import Models, check_files, embedded, find_motion
 from .terminal import Clock, UsageError, note, progress_bar, say
 
@@ -30,10 +31,13 @@ def job_of(args: Namespace) -> Job:
     """The job that the arguments describe. Raises UsageError or PairsError."""
     models = Models(args.generator, args.inverter, None, args.device)
     kind, keys = _faces(args, models)
+    _check_class(args, kind, models)
     if kind == "photo" and args.generator is None:
         raise UsageError("The embedded models know rendered avatars only; for --photos give --generator and --inverter.")
-    if kind == "photo" and args.inverter is None:
+    if kind == "photo" and args.inverter is None and not models.generator.is_oblong:
         raise UsageError("--photos needs --inverter FILE, the inverter of that generator.")
+    if args.paste and kind == "photo" and models.generator.is_oblong:
+        raise UsageError("--paste puts squares back into photos, and this generator draws oblong pictures; leave it out.")
     plan = Plan(
         kind=kind,
         keys=keys,
@@ -41,6 +45,7 @@ def job_of(args: Namespace) -> Job:
         generator=str((args.generator or embedded("generator")).resolve()),
         inverter="" if args.inverter is None else str(args.inverter.resolve()),
         truncation=args.truncation,
+        category=args.category or "",
         draws=args.draws,
         mixed=args.together,
         size=args.size or 0,
@@ -55,6 +60,15 @@ def job_of(args: Namespace) -> Job:
     out = args.out if is_address(args.out) else str(Path(args.out).resolve())
     instrument = AvatarInstrument if models.is_embedded else None
     return Job(plan, out, args.layout, instrument, _gate(args), str(models.torch_device))
+
+
+def _check_class(args: Namespace, kind: str, models: Models) -> None:
+    if kind != "seed" and args.category is not None:
+        raise UsageError("--class says which faces are drawn, and --photos and --codes give them already; leave it out.")
+    if kind == "seed" and not models.is_embedded:
+        class_labels(models.generator, args.category, 1)
+        if sentence := unchosen(models.generator, args.category):
+            note(sentence)
 
 
 def _gate(args: Namespace) -> Gate:

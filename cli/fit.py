@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..stylegan2.inversion import load_identity
+from ..stylegan2.sampling import unchosen
 from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
 from ..subspaces.describing import describe_motion
@@ -13,7 +14,7 @@ from .clips import codes_of_clip
 from .models import Models, check_files
 from .outputs import check_output
 from .portrait import Framing
-from .terminal import Clock, UsageError, progress_bar, say
+from .terminal import Clock, UsageError, note, progress_bar, say
 
 MOST_FRAMES = 96
 
@@ -55,7 +56,7 @@ def run(args: Namespace, clock: Clock) -> None:
 def _check(args: Namespace, from_text: bool) -> None:
     """Refuse options that the source cannot follow, instead of leaving them unread."""
     of_text = {"--degrees": args.degrees, "--negative": args.negative, "--neutral": args.neutral, "--identity": args.identity}
-    of_text |= {"--space": args.space, "--views": args.views is not None}
+    of_text |= {"--space": args.space, "--views": args.views is not None, "--class": args.category is not None}
     of_clip = {"--also": args.also, "--positive": args.positive is not None, "--reverse": args.reverse}
     if unread := [name for name, value in (of_clip if from_text else of_text).items() if value]:
         wanted, given = ("clips", "text") if from_text else ("texts", "clip")
@@ -78,7 +79,9 @@ def _text(args: Namespace, models: Models, out: Path) -> Anchors:
     options |= {name: value for name, value in (("space", args.space), ("views", args.views)) if value is not None}
     if args.identity is not None:
         options["identity"] = load_identity(args.identity).to(models.torch_device)
-    faces = {"seeds": range(args.seed, args.seed + args.faces)}
+    faces = {"seeds": range(args.seed, args.seed + args.faces), "category": args.category}
+    if sentence := unchosen(models.generator, args.category):
+        note(sentence)
     return anchors_of_text(args.source, models, faces, args.steps, state=_state(out), **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,10 @@ import torch
 from ..files.embedded import MOTIONS, PACK, embedded_root
 from ..files.native import kind_of
 from ..stylegan2 import Generator, load, load_inverter
-from ..stylegan2.inversion import Inverter
+from ..stylegan2.inversion import Inverter, OptimizingInverter
+from ..stylegan2.sampling import unchosen
 from ..subspaces import Subspace
-from ..subspaces.anchors import Scorer, load_scorer
+from ..subspaces.anchors import Scorer, draw_faces, load_scorer
 from ..subspaces.opening import open_motion
 from .terminal import UsageError, note
 
@@ -84,7 +86,8 @@ class Models:
 
     @cached_property
     def inverter(self) -> Inverter:
-        inverter = load_inverter(self._own(self.inverter_file, "inverter"))
+        searches = self.inverter_file is None and self.generator.is_oblong  # no encoder is known for oblong pictures
+        inverter = OptimizingInverter() if searches else load_inverter(self._own(self.inverter_file, "inverter"))
         for sentence in inverter.card.notes:
             note(sentence)
         return inverter.to(self.torch_device)
@@ -132,6 +135,13 @@ def load_generator(file: Path | None) -> Generator | None:
     for sentence in generator.provenance.notes if kind_of(file) is None else ():
         note(sentence)
     return generator
+
+
+def drawn_faces(generator: Generator, seeds: Iterable[int], truncation: float = 0.7, **which) -> torch.Tensor:
+    """Codes ``[G, L, D]`` of `draw_faces`; that no class was chosen, where there are any, is said."""
+    if sentence := unchosen(generator, which.get("category")):
+        note(sentence)
+    return draw_faces(generator, seeds, truncation, **which)
 
 
 def check_files(*paths: Path | None) -> None:

@@ -13,10 +13,9 @@ from .. import faces
 from ..media import read_image
 from ..stylegan2 import Generator, read_codes
 from ..stylegan2.colors import as_rgb
-from ..stylegan2.inversion import InverterCard, StrangerError, invert_known
-from ..stylegan2.sampling import unchosen
-from ..subspaces.anchors import draw_faces
-from .models import Models, models_folder
+from ..stylegan2.inversion import StrangerError, invert_known
+from ..stylegan2.resample import area_resize, centered, within
+from .models import Models, drawn_faces, models_folder
 from .terminal import UsageError, note, progress_bar
 
 GHOST_LIMIT = 0.06  # of the value range, as in faces.paste
@@ -69,9 +68,7 @@ def kept_outlines(first: torch.Tensor, second: torch.Tensor) -> float:
 
 def avatar(seed: int, truncation: float, generator: Generator, *, seeds_of: str = "micromotion", category: str | None = None) -> Portrait:
     """The face that the generator draws for a seed, of a class where it has any; the same on every machine."""
-    if sentence := unchosen(generator, category):
-        note(sentence)
-    return Portrait(draw_faces(generator, [seed], truncation, seeds_of=seeds_of, category=category))
+    return Portrait(drawn_faces(generator, [seed], truncation, seeds_of=seeds_of, category=category))
 
 
 def kept(path: Path, which: str | None, generator: Generator) -> Portrait:
@@ -90,20 +87,28 @@ class Framing:
 
     ``drawn`` says that the inverter knows drawn faces, whose squares are taken whole; others are searched, and go in whole where they are
     framed like FFHQ already. ``always`` cuts out of every picture what is found. ``predictor`` is dlib's landmark file. ``anyway`` goes on
-    with a picture that the inverter does not know.
+    with a picture that the inverter does not know. ``oblong`` is the height and width that the generator draws, where it draws no squares.
     """
 
     always: bool = False
     predictor: Path | None = None
     drawn: bool = False
     anyway: bool = False
+    oblong: tuple[int, int] | None = None
 
-    def knowing(self, card: InverterCard) -> Framing:
-        """The framing for what an inverter was trained on."""
-        return replace(self, drawn=bool(card.domain) and "photo" not in card.domain)
+    def knowing(self, models: Models) -> Framing:
+        """The framing for what an inverter was trained on, and for the pictures that the generator draws."""
+        domain = models.inverter.card.domain
+        oblong = models.generator.size if models.generator.is_oblong else None
+        return replace(self, drawn=bool(domain) and "photo" not in domain, oblong=oblong)
 
-    def frame(self, photo: torch.Tensor, where: Path | str) -> tuple[torch.Tensor, faces.Crop]:
-        """The aligned square of a photo ``[1, 3, H, W]`` and its crop; a note says which part of the photo it is."""
+    def frame(self, photo: torch.Tensor, where: Path | str) -> tuple[torch.Tensor, faces.Crop | None]:
+        """The aligned square of a photo ``[1, 3, H, W]`` and its crop; a note says which part of the photo it is.
+
+        Of oblong pictures the middle, which has no crop.
+        """
+        if self.oblong:
+            return self._middle(photo, self.oblong, where), None
         height, width = photo.shape[-2:]
         if self._takes_whole(width, height):
             note(f"{where} was taken as it is: a square, as drawn faces are framed. --align looks for a face in it.")
@@ -122,7 +127,9 @@ class Framing:
         Each shot has one crop, so that what the head does stays visible.
         """
         height, width = frames.shape[-2:]
-        if self._takes_whole(width, height):
+        if self.oblong:
+            squares, kept = self._middle(frames, within(self.oblong, SQUARE), where), tuple(range(len(frames)))
+        elif self._takes_whole(width, height):
             note(f"The frames of {where} were taken as they are: squares, as drawn faces are framed. --align looks for faces in them.")
             squares, kept = faces.align(frames, "aligned", min(width, SQUARE))[0], tuple(range(len(frames)))
         else:
@@ -131,6 +138,14 @@ class Framing:
             note(f"{where}: {report}.")
             kept = report.kept
         return squares.float() / 127.5 - 1, kept
+
+    def _middle(self, pictures: torch.Tensor, shape: tuple[int, int], where: Path | str) -> torch.Tensor:
+        if self.always:
+            raise UsageError("--align cuts out square faces, and this generator draws oblong pictures; leave it out.")
+        middle = centered(pictures, shape)
+        rows, columns = middle.shape[-2:]
+        note(f"{where}: the middle {columns} x {rows} px were taken, in the proportions that this generator draws.")
+        return area_resize(middle.float(), shape) if rows > shape[0] else middle
 
     def _takes_whole(self, width: int, height: int) -> bool:
         return width == height and self.drawn and not self.always
@@ -155,7 +170,7 @@ def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps:
     A picture that the inverter does not know, because it knows rendered faces only, is refused; or shown as the nearest face it knows.
     """
     photo = read_image(path)
-    square, crop = framing.knowing(models.inverter.card).frame(photo, path)
+    square, crop = framing.knowing(models).frame(photo, path)
     try:
         with progress_bar("Invert", cheaper="Fewer --invert-steps take less.") as progress:
             options = {"steps": steps, "progress": progress, "anyway": framing.anyway}
@@ -166,6 +181,8 @@ def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps:
         note(sentence)
         if "photo" not in models.inverter.card.domain:
             return Portrait(codes)
+    if crop is None:
+        return Portrait(codes)
     with torch.no_grad():
         reconstruction = as_rgb(models.generator.synthesize(codes)).cpu()
     error = float(faces.reconstruction_error(photo, reconstruction, crop)[0])

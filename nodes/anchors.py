@@ -6,6 +6,7 @@ from comfy_api.v0_0_2 import io
 
 from ..subspaces.anchors import QUALITIES, SPACES, Weights, text_anchors, video_anchors
 from . import host, sockets, wording
+from .codes import class_input, remark_class
 
 CATEGORY = "micromotion/motions"
 AUTO, RECOMMENDED = "auto", -1  # what the scorer's file recommends
@@ -43,6 +44,7 @@ class TextAnchors(io.ComfyNode):
                 io.Combo.Input("space", options=[AUTO, *SPACES], default=AUTO, optional=True, advanced=True),
                 io.Int.Input("views", default=RECOMMENDED, min=RECOMMENDED, max=16, optional=True, advanced=True),
                 io.Combo.Input("quality", options=list(QUALITIES), default="exact", optional=True, advanced=True),
+                class_input(),
             ],
             outputs=[sockets.Anchors.Output("anchors")],
         )
@@ -70,8 +72,11 @@ class TextAnchors(io.ComfyNode):
         space=AUTO,
         views=RECOMMENDED,
         quality="exact",
+        class_of="",
     ) -> io.NodeOutput:
         net, judge, likeness = host.ready_with(generator, scorer, identity, memory=host.gradient_memory(generator))
+        if codes is None:
+            remark_class(net, class_of)
         anchors = text_anchors(
             net,
             judge,
@@ -90,6 +95,7 @@ class TextAnchors(io.ComfyNode):
             space=None if space == AUTO else space,
             views=None if views < 0 else views,
             quality=quality,
+            category=class_of,
             state=host.resume_path("text_anchors"),
             progress=host.progress("Quality fast, fewer steps or fewer faces take less."),
         )

@@ -10,8 +10,10 @@ from ..stylegan2.colors import split_alpha
 from ..stylegan2.frames import frame_bytes, render
 from ..stylegan2.generator import NOISE_MODES
 from ..stylegan2.inversion import StrangerError, invert_known, load_tuning, optimize, save_tuning, tune
+from ..stylegan2.inversion.checks import starting_codes
 from ..stylegan2.inversion.optimization import SPACES
-from ..stylegan2.makers import made_by, maker
+from ..stylegan2.makers import made_by
+from ..stylegan2.resample import centered
 from ..stylegan2.sampling import SEEDS_OF, unchosen
 from ..subspaces.anchors import draw_faces
 from . import host, sockets, wording
@@ -21,6 +23,17 @@ CHEAPER = "Fewer steps take less."
 STOP, ANYWAY = "stop", "anyway"
 STRANGERS = 'Fetch Model fetches them ("everything for photos"); to see the nearest face that this inverter knows, choose anyway.'
 KEPT, NONE = "kept with the face", "none"
+
+
+def class_input() -> io.String.Input:
+    """Of which class random faces are."""
+    return io.String.Input("class_of", default="", optional=True, advanced=True)
+
+
+def remark_class(net, class_of: str) -> None:
+    """Say so where random faces could be of a class and none was chosen."""
+    if sentence := unchosen(net, class_of):
+        host.remark(sentence)
 
 
 class SampleFaces(io.ComfyNode):
@@ -36,7 +49,7 @@ class SampleFaces(io.ComfyNode):
                 io.Int.Input("count", default=1, min=1, max=256),
                 io.Float.Input("truncation", default=0.7, min=0.0, max=1.5, step=0.05),
                 io.Combo.Input("seed_source", options=list(SEEDS_OF), optional=True, advanced=True),
-                io.String.Input("class_of", default="", optional=True, advanced=True),
+                class_input(),
             ],
             outputs=[sockets.Codes.Output("codes")],
         )
@@ -44,10 +57,9 @@ class SampleFaces(io.ComfyNode):
     @classmethod
     def execute(cls, generator, seed, count, truncation, seed_source=SEEDS_OF[0], class_of="") -> io.NodeOutput:
         net = host.ready(generator)
-        if sentence := unchosen(net, class_of):
-            host.remark(sentence)
+        remark_class(net, class_of)
         seeds = [(seed + i) % 2**32 for i in range(count)]
-        return host.output(made_by(draw_faces(net, seeds, truncation, seeds_of=seed_source, category=class_of), net))
+        return host.output(draw_faces(net, seeds, truncation, seeds_of=seed_source, category=class_of))
 
 
 class InvertFace(io.ComfyNode):
@@ -71,7 +83,7 @@ class InvertFace(io.ComfyNode):
     def execute(cls, generator, inverter, image, steps, unknown=STOP) -> io.NodeOutput:
         net, finder = host.ready(generator, inverter, memory=host.gradient_memory(generator) if steps else 0)
         with host.gradients():
-            images = host.plain(host.square(host.from_image(image)))
+            images = host.plain(centered(host.from_image(image), net.size))
             options = {"steps": steps or None, "progress": host.progress(), "anyway": unknown == ANYWAY}
             try:
                 codes, stranger = invert_known(finder, net, images, **options)
@@ -97,7 +109,7 @@ class RefineFace(io.ComfyNode):
             inputs=[
                 sockets.Generator.Input("generator"),
                 io.Image.Input("image"),
-                sockets.Codes.Input("codes"),
+                sockets.Codes.Input("codes", optional=True),
                 io.Int.Input("steps", default=200, min=0, max=5000),
                 io.Int.Input("tuning_steps", default=0, min=0, max=5000),
                 io.Combo.Input("space", options=list(SPACES), default="w+", advanced=True),
@@ -107,10 +119,11 @@ class RefineFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, image, codes, steps, tuning_steps, space, identity=None) -> io.NodeOutput:
+    def execute(cls, generator, image, steps, tuning_steps, space, codes=None, identity=None) -> io.NodeOutput:
         net, judge = host.ready_with(generator, identity, memory=host.gradient_memory(generator))
         with host.gradients():
-            images, found = host.plain(host.square(host.from_image(image))), host.plain(codes)
+            images = host.plain(centered(host.from_image(image), net.size))
+            found = starting_codes(net, None if codes is None else host.plain(codes), len(images))
             if steps:
                 found = optimize(net, images, found, space=space, steps=steps, identity=judge, progress=host.progress(CHEAPER)).detach()
             if tuning_steps:
@@ -146,7 +159,7 @@ class SaveFace(io.ComfyNode):
             beside.parent.mkdir(parents=True, exist_ok=True)
             save_tuning(tuned.value, base.value, beside, half=precision == "float16")
             host.remark(host.shown("tuning", beside))
-        save_codes(path, codes, maker(codes))
+        save_codes(path, codes)
         return host.output(said=host.shown("codes", path))
 
 

@@ -27,7 +27,7 @@ from ..files.naming import clean_name
 from ..files.native import refused
 from ..files.timing import Announcement
 from ..stylegan2.codes import SUFFIXES as CODES
-from ..stylegan2.inversion.optimization import BACKWARD_BYTES
+from ..stylegan2.inversion.optimization import backward_bytes
 from ..stylegan2.ops import status
 from ..subspaces.directions import SUFFIXES as DIRECTIONS
 
@@ -266,7 +266,7 @@ def ready_with(*managed: Managed | None, memory: int = 0) -> tuple[Any, ...]:
 
 def gradient_memory(generator: Managed) -> int:
     """Bytes that a few pictures of this generator need for their gradients."""
-    return GRADIENT_PICTURES * BACKWARD_BYTES * generator.value.resolution**2 // 1024**2
+    return GRADIENT_PICTURES * backward_bytes(generator.value)
 
 
 def _drop_inference(module: nn.Module) -> None:
@@ -346,14 +346,6 @@ def to_image(images: torch.Tensor) -> torch.Tensor:
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
     """A pixel tensor where ComfyUI wants it between nodes."""
     return tensor.to(management.intermediate_device(), management.intermediate_dtype())
-
-
-def square(images: torch.Tensor) -> torch.Tensor:
-    """The center square of ``[N, 3, H, W]``."""
-    height, width = images.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return images[..., top : top + side, left : left + side]
 
 
 _said: dict[Any, list[str]] = {}  # remarks of the one node that runs, by its execution

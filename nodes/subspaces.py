@@ -17,6 +17,7 @@ from ..subspaces.preview import default_coefficients
 from . import host, measure, sockets, wording
 from . import plots as pictures
 from .anchors import layers_input
+from .codes import class_input, remark_class
 
 CATEGORY = "micromotion/motions"
 AUTO = "auto"
@@ -136,6 +137,7 @@ class CalibrateSubspace(io.ComfyNode):
         return wording.schema(
             "MicromotionCalibrate",
             CATEGORY,
+            has_intermediate_output=True,
             inputs=[
                 sockets.Subspace.Input("motion"),
                 io.DynamicCombo.Input(
@@ -156,7 +158,7 @@ class CalibrateSubspace(io.ComfyNode):
     def execute(cls, motion, instrument, change, identity=None, component=1) -> io.NodeOutput:
         options = {name: value for name, value in instrument.items() if name != "instrument"}
         result = INSTRUMENTS[instrument["instrument"]](motion, change, identity, component, **options)
-        return io.NodeOutput(result, pictures.to_image(response_plot(result, component)))
+        return host.output(result, pictures.to_image(response_plot(result, component)))
 
 
 def text_instrument_inputs() -> list:
@@ -168,6 +170,7 @@ def text_instrument_inputs() -> list:
         io.Int.Input("faces", default=8, min=1, max=64),
         sockets.Codes.Input("codes", optional=True),
         reach_input(),
+        class_input(),
     ]
 
 
@@ -180,14 +183,16 @@ def blendshape_inputs() -> list:
     ]
 
 
-def calibrate_by_text(motion, change, identity, component, generator, scorer, full, none, faces, codes=None, reach=1.5) -> Subspace:
+def calibrate_by_text(
+    motion, change, identity, component, generator, scorer, full, none, faces, codes=None, reach=1.5, class_of=""
+) -> Subspace:
     net, judge, likeness = host.ready_with(generator, scorer, identity)
     score, instrument = contrast(judge, full, none)
     return calibrate(
         motion,
         score,
         net,
-        draw_faces(net, range(faces)) if codes is None else codes,
+        random_faces(net, faces, class_of) if codes is None else codes,
         coefficients=torch.linspace(-reach, reach, 13),
         component=component,
         rescale=change > 0,
@@ -196,6 +201,11 @@ def calibrate_by_text(motion, change, identity, component, generator, scorer, fu
         identity=None if likeness is None else likeness.embed,
         progress=host.progress(),
     )
+
+
+def random_faces(net, count: int, class_of: str) -> torch.Tensor:
+    remark_class(net, class_of)
+    return draw_faces(net, range(count), category=class_of)
 
 
 def calibrate_by_blendshapes(motion, change, identity, component, sweep, landmarks, blendshapes, images=None) -> Subspace:

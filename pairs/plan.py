@@ -62,10 +62,11 @@ class Variant:
 class Plan:
     """Faces, motions, and how they are written down. Raises PairsError for numbers that make no set.
 
-    ``kind``: what the ``keys`` are: seeds of the generator, ``FILE#INDEX`` of saved codes, or photo files. ``draws``: random variants per
-    face (0: the grids). ``mixed``: variants move all motions at once, else one motion each. ``test``: share of the faces that are kept
-    for the test split. ``shard``: faces per unit of work, which is also the unit of resuming. ``threads``: of each worker on a CPU;
-    they belong to the plan, because sums in another order round otherwise.
+    ``kind``: what the ``keys`` are: seeds of the generator, ``FILE#INDEX`` of saved codes, or photo files. ``category``: the class of
+    drawn faces, where the generator has classes. ``draws``: random variants per face (0: the grids). ``mixed``: variants move all
+    motions at once, else one motion each. ``test``: share of the faces that are kept for the test split. ``shard``: faces per unit of
+    work, which is also the unit of resuming. ``threads``: of each worker on a CPU; they belong to the plan, because sums in another
+    order round otherwise.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Plan:
     generator: str = ""
     inverter: str = ""
     truncation: float = 0.7
+    category: str = ""
     draws: int = 0
     mixed: bool = False
     size: int = 0

@@ -16,8 +16,8 @@ from .. import faces, stylegan2
 from ..files.errors import MicromotionError
 from ..media import read_image, to_bytes
 from ..stylegan2.frames import synthesize_frames
-from ..stylegan2.inversion import out_of_domain, reconstruction_report
-from ..stylegan2.resample import area_resize
+from ..stylegan2.inversion import OptimizingInverter, out_of_domain, reconstruction_report
+from ..stylegan2.resample import area_resize, centered
 from ..subspaces import Subspace, apply_motions
 from ..subspaces.anchors import draw_faces
 from ..subspaces.opening import open_motion
@@ -62,7 +62,7 @@ class Maker:
 
     @cached_property
     def inverter(self) -> Any:
-        return stylegan2.load_inverter(self.plan.inverter).to(self.job.device)
+        return stylegan2.load_inverter(self.plan.inverter).to(self.job.device) if self.plan.inverter else OptimizingInverter()
 
     @cached_property
     def motions(self) -> dict[str, Subspace]:
@@ -96,7 +96,7 @@ class Maker:
 
     def _face(self, key: str) -> Face:
         if self.plan.kind == "seed":
-            return Face(draw_faces(self.generator, [int(key)], self.plan.truncation))
+            return Face(draw_faces(self.generator, [int(key)], self.plan.truncation, category=self.plan.category))
         if self.plan.kind == "code":
             file, _, index = key.rpartition("#")
             return Face(self._stored(file)[int(index)][None])
@@ -109,6 +109,8 @@ class Maker:
 
     def _photo(self, path: Path) -> Face:
         photo = read_image(path)
+        if self.generator.is_oblong:
+            return Face(self.inverter.invert(self.generator, centered(photo, self.generator.size)).cpu())
         square, crop = faces.align(photo, faces.choose(faces.detect(photo)[0], where=path.name), SQUARE)
         codes = self.inverter.invert(self.generator, square)
         if sentence := out_of_domain(self.inverter.card, reconstruction_report(self.generator, codes, square)):
@@ -137,11 +139,13 @@ class Maker:
         return [face.photo[0], *pasted]
 
     def _encode(self, picture: torch.Tensor) -> bytes:
-        size = self.plan.size
-        if size and size < picture.shape[-1] and picture.shape[-1] == picture.shape[-2]:
-            picture = area_resize(picture[None], size)[0]
-        elif size and size > picture.shape[-1]:
-            picture = torch.nn.functional.interpolate(picture[None], size=(size, size), mode="bicubic", antialias=True)[0]
+        height, width = picture.shape[-2:]
+        if size := self.plan.size:
+            shape = max(1, round(height * size / width)), size
+            if size < width:
+                picture = area_resize(picture[None], shape)[0]
+            elif size > width:
+                picture = torch.nn.functional.interpolate(picture[None], size=shape, mode="bicubic", antialias=True)[0]
         return encoded(picture, self.plan.format, self.plan.quality)
 
 

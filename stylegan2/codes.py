@@ -17,7 +17,8 @@ from ..files.containers import require
 from ..files.errors import DamagedFileError, UnsupportedFileError, naming
 from ..files.reading import read_file
 from .generator import Generator
-from .makers import maker
+from .makers import fingerprint_of, like, made_by
+from .sampling import sample_w
 
 log = logging.getLogger(__name__)
 KIND = "codes"
@@ -58,22 +59,22 @@ class CodesFile:
         else:
             held = f"{len(self.codes)} ({', '.join(self.names[:8])})" if self.names else f"{len(self.codes)}"
             raise UnsupportedFileError(f"There is no face {text[:60]!r} in this file; it holds {held}. Give a number or a name.")
-        return self.codes[index : index + 1]
+        return like(self.codes[index : index + 1], self.codes)
 
 
 def save_codes(path: str | Path, codes: torch.Tensor, generator: Generator | None = None, names: Sequence[str] = ()) -> Path:
-    """Write codes ``[N, L, D]`` (or one ``[L, D]``) as ``.safetensors``, with the fingerprint of their ``generator`` where it is known.
+    """Write codes ``[N, L, D]`` (or one ``[L, D]``) as ``.safetensors``, with the fingerprint of their generator where it is known.
 
-    Codes that come straight from a generator know it without being told (`makers`).
+    Codes that were drawn, inverted, read, or moved along a motion know it without being told (`makers`); ``generator`` is that of others.
     ``names``: one for each code, or none. Raises CheckpointError.
     """
-    generator = maker(codes) if generator is None else generator
+    fingerprint = fingerprint_of(codes) or ("" if generator is None else generator.fingerprint)
     codes = codes[None] if codes.ndim == 2 else codes
     if codes.ndim != 3 or not codes.numel() or not codes.isfinite().all():
         raise DamagedFileError(f"Codes are finite numbers [N, layers, width]; these have shape {list(codes.shape)}. Make them again.")
     if names and len(names) != len(codes):
         raise DamagedFileError(f"{len(codes)} codes came with {len(names)} names; give one name each, or none.")
-    header = {"fingerprint": "" if generator is None else generator.fingerprint, "names": list(names)}
+    header = {"fingerprint": fingerprint, "names": list(names)}
     return native.write(path, KIND, header, {"codes": native.plain(codes)})
 
 
@@ -96,6 +97,7 @@ def read_codes(path: str | Path, generator: Generator | None = None) -> CodesFil
     require(path)
     with naming(path.name), border(path.name):
         found = _own(path) if native.is_ours(path) else _foreign(path, generator)
+    made_by(found.codes, found.fingerprint or generator)
     if generator is not None:
         return _checked(found, path, generator)
     return found if found.format == OWN else replace(found, notes=(*found.notes, f"{path.name} is taken for a face's code. {ASK}."))
@@ -167,8 +169,7 @@ def resembles_code(x: torch.Tensor, generator: Generator) -> tuple[bool | None, 
     """
     x = x.detach().to("cpu", torch.float32).reshape(-1, generator.num_layers * generator.width).mean(0)
     mean = generator.w_avg.detach().cpu().float()
-    z = torch.randn(SAMPLES, generator.architecture.z_dim, generator=torch.Generator().manual_seed(0))
-    spread = (generator.map(z.to(generator.w_avg.device))[:, 0].cpu() - mean).norm(dim=1).mean()
+    spread = (sample_w(generator, SAMPLES).cpu() - mean).norm(dim=1).mean()
     mean = mean.repeat(generator.num_layers)
     cosine = float(torch.cosine_similarity(x, mean, 0))
     projection = float(x @ mean / (mean @ mean).clamp(min=1e-12))

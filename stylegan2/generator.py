@@ -417,6 +417,11 @@ class Generator(nn.Module):
         return self.architecture.size(self.resolution)
 
     @property
+    def is_oblong(self) -> bool:
+        """Whether its pictures are not squares."""
+        return self.size[0] != self.size[1]
+
+    @property
     def num_layers(self) -> int:
         return self.architecture.num_layers
 

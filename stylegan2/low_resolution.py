@@ -12,7 +12,7 @@ from .generator import Generator, GeneratorError
 
 @dataclass(frozen=True)
 class SkipSynthesis:
-    """codes ``[N, L, D]`` -> images ``[N, C, r, r]``: the generator's skip output at r px plus a constant residual.
+    """codes ``[N, L, D]`` -> images ``[N, C, r, r]`` (or oblong): the generator's skip output at r px plus a constant residual.
 
     An approximation: the layers above r px are left out. What they add to the picture of one code is added to the pictures of all:
     exact at that code, first-order close around it. Differentiable in the codes. Only for the ``skip`` architecture.
@@ -35,7 +35,7 @@ class SkipSynthesis:
 
     @property
     def resolution(self) -> int:
-        return self.residual.shape[-1]
+        return self.residual.shape[-1] * self.generator.resolution // self.generator.size[1]
 
     def __call__(self, codes: torch.Tensor) -> torch.Tensor:
         """Images of ``codes [N, L, D]``, float32, about -1..1: comparable to the full images shrunk by area."""

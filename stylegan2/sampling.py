@@ -34,6 +34,20 @@ def random_z(seeds: Sequence[int], size: int, seeds_of: str = "micromotion") -> 
     return torch.cat(rows)
 
 
+def one_hot(classes: torch.Tensor, count: int) -> torch.Tensor:
+    """``classes [N]`` -> labels ``[N, count]``, without a square table of all classes."""
+    return torch.zeros(len(classes), count).scatter_(1, classes[:, None], 1.0)
+
+
+@torch.no_grad()
+def sample_w(generator: Generator, count: int) -> torch.Tensor:
+    """Codes in W ``[count, D]`` as the generator draws them, always the same ones, to measure how W is spread; of all its classes."""
+    rng, arch, device = torch.Generator().manual_seed(0), generator.architecture, generator.w_avg.device
+    z = torch.randn(count, arch.z_dim, generator=rng)
+    labels = one_hot(torch.randint(arch.c_dim, (count,), generator=rng), arch.c_dim).to(device) if arch.c_dim else None
+    return generator.mapping(z.to(device), labels)
+
+
 def class_labels(generator: Generator, category: int | str | None, count: int) -> torch.Tensor | None:
     """One-hot labels ``[count, C]`` on the generator's device for a class by number (from 0) or name; None for "" and None.
 

@@ -10,7 +10,7 @@ import torch
 
 from ..stylegan2.frames import synthesize_frames
 from ..stylegan2.generator import Generator
-from ..stylegan2.resample import resized
+from ..stylegan2.resample import resized, within
 from .subspace import Subspace
 
 FACES = 5
@@ -48,7 +48,7 @@ def default_coefficients(subspace: Subspace) -> torch.Tensor:
 def _png(images: torch.Tensor, size: int) -> bytes:
     from PIL import Image
 
-    strip = torch.cat(list(resized(images, size)), 2)  # [3, size, N * size]
+    strip = torch.cat(list(resized(images, within(tuple(images.shape[-2:]), size))), 2)  # [3, size, N * size]; oblong ones are smaller
     pixels = (strip.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8).permute(1, 2, 0)
     file = io.BytesIO()
     Image.fromarray(pixels.cpu().numpy()).save(file, "PNG", optimize=True)

@@ -12,6 +12,7 @@ import torch
 
 from ..files import native as files
 from ..files.budget import border
+from ..stylegan2.makers import like
 from .errors import SubspaceError
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ def apply_motions(codes: torch.Tensor, motions: Sequence[tuple[Subspace, torch.T
     delta = sum((s.displacement(c) for s, c in tracks), torch.zeros(1, *base.shape[1:], device=base.device))
     still = torch.stack([(c == 0).all(1).expand(frames) for _, c in tracks]).all(0) if tracks else torch.ones(frames, dtype=torch.bool)
     base = base.expand(frames, -1, -1)
-    return torch.where(still.to(base.device)[:, None, None], base, base + delta.to(base.dtype))
+    return like(torch.where(still.to(base.device)[:, None, None], base, base + delta.to(base.dtype)), codes)
 
 
 def frames_of(codes: torch.Tensor, tracks: Sequence[torch.Tensor]) -> int:

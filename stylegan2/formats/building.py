@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from ...files.errors import DamagedFileError
 from ..generator import Architecture, Generator, Provenance
 from ..ops import fir_kernel
+from ..sampling import one_hot
 from . import dialects
 from .architecture import infer_architecture
 from .recognize import Found
@@ -131,11 +132,6 @@ def _mean_code(generator: Generator) -> torch.Tensor:
     for start in range(0, MEAN_CODE_SAMPLES, 1000):
         n = min(1000, MEAN_CODE_SAMPLES - start)
         z = torch.randn(n, arch.z_dim, generator=rng)
-        labels = _one_hot(torch.randint(arch.c_dim, (n,), generator=rng), arch.c_dim) if arch.c_dim else None
+        labels = one_hot(torch.randint(arch.c_dim, (n,), generator=rng), arch.c_dim) if arch.c_dim else None
         total += generator.mapping(z, labels).double().sum(0)
     return (total / MEAN_CODE_SAMPLES).float()
-
-
-def _one_hot(classes: torch.Tensor, count: int) -> torch.Tensor:
-    """``classes [N]`` -> labels ``[N, count]``, without a square table of all classes."""
-    return torch.zeros(len(classes), count).scatter_(1, classes[:, None], 1.0)

@@ -5,7 +5,7 @@ from .feedforward import EncoderInverter
 from .files import load_inverter, save_inverter
 from .identity import Identity, load_identity
 from .inverter import Inverter, InverterCard
-from .optimization import Weights, optimize
+from .optimization import OptimizingInverter, Weights, optimize
 from .perceptual import load_perceptual
 from .reconstruction import ReconstructionReport, invert_known, out_of_domain, reconstruction_report
 from .tuning import load_tuning, save_tuning, tune
@@ -15,6 +15,7 @@ __all__ = [
     "Identity",
     "InversionError",
     "Inverter",
+    "OptimizingInverter",
     "InverterCard",
     "ReconstructionReport",
     "StrangerError",

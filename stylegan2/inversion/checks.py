@@ -13,16 +13,20 @@ Progress = Callable[[int, int, "torch.Tensor | None"], None]
 LARGEST_VALUE = 100  # images are about -1..1; random networks reach 20, 8-bit values 255
 
 
-def check_images(images: torch.Tensor) -> torch.Tensor:
-    """Return ``images`` as float32 ``[N, 3, H, W]``; raise InversionError with the reason if they cannot be inverted."""
+def check_images(images: torch.Tensor, generator: Generator) -> torch.Tensor:
+    """Return ``images`` as float32 ``[N, 3, H, W]``; raise InversionError with the reason if they cannot be inverted.
+
+    They have the proportions of the generator's own pictures, to within a pixel.
+    """
     if images.ndim != 4 or images.shape[1] != 3:
         raise InversionError(f"Images have shape {tuple(images.shape)}; inversion takes [N, 3, H, W] with RGB values in -1..1.")
     if not len(images):
         raise InversionError("There is no image to invert. Connect at least one aligned face.")
-    if images.shape[-1] != images.shape[-2]:
-        raise InversionError(
-            f"The image is {images.shape[-1]} x {images.shape[-2]} px; inversion takes aligned squares. Align the face first."
-        )
+    (height, width), (rows, columns) = generator.size, images.shape[-2:]
+    if abs(rows * width - columns * height) >= max(height, width):
+        oblong = f"pictures cut to the proportions of {width} x {height} px, as this generator draws"
+        wanted = oblong if generator.is_oblong else "aligned squares. Align the face first"
+        raise InversionError(f"The image is {columns} x {rows} px; inversion takes {wanted}.")
     images = images.detach().float()
     if not images.isfinite().all():
         raise InversionError("The image contains NaN or infinite values. Check the node that made it.")
@@ -42,12 +46,11 @@ def check_fit(num_layers: int, width: int, generator: Generator) -> None:
 
 
 def check_square(generator: Generator) -> None:
-    """Raise InversionError for a generator of oblong pictures: faces are found in squares."""
-    height, width = generator.size
-    if height != width:
+    """Raise InversionError for a generator of oblong pictures: encoders look at squares."""
+    if generator.is_oblong:
         raise InversionError(
-            f"This generator draws pictures of {width} x {height} px; faces are inverted and refined in squares only. Sample Faces draws"
-            " new ones, and codes of other tools are loaded from a file."
+            f"This generator draws pictures of {generator.size[1]} x {generator.size[0]} px, and inverters look at squares. Refine Face"
+            " without codes (on the command line: animate without --inverter) finds the code by optimization, from the mean."
         )
 
 

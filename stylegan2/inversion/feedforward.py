@@ -11,6 +11,7 @@ from torch import nn
 from ...files import limits
 from ..frames import shifted, synthesize_frames
 from ..generator import Generator
+from ..makers import made_by
 from ..resample import area_resize, resize
 from .checks import Progress, check_fit, check_images, check_square, report_steps
 from .errors import InversionError
@@ -87,7 +88,7 @@ class EncoderInverter(Inverter):
         show the reconstruction before each pass, and encoders of a single pass have none.
         """
         check_square(generator)
-        images = check_images(images)
+        images = check_images(images, generator)
         if steps is not None:
             limits.STEPS.checked(steps, "The steps are", InversionError)
         self._check_sibling(generator)
@@ -97,7 +98,7 @@ class EncoderInverter(Inverter):
         total = first + optimization_calls(generator, len(images), steps - passes)
         for i, chunk in enumerate(chunks):
             codes.append(self._invert_chunk(generator, chunk, passes, shifted(progress, i * passes, total)))
-        codes = _finite(torch.cat(codes))
+        codes = made_by(_finite(torch.cat(codes)), generator)
         if steps == passes:
             return codes
         return optimize(generator, images, codes, steps=steps - passes, progress=shifted(progress, first, total))

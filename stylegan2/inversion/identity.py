@@ -43,7 +43,15 @@ class Identity(Body):
 
 
 def crop_face(images: torch.Tensor, size: int = FACE) -> torch.Tensor:
-    """Cut the face out of aligned squares ``[N, 3, H, W]`` -> ``[N, 3, size, size]``: pool to 256, crop 188, pool."""
+    """Cut the face out of aligned squares ``[N, 3, H, W]`` -> ``[N, 3, size, size]``: pool to 256, crop 188, pool.
+
+    Raises InversionError for oblong pictures.
+    """
+    if images.shape[-2] != images.shape[-1]:
+        raise InversionError(
+            f"The picture is {images.shape[-1]} x {images.shape[-2]} px, and a face recognizer looks at aligned squares. Leave identity"
+            " out, or align the face first."
+        )
     if images.shape[-2] != POOLED or images.shape[-1] != POOLED:
         images = area_resize(images, POOLED)
     return area_resize(images[..., ROWS, COLUMNS], size)

@@ -13,10 +13,13 @@ from ...files import limits
 from ..colors import as_rgb
 from ..generator import Generator
 from ..gradients import frozen, plain, with_gradients
+from ..makers import made_by
 from ..resample import area_resize, resize
-from .checks import Progress, check_images, check_square, report_steps, starting_codes
+from ..sampling import sample_w
+from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
 from .identity import Identity
+from .inverter import Inverter, InverterCard
 from .perceptual import Perceptual, load_perceptual
 
 SPACES = ("w+", "w")
@@ -59,7 +62,7 @@ def optimize(
     progress: Progress | None = None,
     observe: Observe | None = None,
 ) -> torch.Tensor:
-    """Find codes ``[N, L, D]`` whose pictures match aligned squares ``images [N, 3, H, W]`` in -1..1.
+    """Find codes ``[N, L, D]`` whose pictures match aligned squares ``images [N, 3, H, W]`` in -1..1, or oblong ones as it draws them.
 
     ``start``: codes ``[N, L, D]`` or ``[1, L, D]`` to begin from (an encoder's), None for the mean code. ``space``: ``w+`` moves
     every row, ``w`` one row for all layers. ``lr`` is in units of the spread of W, so it fits any generator.
@@ -72,8 +75,7 @@ def optimize(
     gives the same bits. ``progress(done, total, reconstructions)`` is called in every step and may raise to cancel;
     ``observe(step, codes, errors [n])`` sees the inner state. Works under ``torch.inference_mode``. Raises InversionError.
     """
-    check_square(generator)
-    images = check_images(images)
+    images = check_images(images, generator)
     _check_request(space, steps, lr)
     start = starting_codes(generator, start, len(images))
     batch = batch or default_batch(generator)
@@ -88,14 +90,19 @@ def optimize(
             run.seed(seed + i, jitter)
             run.stop_when(patience, tolerance, target_psnr)
             results.append(run(progress, observe, i * steps, len(starts) * steps))
-        return torch.cat(results)
+        return made_by(torch.cat(results), generator)
 
 
 def default_batch(generator: Generator) -> int:
     """Images optimized at once, at most 16: what fits into half of a GPU's free memory, one 1024 px picture's worth elsewhere."""
-    device, cost = generator.w_avg.device, BACKWARD_BYTES * generator.resolution**2 // 1024**2
+    device = generator.w_avg.device
     memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else BACKWARD_BYTES
-    return max(1, min(16, memory // cost))
+    return max(1, min(16, memory // backward_bytes(generator)))
+
+
+def backward_bytes(generator: Generator) -> int:
+    """Bytes that the backward pass of one picture takes."""
+    return BACKWARD_BYTES * math.prod(generator.size) // 1024**2
 
 
 def optimization_calls(generator: Generator, images: int, steps: int) -> int:
@@ -105,9 +112,7 @@ def optimization_calls(generator: Generator, images: int, steps: int) -> int:
 
 def code_scale(generator: Generator) -> float:
     """Standard deviation of a coordinate of W over 4096 seeded samples."""
-    z = torch.randn(SCALE_SAMPLES, generator.architecture.z_dim, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        w = generator.map(z.to(generator.w_avg.device))[:, 0]
+    w = sample_w(generator, SCALE_SAMPLES)
     return float((w - w.mean(0)).square().mean().sqrt().clamp(min=1e-6))
 
 
@@ -118,7 +123,7 @@ class Objective:
         self.generator, self.weights = generator, weights
         self.scale = code_scale(generator)
         device = generator.w_avg.device
-        self.perceptual = _loaded(perceptual, generator.resolution, device) if weights.perceptual else None
+        self.perceptual = _loaded(perceptual, min(generator.size), device) if weights.perceptual else None
         self.identity = frozen(identity).to(device) if identity is not None and weights.identity else None
 
     def __call__(self, codes: torch.Tensor, target: Target) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,7 +146,7 @@ class Target:
     """Pictures to match, at the generator's size or, if they are smaller, at their own."""
 
     def __init__(self, images: torch.Tensor, objective: Objective):
-        self.size = min(images.shape[-1], objective.generator.resolution)
+        self.size = min(tuple(images.shape[-2:]), objective.generator.size)
         with torch.no_grad():
             self.images = resize(images, self.size)
             self.identity = objective.identity.embed(images) if objective.identity is not None else None
@@ -247,3 +252,14 @@ def psnr(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Peak signal to noise ratio in dB ``[N]`` of pictures in -1..1, clamped to that range."""
     mse = (images.clamp(-1, 1) - others.clamp(-1, 1)).square().mean((1, 2, 3))
     return 10 * torch.log10(4 / mse.clamp(min=1e-10))
+
+
+class OptimizingInverter(Inverter):
+    """The inverter that needs no file: every code is found by ``optimize`` from the mean code, for pictures of any proportions."""
+
+    def __init__(self):
+        note = f"Codes are found by optimization from the mean code, in {STEPS} steps unless said."
+        super().__init__(InverterCard(encoder_type="optimization", notes=(note,)))
+
+    def invert(self, generator, images, steps=None, progress=None):
+        return optimize(generator, images, steps=steps or STEPS, progress=progress)

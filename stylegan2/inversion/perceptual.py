@@ -14,7 +14,7 @@ from torch import nn
 from ...files.download import fetch, hash_file
 from ...files.embedded import embedded_root
 from ...files.reading import read_file
-from ..resample import area_resize, resize
+from ..resample import area_resize, resize, within
 from .compact import CompactEncoder
 from .encoder_files import read_native_encoder
 from .encoders import StyleEncoder
@@ -104,7 +104,7 @@ class Lpips(nn.Module):
 
 
 def _within(images: torch.Tensor) -> torch.Tensor:
-    return area_resize(images, LPIPS_SIZE) if images.shape[-1] > LPIPS_SIZE else images
+    return area_resize(images, within(tuple(images.shape[-2:]), LPIPS_SIZE))
 
 
 def load_perceptual(kind: str = "auto", *, size: int = LPIPS_SIZE, download: bool = False) -> Pyramid | Features | Lpips:

@@ -9,7 +9,7 @@ import torch
 from ..frames import synthesize_frames
 from ..generator import Generator
 from ..resample import area_resize, resize
-from .checks import Progress, check_images, check_square, starting_codes
+from .checks import Progress, check_images, starting_codes
 from .errors import StrangerError
 from .identity import Identity
 from .inverter import Inverter, InverterCard
@@ -55,10 +55,9 @@ def reconstruction_report(
 
     ``identity``: a network with ``embed``, or None. Raises InversionError for shapes that do not fit.
     """
-    check_square(generator)
-    images = check_images(images).to(generator.w_avg.device)
+    images = check_images(images, generator).to(generator.w_avg.device)
     codes = starting_codes(generator, codes, len(images)).to(images)
-    size = min(images.shape[-1], generator.resolution)
+    size = min(tuple(images.shape[-2:]), generator.size)
     made = torch.cat([area_resize(chunk.clamp(-1, 1), size) for chunk in synthesize_frames(generator, codes)])
     target, rows = resize(images, size).clamp(-1, 1), (codes - generator.w_avg) / code_scale(generator)
     return ReconstructionReport(

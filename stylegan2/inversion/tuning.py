@@ -12,7 +12,7 @@ from ...files import limits, native
 from ...files.budget import border
 from ..generator import ConvLayer, Generator
 from ..gradients import frozen, plain, thawed, with_gradients
-from .checks import Progress, check_images, check_square, report_steps, starting_codes
+from .checks import Progress, check_images, report_steps, starting_codes
 from .errors import InversionError
 from .identity import Identity
 from .optimization import Objective, Target, Weights, code_scale, default_batch, psnr
@@ -56,8 +56,7 @@ def tune(
     weight (1e5 in Karras et al. 2020) that keeps them noise while they are bent as well. Ends early when every image reached
     ``target_psnr`` dB. Same seed, same device: same bits. ``progress`` as in ``optimize``. Raises InversionError.
     """
-    check_square(generator)
-    images = check_images(images)
+    images = check_images(images, generator)
     codes = starting_codes(generator, codes, len(images))
     limits.STEPS.checked(steps, "The steps are", InversionError)
     limits.LEARNING_RATE.checked(lr, "The learning rate is", InversionError)

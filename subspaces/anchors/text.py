@@ -27,8 +27,9 @@ from ...stylegan2.generator import Generator
 from ...stylegan2.gradients import frozen, plain, with_gradients
 from ...stylegan2.inversion.optimization import default_batch, learning_rate
 from ...stylegan2.low_resolution import SkipSynthesis
+from ...stylegan2.makers import made_by
 from ...stylegan2.memory import is_out_of_memory
-from ...stylegan2.sampling import class_labels, random_z
+from ...stylegan2.sampling import class_labels, random_z, sample_w
 from ..errors import SubspaceError
 from ..layers import layer_mask, parse_layers
 from .base import Anchors
@@ -82,6 +83,7 @@ def text_anchors(
     space: str | None = None,
     views: int | None = None,
     quality: str = "exact",
+    category: int | str | None = None,
     batch: int | None = None,
     state: str | Path | None = None,
     progress: Progress | None = None,
@@ -90,7 +92,7 @@ def text_anchors(
 
     For ``degrees``, ``space``, ``views`` and the two of `Weights`, None takes what the scorer's own file recommends
     (`Scorer.settings`), else the published values. ``degrees``: words, percentages or numbers (published: "no", "10%" to "100%").
-    ``seeds``: one face each, drawn at ``truncation`` (psi); or
+    ``seeds``: one face each, drawn at ``truncation`` (psi), of the class ``category`` where there are any (number or name); or
     ``start``: codes ``[G, L, D]`` to begin from. ``negative``: a second template for the opposite motion ("a person with {degree}
     frown"), whose degrees count below 0. ``neutral``: a sentence that every picture fits ("a person"); only what a degree adds to it
     is asked for. ``identity``: a network with ``embed(images) -> unit vectors``, or such a function. ``layers``: rows to
@@ -112,7 +114,7 @@ def text_anchors(
     task = _Task(template, negative, neutral, degrees)
     _check_numbers(steps, lr, views, space, weights, batch)
     _check_quality(quality, generator)
-    start, faces = _faces(generator, seeds, start, truncation)
+    start, faces = _faces(generator, seeds, start, truncation, category)
     rows = parse_layers(layers, generator.num_layers)
     parameters = {**_record(weights, identity), "steps": steps, "lr": lr, "neutral": neutral, "negative": negative, "scorer": scorer.name}
     parameters |= {"space": space, "views": views, "quality": quality, "layers": list(rows), **faces}
@@ -134,13 +136,16 @@ def text_anchors(
     )
 
 
-def _faces(generator: Generator, seeds: Iterable[int], start: torch.Tensor | None, truncation: float) -> tuple[torch.Tensor, dict]:
+def _faces(
+    generator: Generator, seeds: Iterable[int], start: torch.Tensor | None, truncation: float, category: int | str | None
+) -> tuple[torch.Tensor, dict]:
     """Codes ``[G, L, D]`` to begin from, and what is recorded of them."""
     if start is not None:
         start = _checked_start(generator, start)
         return start, {"start": f"{len(start)} given code{'s' if len(start) > 1 else ''}"}
     seeds = as_seeds(seeds)
-    return draw_faces(generator, seeds, truncation), {"seeds": list(seeds), "truncation": truncation}
+    record = {"seeds": list(seeds), "truncation": truncation} | ({} if category in (None, "") else {"class": str(category)})
+    return draw_faces(generator, seeds, truncation, category=category), record
 
 
 def as_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
@@ -168,7 +173,7 @@ def draw_faces(
     z = random_z(seeds, generator.architecture.z_dim, seeds_of)
     labels = class_labels(generator, category, len(seeds))
     with torch.no_grad():
-        return plain(generator.map(z.to(generator.w_avg.device), truncation, labels=labels), torch.device("cpu"))
+        return made_by(plain(generator.map(z.to(generator.w_avg.device), truncation, labels=labels), torch.device("cpu")), generator)
 
 
 class _Task:
@@ -286,8 +291,7 @@ class _Optimizer:
 
 def prior_whitening(generator: Generator) -> torch.Tensor:
     """Matrix ``[D, D]`` that turns displacements in W into units of its spread along each principal axis, from seeded samples."""
-    z = torch.randn(PRIOR_SAMPLES, generator.architecture.z_dim, generator=torch.Generator().manual_seed(0))
-    w = generator.map(z.to(generator.w_avg.device))[:, 0].cpu().double()  # some devices have no float64
+    w = sample_w(generator, PRIOR_SAMPLES).cpu().double()  # some devices have no float64
     values, axes = torch.linalg.eigh(torch.cov(w.T))
     spread = values.clamp_min(1e-3 * values.mean()).sqrt()
     return (axes / spread).float().to(generator.w_avg)

@@ -97,3 +97,35 @@ def test_gray_pictures_and_alpha(run, put, make, channels, loaded):
     assert refined.shape == codes.shape
     first = run("SampleFaces", generator=loaded.generator)[0]
     assert not run("Synthesize", generator=loaded.generator, codes=first)[1].any()
+
+
+def test_oblong_pictures(run, put, make, loaded):
+    """A picture of other proportions is refined from the mean without an inverter; Invert Face says why it cannot."""
+    (generator,) = run("LoadGenerator", file=put("generator", "oblong.pt", make(base=(4, 2)).state_dict()))
+    photo = torch.rand(1, 30, 40, 3)
+    (codes, tuned) = run("RefineFace", generator=generator, image=photo, steps=2, tuning_steps=1)
+    images = run("Synthesize", generator=tuned, codes=codes)[0]
+    assert images.shape == (1, 16, 8, 3)
+    with pytest.raises(ValueError, match="Refine Face without codes"):
+        run("InvertFace", generator=generator, inverter=loaded.inverter, image=photo)
+
+
+def test_refine_begins_at_the_mean_without_codes(run, loaded, face):
+    mean = loaded.generator.value.w_avg.expand(1, loaded.generator.value.num_layers, -1)
+    assert torch.equal(run("RefineFace", generator=loaded.generator, image=face, steps=0)[0], mean)
+    with_codes = run("RefineFace", generator=loaded.generator, image=face, codes=mean, steps=3)[0]
+    assert torch.equal(run("RefineFace", generator=loaded.generator, image=face, steps=3)[0], with_codes)
+
+
+def test_moved_codes_still_know_their_generator(run, pack, loaded):
+    (codes,) = run("SampleFaces", generator=loaded.generator, count=2)
+    (motion,) = run("LoadSubspace")
+    (moved,) = run("ApplySubspace", codes=codes, motion=motion, coefficient=0.5)
+    (both,) = run("FaceSliders", codes=moved, motions=[motion], coefficient_1=0.25)
+    run("SaveFace", codes=both, name="moved")
+    (path,) = (pack.base / "models" / "stylegan2_codes").glob("moved*")
+    with safetensors.safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["micromotion"])["fingerprint"] == loaded.generator.value.fingerprint
+    again = run("LoadFace", generator=loaded.generator, file=path.name)[0]
+    run("SaveFace", codes=again, name="twice")
+    assert next((pack.base / "models" / "stylegan2_codes").glob("twice*")).read_bytes() == path.read_bytes()

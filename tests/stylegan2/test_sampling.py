@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from micromotion import stylegan2
-from micromotion.stylegan2.makers import maker
-from micromotion.stylegan2.sampling import SamplingError, class_labels, random_z, unchosen
+from micromotion.stylegan2.inversion import optimize
+from micromotion.stylegan2.makers import fingerprint_of
+from micromotion.stylegan2.sampling import SamplingError, class_labels, one_hot, random_z, sample_w, unchosen
+from micromotion.subspaces import Subspace
 from micromotion.subspaces.anchors import draw_faces
 
 
@@ -79,9 +81,38 @@ def test_the_embedding_is_part_of_the_fingerprint(make):
 def test_codes_know_their_generator_as_long_as_it_lives(make, tmp_path):
     generator = make()
     codes = generator.map(torch.randn(1, 20))
-    assert maker(codes) is generator and maker(codes.clone()) is None
+    assert fingerprint_of(codes) == generator.fingerprint and not fingerprint_of(codes.clone())
     path = stylegan2.save_codes(tmp_path / "me.safetensors", codes)
     assert stylegan2.read_codes(path).fingerprint == generator.fingerprint
     del generator
     gc.collect()
-    assert maker(codes) is None
+    assert fingerprint_of(codes) == ""
+
+
+def test_codes_keep_their_generator_on_their_way(make, tmp_path):
+    """Drawn, inverted, read, moved, picked: what is saved at the end says whose codes they are; in a file of a stranger too."""
+    generator, other = make(), make(seed=1)
+    drawn = draw_faces(generator, range(2))
+    moved = Subspace(torch.ones(generator.num_layers, generator.width)).apply(drawn, [0.0, 1.0])
+    found = optimize(generator, generator.synthesize(drawn), steps=1)
+    stranger = stylegan2.read_codes(stylegan2.save_codes(tmp_path / "a.safetensors", moved), other)
+    assert "another generator" in stranger.notes[0]
+    for codes in (drawn, moved, found, stranger.codes, stranger.pick(2)):
+        path = stylegan2.save_codes(tmp_path / "b.safetensors", codes, other)
+        assert stylegan2.read_codes(path).fingerprint == generator.fingerprint
+
+
+def test_codes_of_other_tools_are_of_the_generator_they_were_read_with(make, tmp_path):
+    generator = make()
+    np.save(tmp_path / "a.npy", draw_faces(generator, [0]).numpy())
+    assert fingerprint_of(stylegan2.load_codes(tmp_path / "a.npy", generator)) == generator.fingerprint
+    assert fingerprint_of(stylegan2.load_codes(tmp_path / "a.npy")) == ""
+
+
+def test_what_is_measured_of_w_is_of_all_classes(classed):
+    """Spread and mean see every class, although no class was chosen."""
+    w = sample_w(classed, 4000)
+    alone = torch.stack([classed.mapping(random_z(range(400), 20), one_hot(torch.full((400,), c), 5)).mean(0) for c in range(5)])
+    none = classed.mapping(random_z(range(400), 20))
+    assert (w.mean(0) - alone.mean(0)).norm() < 0.3 * (none.mean(0) - alone.mean(0)).norm()
+    assert torch.equal(w[:3], sample_w(classed, 4000)[:3])
