@@ -297,14 +297,14 @@ def _blend(target, coverage, added, kept_out, crop: Crop, mask, limit, photos: P
     rows = max(1, TILE // max(right - left, 1))
     for start in range(top, bottom, rows):
         tile = (slice(start, min(start + rows, bottom)), slice(left, right))
-        grid, inside = _grid(crop, tile, target.device)
-        soft = _look_up(mask, grid) * inside
+        grid, inside = (None, 1.0) if crop.is_whole else _grid(crop, tile, target.device)
+        soft = _look_up(mask, grid, crop, tile) * inside
         if limit is not None:
             soft = soft * limit[tile]
         coverage[tile] = soft
         # A square that is the picture needs no sampling: it comes back exactly.
-        warped = added[(0, slice(None), *tile)] if crop.is_whole else _warp(added, grid)
-        taken = kept_out if isinstance(kept_out, float) else _look_up(kept_out, grid)
+        warped = added[(0, slice(None), *tile)] if grid is None else _warp(added, grid)
+        taken = kept_out if isinstance(kept_out, float) else _look_up(kept_out, grid, crop, tile)
         own = target[(slice(0, added.shape[1]), *tile)]
         own.copy_(photos.cast(_mix(own, warped, taken, soft, photos)))
 
@@ -325,7 +325,9 @@ def _reach(mask: torch.Tensor, crop: Crop) -> tuple[int, int, int, int]:
 
 def _mix(own, added, kept_out, soft, photos: Pictures) -> torch.Tensor:
     own = own.float()
-    mixed = own + soft * (added - kept_out * own)
+    mixed = (own * kept_out).neg_().add_(added).mul_(soft).add_(own)
+    if own.numel() and own.min() >= photos.low and own.max() <= photos.high:
+        return mixed.clamp_(photos.low, photos.high)
     # A photo may hold values beyond black and white: those that do not change must not be clipped.
     return torch.minimum(torch.maximum(mixed, own.clamp(max=photos.low)), own.clamp(min=photos.high))
 
@@ -417,6 +419,8 @@ def _warp(square: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(square, grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
 
 
-def _look_up(plane: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """A smooth plane ``[s, s]`` over the square, read at ``grid``: ``[h, w]``."""
+def _look_up(plane: torch.Tensor, grid: torch.Tensor | None, crop: Crop, tile) -> torch.Tensor:
+    """A smooth plane ``[s, s]`` over the square, read at ``grid``: ``[h, w]``; without one the square is the whole picture."""
+    if grid is None:
+        return F.interpolate(plane[None, None], size=crop.size[::-1], mode="bilinear")[(0, 0, *tile)]
     return F.grid_sample(plane[None, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
