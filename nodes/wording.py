@@ -21,6 +21,7 @@ def schema(node_id: str, category: str, *, inputs: Sequence, outputs: Sequence, 
             put.template.input.tooltip = put.tooltip
     for place, put in enumerate(outputs):
         _say(put, texts["outputs"][str(place)])
+        put.display_name = texts["outputs"][str(place)]["name"]  # ComfyUI shows the type where an output has none
     named = {"node_id": node_id} | {key: texts[key] for key in ("display_name", "description", "search_aliases")}
     return io.Schema(**named, category=category, inputs=list(inputs), outputs=list(outputs), **rest)
 

@@ -196,6 +196,7 @@ def test_every_name_and_tooltip_is_translated(schemas, language):
         puts = spoken(schema.inputs) + [(put.id, put) for put in schema.outputs]
         texts_of = dict(entry["inputs"]) | {put.id: entry["outputs"][str(i)] for i, put in enumerate(schema.outputs)}
         if language == "en":
+            assert [put.display_name for put in schema.outputs] == [texts_of[put.id]["name"] for put in schema.outputs], name
             assert [key for key, put in puts if texts_of[key] != {"name": put.display_name or put.id, "tooltip": put.tooltip}] == [], name
         else:
             sentences = [entry["description"], *(text["tooltip"] for text in texts_of.values())]
