@@ -166,6 +166,14 @@ def _animate(commands) -> None:
     what.add_argument(
         "--quality", choices=QUALITIES, default="exact", help="of a text; fast: most steps look at smaller pictures (default exact)"
     )
+    what.add_argument(
+        "--neutralize",
+        action="append",
+        default=[],
+        metavar="MOTION[=NAME]",
+        help='first bring the face to rest along a motion, by what is measured of it, such as my-smile.pt="corner lift"'
+        f" ({', '.join(QUANTITIES)}; ready motions know theirs; without a name the code's own coefficient); repeat for several",
+    )
     what.add_argument("--together", action="store_true", help="apply all motions at once instead of one after another")
     how = parser.add_argument_group("sweep")
     how.add_argument(
@@ -189,6 +197,15 @@ def _animate(commands) -> None:
         help='the coefficient at some frames, such as "0: 0, 12: 1, 36: -0.3"; the last leads on to the first, so that the clip loops',
     )
     how.add_argument("--drive", type=Path, metavar="CLIP", help="read the coefficients of all motions from a clip of another moving face")
+    how.add_argument(
+        "--by",
+        choices=QUANTITIES,
+        metavar="NAME",
+        help=f"read --drive by landmarks, without an inverter, and move all motions by one quantity: {', '.join(QUANTITIES)}",
+    )
+    how.add_argument(
+        "--unit", type=within(limits.CHANGE), metavar="X", help="which change of --by is coefficient 1 (default: the largest in the clip)"
+    )
     how.add_argument(
         "--smooth", type=within(limits.SMOOTH), default=1.0, metavar="N", help="take this many frames of jitter out of --drive (default 1)"
     )

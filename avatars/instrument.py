@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,6 +27,11 @@ class AvatarInstrument:
     def identity(self, images: torch.Tensor) -> torch.Tensor:
         """Identity parameters ``[N, E]``, centered on 0."""
         return self.regressor.identity(images)
+
+    def meter(self, quantity: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], float]:
+        """What reads one of ``quantities`` of images ``[N, 3, R, R]``, and its value in a face at rest."""
+        column = self.quantities.index(quantity)
+        return lambda images: self.read(images)[:, column], next(m.low for m in MOTIONS if m.parameter == quantity)
 
     def quantity_of(self, motion: str) -> tuple[str, float] | None:
         """The factor that a ready motion changes, and its change for one unit; None for any other motion."""

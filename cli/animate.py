@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..stylegan2.colors import as_rgb
 from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, play, read_coefficients, reading_gain, sweep
 from .clips import ClipCodes, codes_of_clip
 from .fit import anchors_of_text
+from .measuring import brought_to_rest, track_of_clip
 from .models import Models, check_files, embedded, embedded_motions, find_motion, open_named, split_choice
 from .outputs import check_output
 from .portrait import Framing, Portrait, avatar, kept, portrait_of
@@ -76,10 +77,15 @@ def run(args: Namespace, clock: Clock) -> None:
         motions = [(_label(name, label), open_named(name, generator)) for name, label in zip(names, labels)]
     with clock.stage("find the face"):
         portrait = _portrait(args, models)
+    portrait = replace(portrait, codes=brought_to_rest(portrait.codes, args.neutralize, models, clock))
     for text in args.text:
         with clock.stage("decode motions from text"):
             motions.append((text, fit(anchors_of_text(text, models, {"start": portrait.codes}, args.steps, quality=args.quality))))
-    if args.drive is not None:
+    if args.by is not None:
+        track, rate, clip_sound = track_of_clip(args.drive, args, MOST_DRIVEN, clock)
+        takes = [Take(" + ".join(n for n, _ in motions), portrait.codes, [(m, track[:, 0]) for _, m in motions], track[:, 0])]
+        fps, sound = (rate or USUAL_FPS, clip_sound) if args.fps is None else (args.fps, None)
+    elif args.drive is not None:
         clip = codes_of_clip(args.drive, models, Framing(args.align, args.predictor, anyway=args.anyway), MOST_DRIVEN, clock)
         takes = [driven(portrait.codes, motions, clip, args.smooth, models)]
         fps, sound = (clip.fps or USUAL_FPS, clip.sound) if args.fps is None else (args.fps, None)
@@ -108,6 +114,8 @@ def _check_sweep(args: Namespace) -> None:
         keyframes(args.keyframes, args.frames, loop=True)
     if args.out.suffix.lower() == ".gif" and args.drive is None and args.frames * args.size**2 > GIF_BYTES:
         raise UsageError(f"{args.frames} frames of {args.size} px are too many for a GIF; choose .mp4, fewer --frames or a smaller --size.")
+    if (args.by is not None and args.drive is None) or (args.unit is not None and args.by is None):
+        raise UsageError("--by reads a clip that --drive names, and --unit says what --by counts in; give them too.")
     if args.drive is not None and not args.drive.exists():
         raise UsageError(f"There is no file or folder {args.drive}.")
 

@@ -10,12 +10,11 @@ import torch
 from ..avatars.captions import MOTIONS
 from ..avatars.regressor import load_regressor
 from ..avatars.renderer import FACTORS
-from ..faces import meter
-from ..files import catalog
 from ..subspaces import calibrate
 from ..subspaces.anchors import contrast
 from ..subspaces.describing import describe_motion
-from .models import Models, check_files, drawn_faces, embedded, models_folder, open_named
+from .measuring import landmark_meter
+from .models import Models, check_files, drawn_faces, embedded, open_named
 from .outputs import check_output
 from .terminal import Clock, UsageError, progress_bar, say
 
@@ -67,8 +66,7 @@ def _check(args: Namespace) -> None:
 def _instrument(args: Namespace, models: Models) -> tuple[Callable, str, Callable | None]:
     """What measures pictures, its name, and what says whose face they show."""
     if args.geometry:
-        folders = [models_folder() / catalog.LANDMARKS]
-        return meter(args.geometry, folders=folders), f"{args.geometry} by dlib's landmarks", None
+        return landmark_meter(args.geometry), f"{args.geometry} by dlib's landmarks", None
     if not args.factor:
         return *contrast(models.scorer, args.full, args.none), None
     regressor = load_regressor(embedded("regressor")).to(models.torch_device)

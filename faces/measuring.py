@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from .crop import LEFT_EYE, RIGHT_EYE
 from .detection import detect
 from .errors import FaceError
-from .landmarks import choose, from_mediapipe
+from .landmarks import Face, choose, from_mediapipe
 
 QUANTITIES = ("mouth width", "corner lift", "mouth opening", "eye opening", "brow height", "yaw", "pitch")
 CORNERS, LIP_MIDDLES = (48, 54), (51, 57, 62, 66)
@@ -20,6 +20,7 @@ LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 EYE_CORNERS = ((36, 39), (42, 45))
 OUTER_EYES = (36, 45)
 BROWS, NOSE_TIP = slice(17, 27), 30
+REST = dict(zip(QUANTITIES, (0.85, 0.0, 0.04, 0.32, 0.30, 0.0, 0.47)))  # of a face that holds still: docs/faces.md has where it comes from
 
 
 def measure(landmarks) -> dict[str, np.ndarray]:
@@ -45,6 +46,16 @@ def measure(landmarks) -> dict[str, np.ndarray]:
         y[..., NOSE_TIP] / mouth,
     )
     return dict(zip(QUANTITIES, values))
+
+
+def measure_found(found: Sequence[Sequence[Face]]) -> dict[str, np.ndarray]:
+    """``measure`` of the largest face of each frame ``[F]``; frames without a face are not a number."""
+    values = {name: np.full(len(found), np.nan) for name in QUANTITIES}
+    seen = [i for i, faces in enumerate(found) if faces]
+    if seen:
+        for name, read in measure(np.stack([choose(found[i]).landmarks for i in seen])).items():
+            values[name][seen] = read
+    return values
 
 
 def _as_68(landmarks) -> np.ndarray:
@@ -77,15 +88,14 @@ def meter(
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """An instrument for ``subspaces.calibrate``: images ``[n, 3, H, W]`` in -1..1 -> the ``quantity`` of their largest faces ``[n]``.
 
-    It finds the faces as ``detect`` does. Raises FaceError for a quantity that is not known, and for a picture without a face.
+    It finds the faces as ``detect`` does. A picture without a face is not a number. Raises FaceError for a quantity that is not known.
     """
     if quantity not in QUANTITIES:
         raise FaceError(f"What is measured of a face is {', '.join(QUANTITIES)}, not {quantity!r}.")
     folders = tuple(folders)
 
     def values(images: torch.Tensor) -> torch.Tensor:
-        found = detect(images.clamp(-1, 1), predictor=predictor, folders=folders, smallest=smallest)
-        marks = np.stack([choose(faces, where=f"picture {i}").landmarks for i, faces in enumerate(found)])
-        return torch.from_numpy(measure(marks)[quantity]).float().to(images.device)
+        found = detect(images.clamp(-1, 1), predictor=predictor, folders=folders, smallest=smallest, steady=True)
+        return torch.from_numpy(measure_found(found)[quantity]).float().to(images.device)
 
     return values

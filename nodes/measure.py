@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
+from ..avatars.instrument import AvatarInstrument
+from ..faces import detect, faces_from_mediapipe, meter
+from ..faces.measuring import QUANTITIES, REST, measure_found
+from ..files.embedded import embedded_root
 from . import host
 
 CHUNK = 16
+NOTHING, ALL = "nothing", "all"
+OF_AVATARS = {f"{name} of avatars": name for name in ("smile", "eyes", "anger", "yaw")}
+MEASURED = (*QUANTITIES, *OF_AVATARS)
 BLENDSHAPES = 5  # as many as a plot can show: those that move most
 
 
-def curves(images: torch.Tensor, text: str, scorer, identity, landmarks) -> dict[str, list[float]]:
-    """Curve by name over the frames of an IMAGE, of whatever instruments are given."""
-    found = {"change of the picture": change(images)}
+def instrument(quantity: str, device: torch.device) -> tuple[Callable[[torch.Tensor], torch.Tensor], float]:
+    """What reads one of ``MEASURED`` off images ``[n, 3, R, R]`` on a device, and its value in a face at rest."""
+    if quantity not in OF_AVATARS:
+        return meter(quantity, folders=host.landmark_folders()), REST[quantity]
+    avatars = AvatarInstrument(embedded_root() / "regressor.safetensors")
+    avatars.regressor.to(device)
+    return avatars.meter(OF_AVATARS[quantity])
+
+
+def geometry(images: torch.Tensor, quantity: str, landmarks) -> dict[str, list[float]]:
+    """Curves of what the largest face does over the frames of an IMAGE: one of ``MEASURED``, or ALL of the geometry."""
+    if quantity in OF_AVATARS:
+        measure, _ = instrument(quantity, torch.device("cpu"))
+        return {quantity: torch.cat([measure(host.from_image(chunk).cpu()) for chunk in images.split(CHUNK)]).tolist()}
+    if landmarks is None:
+        options = {"folders": host.landmark_folders(), "clip": True, "steady": True, "progress": host.progress()}
+        found = detect(images.movedim(-1, 1), value_range=(0, 1), **options)
+    else:
+        found = faces_from_mediapipe(landmarks, (images.shape[2], images.shape[1]))
+    read = measure_found(found)
+    return {name: read[name].tolist() for name in (QUANTITIES if quantity == ALL else [quantity])}
+
+
+def curves(images: torch.Tensor, text: str, scorer, identity, landmarks, quantity: str = NOTHING) -> dict[str, list[float]]:
+    """Curve by name over the frames of an IMAGE, of whatever instruments are given; that of ``quantity`` comes first."""
+    found = {} if quantity == NOTHING else geometry(images, quantity, landmarks)
+    found["change of the picture"] = change(images)
     report, chunks = host.progress(), images.split(CHUNK)
     fits, people = [], []
     for i, chunk in enumerate(chunks):

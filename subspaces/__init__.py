@@ -10,12 +10,13 @@ from .errors import SubspaceError
 from .estimators import ESTIMATORS
 from .fitting import fit
 from .layers import BANDS, parse_layers
+from .neutral import Neutral, neutralize
 from .opening import open_motion
 from .playing import play
 from .preview import preview_strip, with_preview
 from .reading import read_coefficients, reading_gain, smooth_track
 from .subspace import Calibration, Subspace, apply_motions
-from .sweeps import EASINGS, close_loop, from_samples, keyframes, sweep
+from .sweeps import EASINGS, close_loop, from_measured, from_samples, keyframes, sweep
 
 __all__ = [
     "BANDS",
@@ -23,6 +24,7 @@ __all__ = [
     "ESTIMATORS",
     "Anchors",
     "Calibration",
+    "Neutral",
     "Scorer",
     "Settings",
     "Subspace",
@@ -39,12 +41,14 @@ __all__ = [
     "describe_motion",
     "draw_faces",
     "fit",
+    "from_measured",
     "from_samples",
     "keyframes",
     "load_direction",
     "load_scorer",
     "merge",
     "negate",
+    "neutralize",
     "open_motion",
     "orthogonalize",
     "parse_layers",

@@ -44,13 +44,13 @@ def calibrate(
     of the response over faces says what one unit does now. With ``rescale`` the unit becomes one unit of what is measured, or ``change`` of
     it (a negative response turns the motion round); else only the safe range is found. It goes from 0 outward, as long as the median
     response keeps a quarter of its slope in the middle and, with ``identity(images) -> unit vectors``, the median cosine with the unmoved
-    face stays above ``min_identity``. Scale, range and the measured curve are stored in the result. Errors: a motion that does not move
-    what is measured.
+    face stays above ``min_identity``. Scale, range and the measured curve are stored in the result. Where ``measure`` has no value (NaN)
+    the range ends; faces that it loses near 0 do not count. Errors: a motion that does not move what is measured.
     """
     subspace.check(generator)
     c = _coefficients(coefficients)
-    one = _direction_only(subspace, component)
-    values, cosines = _measure_all(one, measure, identity, generator, codes, c, batch, progress)
+    one = direction_only(subspace, component)
+    c, values, cosines = _seen(c, *_measure_all(one, measure, identity, generator, codes, c, batch, progress))
     return _calibrated(subspace, c, values, cosines, component, unit, instrument, rescale, change, min_identity)
 
 
@@ -73,7 +73,7 @@ def calibrate_track(
     after another; ``identity``: as many cosines with the unmoved face. Frames whose value is NaN (no face was found) do not count. The
     coefficients must hold 0. Errors: as ``calibrate``, or too few frames that were read.
     """
-    _direction_only(subspace, component)
+    direction_only(subspace, component)
     c, order = _track_coefficients(coefficients)
     read = _by_coefficient(values, order, len(c), "values")
     likeness = None if identity is None else _by_coefficient(identity, order, len(c), "identity cosines")
@@ -131,10 +131,11 @@ def _coefficients(coefficients) -> torch.Tensor:
     return torch.cat([c, torch.zeros(1)]).unique().double()
 
 
-def _direction_only(subspace: Subspace, component: int) -> Subspace:
+def direction_only(subspace: Subspace, component: int) -> Subspace:
+    """One component, counted from 1, as a motion of its own. Raises SubspaceError where there is none."""
     if component not in range(1, subspace.rank + 1):
         raise SubspaceError(f"There is no component {component}; this subspace has {subspace.rank}, counted from 1.")
-    return Subspace(subspace.directions[component - 1])
+    return Subspace(subspace.directions[component - 1], layers=subspace.layers)
 
 
 def _measure_all(one, measure, identity, generator, codes, c, batch, progress) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -150,15 +151,29 @@ def _measure_all(one, measure, identity, generator, codes, c, batch, progress) -
                 cosines.append(torch.cosine_similarity(vectors, vectors[origin : origin + 1]))
         if progress is not None:
             progress(done + 1, len(codes), faces[-1])
-    found = torch.stack(values, 1)
-    if not torch.isfinite(found).all():
-        raise SubspaceError("The measurement gave numbers that are not finite (NaN or infinity); check the measure.")
-    return found, torch.stack(cosines, 1) if cosines else None
+    return torch.stack(values, 1), torch.stack(cosines, 1) if cosines else None
+
+
+def _seen(c: torch.Tensor, values: torch.Tensor, cosines: torch.Tensor | None):
+    """Coefficients, values and cosines without what could not be read (NaN): faces that are lost in the inner half of the
+    coefficients do not count, and from where another is lost on outward nothing does."""
+    known = torch.isfinite(values)
+    faces = known[_inner(c)].all(0)
+    if not faces.any():
+        raise SubspaceError("The measurement gave no number on any of the faces (is a face to be seen?); check the measure.")
+    good, origin = known[:, faces].all(1), int((c == 0).nonzero()[0, 0])
+    kept = torch.cat([good[: origin + 1].flip(0).cumprod(0).flip(0)[:-1], good[origin:].cumprod(0)]).bool()
+    return c[kept], values[kept][:, faces], None if cosines is None else cosines[kept][:, faces]
+
+
+def _inner(c: torch.Tensor) -> torch.Tensor:
+    """The inner half of the coefficients, three at least."""
+    return c.abs() <= max(c.abs().max().item() / 2, c.abs().sort().values[2].item())
 
 
 def _central_slope(values: torch.Tensor, c: torch.Tensor) -> float:
     """Median over faces of the Theil-Sen slope of the response in the inner half of the coefficients."""
-    inner = c.abs() <= max(c.abs().max().item() / 2, c.abs().sort().values[2].item())
+    inner = _inner(c)
     group = torch.zeros(int(inner.sum()), dtype=torch.long)
     slopes = pair_slopes(values[inner], c[inner], group)  # [N]
     slope = float(median(slopes))

@@ -82,6 +82,19 @@ def from_samples(samples: Sequence[float] | torch.Tensor, frames: int, start: fl
     return torch.tensor([_between(start, end, _at(points, f * step, EASINGS["linear"])) for f in range(frames)])
 
 
+def from_measured(values: Sequence[float] | torch.Tensor, unit: float | None = None) -> torch.Tensor:
+    """Coefficients ``[F]`` from what was measured in a clip's frames: the change since the first, of which ``unit`` makes 1.
+
+    Without ``unit`` the largest change does. Frames without a value (NaN) lie on the line between their neighbors. Errors: no value at all.
+    """
+    track = torch.as_tensor(values).double().flatten().tolist()
+    points = [(float(i), value) for i, value in enumerate(track) if math.isfinite(value)]
+    if not points:
+        raise SubspaceError("Nothing was measured in any frame, so there is nothing to go by: no frame shows a face that is seen.")
+    change = torch.tensor([_at(points, f, EASINGS["linear"]) - points[0][1] for f in range(len(track))])
+    return change / (_coefficient(unit, "The unit is") if unit else float(change.abs().max()) or 1.0)
+
+
 def close_loop(track: torch.Tensor, overlap: int) -> torch.Tensor:
     """A track ``[F]`` or ``[F, K]`` as an exact loop of ``F - overlap`` frames: its first ``overlap`` frames are faded in from its last."""
     if overlap not in range(1, len(track) // 2 + 1):

@@ -201,11 +201,14 @@ def try_motion(around: Graph) -> Subgraph:
     return inner
 
 
+RESTED = {"anger": "anger of avatars", "smile": "smile of avatars", "turn": "yaw of avatars"}  # and what is measured of each
+
+
 def act_from_rest(around: Graph) -> Subgraph:
     inner = Subgraph(
         around,
         "Neutralize and Act",
-        "First bring the face to rest with five sliders, then let it act: the motion starts from the neutral face.",
+        "Measure what the face does, bring its smile, anger and turn to rest, then let it act: the motion starts from the neutral face.",
         ("neutral face", "expression", "portrait", "face animation", "smile"),
     )
     image = inner.inlet("image", "IMAGE")
@@ -215,14 +218,18 @@ def act_from_rest(around: Graph) -> Subgraph:
         inner.inlet("frames", "INT", 48),
     )
     square = inner.add("FrameFace", image=image)
-    loads, rested = sliders(inner, None, anger=-0.25, age=-0.2)
     networks = models(inner)
     codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
-    inner.link(codes, rested, "codes")
+    rested, resting, loads = codes, [], []
+    for name, measured in RESTED.items():
+        loads.append(inner.add("LoadSubspace", file=embedded(name)))
+        options = {"coefficient": 0.0, "neutralize": measured, "generator": networks[0], "title": f"{LABELS[name]} to rest"}
+        rested = inner.add("ApplySubspace", codes=rested, motion=loads[-1], **options)
+        resting.append(rested)
     load, sweep = inner.add("LoadSubspace", title="The act", file=act), inner.add("Sweep", frames=frames)
     moved = inner.add("ApplySubspace", codes=rested, motion=load, sweep=sweep, coefficient=strength)
     drawn, still, paste = pasted(inner, image, square, networks[0], codes, moved)
-    inner.columns([*networks], [square, codes], loads, [rested, load], [sweep, moved], [drawn, still], [paste])
+    inner.columns([*networks], [square, codes], loads, resting, [load, sweep, moved], [drawn, still], [paste])
     inner.outlet("images", paste["images"])
     return inner
 
@@ -471,10 +478,10 @@ def neutral(top: Graph, name: str) -> dict:
     face = top.use(act_from_rest(top), image=image["IMAGE"])
     video, saved = film(top, face["images"], "act", height=440)
     text = (
-        "1. The sliders bring the face to rest first.\n"
+        "1. Anger, smile and turn are measured and brought to rest.\n"
         "2. Then *act* plays, from the rested face and back.\n"
         "3. Set *strength* to 0 to see the rested face alone.\n"
-        "4. Good for photos that smile or frown already.\n"
+        "4. Photos: in the subgraph choose *corner lift*, *yaw*, ...\n"
         "5. Press **Run**."
     )
     return row(
