@@ -68,5 +68,5 @@ def track_of_clip(path: Path, args: Namespace, most: int, clock: Clock) -> tuple
         read = measure_found(faces.detect(torch.stack(frames), progress=progress, **options))[args.by]
     if missing := int((read != read).sum()):
         note(f"No face was seen in {missing} of {len(read)} frames of {path}; they lie on the line between their neighbors.")
-    track = smooth_track(from_measured(read, args.unit)[:, None], args.smooth)
+    track = smooth_track(from_measured(read.tolist(), args.unit)[:, None], args.smooth)
     return track, None if film.fps is None else film.fps / spacing, path if film.has_sound else None

@@ -8,13 +8,16 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from ..files.errors import MicromotionError
+from ..stylegan2.makers import made_by
+from ..subspaces import neutralize as neutralize_codes
 from ..subspaces.opening import open_motion
-from . import host, sockets, wording
+from . import host, measure, sockets, wording
 from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
 SLIDERS = 8
 LARGEST = 10.0  # coefficient that may be typed
+AS_IT_IS, OWN = "no, as it is", "the code's own coefficient"
 TRAVEL = (-1.25, 1.25)  # of a slider whose motion is not known, or was not measured
 ROUTE = "/micromotion/motion"
 
@@ -32,6 +35,8 @@ class ApplySubspace(io.ComfyNode):
                 slider_input("coefficient", 1.0),
                 sockets.Sweep.Input("sweep", optional=True),
                 component_input(),
+                io.Combo.Input("neutralize", options=[AS_IT_IS, *measure.MEASURED, OWN], optional=True),
+                sockets.Generator.Input("generator", optional=True),
             ],
             outputs=[sockets.Codes.Output("moved")],
         )
@@ -41,11 +46,23 @@ class ApplySubspace(io.ComfyNode):
         return within_reach({"coefficient": coefficient})
 
     @classmethod
-    def execute(cls, codes, motion, coefficient, sweep=None, component=1) -> io.NodeOutput:
+    def execute(cls, codes, motion, coefficient, sweep=None, component=1, neutralize=AS_IT_IS, generator=None) -> io.NodeOutput:
+        codes = codes if neutralize == AS_IT_IS else at_rest(codes, motion, component, neutralize, generator)
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
         coefficients = in_component(steps * coefficient, component, motion.rank)
         warn_beyond(motion, coefficients)
         return host.output(motion.apply(codes, coefficients), sliders=[["motion", *slider_of(motion, component)]])
+
+
+def at_rest(codes: torch.Tensor, motion, component: int, quantity: str, generator) -> torch.Tensor:
+    """The codes with what the motion moves brought to rest; what happened is remarked."""
+    if generator is None:
+        raise host.HostError("To bring a face to rest it must be drawn and measured: connect the generator of these codes to generator.")
+    net = host.ready(generator)
+    read = (None, 0.0) if quantity == OWN else measure.instrument(quantity, net.w_avg.device)
+    rested = neutralize_codes(codes, motion, net, *read, component=component, progress=host.progress())
+    host.remark(rested.describe(motion.name, quantity))
+    return made_by(rested.codes, net)
 
 
 class FaceSliders(io.ComfyNode):

@@ -145,6 +145,7 @@ class CalibrateSubspace(io.ComfyNode):
                     options=[
                         io.DynamicCombo.Option("text", text_instrument_inputs()),
                         io.DynamicCombo.Option("blendshapes", blendshape_inputs()),
+                        io.DynamicCombo.Option("face", face_inputs()),
                     ],
                 ),
                 io.Float.Input("change", default=0.0, min=0.0, max=2.0, step=0.01),
@@ -167,11 +168,22 @@ def text_instrument_inputs() -> list:
         sockets.Scorer.Input("scorer"),
         io.String.Input("full", default="a person with 100% smile"),
         io.String.Input("none", default="a person with no smile"),
+        *faces_inputs(),
+    ]
+
+
+def faces_inputs() -> list:
+    """On which faces, and how far."""
+    return [
         io.Int.Input("faces", default=8, min=1, max=64),
         sockets.Codes.Input("codes", optional=True),
         reach_input(),
         class_input(),
     ]
+
+
+def face_inputs() -> list:
+    return [sockets.Generator.Input("generator"), io.Combo.Input("quantity", options=list(measure.MEASURED)), *faces_inputs()]
 
 
 def blendshape_inputs() -> list:
@@ -183,11 +195,20 @@ def blendshape_inputs() -> list:
     ]
 
 
-def calibrate_by_text(
-    motion, change, identity, component, generator, scorer, full, none, faces, codes=None, reach=1.5, class_of=""
-) -> Subspace:
+def calibrate_by_text(motion, change, identity, component, generator, scorer, full, none, **where) -> Subspace:
     net, judge, likeness = host.ready_with(generator, scorer, identity)
-    score, instrument = contrast(judge, full, none)
+    return calibrate_on_faces(motion, *contrast(judge, full, none), change, likeness, component, net, **where)
+
+
+def calibrate_by_face(motion, change, identity, component, generator, quantity, **where) -> Subspace:
+    net, likeness = host.ready_with(generator, identity)
+    score, _ = measure.instrument(quantity, net.w_avg.device)
+    return calibrate_on_faces(motion, score, quantity, change, likeness, component, net, **where)
+
+
+def calibrate_on_faces(
+    motion, score, instrument: str, change, likeness, component, net, faces, codes=None, reach=1.5, class_of=""
+) -> Subspace:
     return calibrate(
         motion,
         score,
@@ -223,7 +244,7 @@ def calibrate_by_blendshapes(motion, change, identity, component, sweep, landmar
     )
 
 
-INSTRUMENTS = {"text": calibrate_by_text, "blendshapes": calibrate_by_blendshapes}
+INSTRUMENTS = {"text": calibrate_by_text, "blendshapes": calibrate_by_blendshapes, "face": calibrate_by_face}
 
 
 def response_plot(motion: Subspace, component: int = 1):

@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import InputImpl, io
 from ..files.writing import whole_file
 from ..media import open_writer, to_bytes
 from ..stylegan2.frames import frame_bytes
-from ..subspaces import EASINGS, close_loop, from_samples, play, read_coefficients, reading_gain
+from ..subspaces import EASINGS, close_loop, from_measured, from_samples, play, read_coefficients, reading_gain
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
 from . import host, measure, sockets, wording
@@ -160,19 +160,24 @@ class MeasureMotion(io.ComfyNode):
                 sockets.Landmarks.Input("landmarks", optional=True),
                 sockets.Identity.Input("identity", optional=True),
                 sockets.Sweep.Input("sweep", optional=True),
+                io.Combo.Input("quantity", options=[measure.NOTHING, measure.ALL, *measure.MEASURED], optional=True),
+                io.Float.Input("unit", default=0.0, min=-100.0, max=100.0, step=0.01, round=0.0001, optional=True, advanced=True),
             ],
-            outputs=[io.Image.Output("plot"), io.String.Output("table")],
+            outputs=[io.Image.Output("plot"), io.String.Output("table"), sockets.Sweep.Output("measured")],
         )
 
     @classmethod
-    def execute(cls, images, text, scorer=None, landmarks=None, identity=None, sweep=None) -> io.NodeOutput:
+    def execute(
+        cls, images, text, scorer=None, landmarks=None, identity=None, sweep=None, quantity=measure.NOTHING, unit=0.0
+    ) -> io.NodeOutput:
         judge, likeness = host.ready_with(scorer, identity)
-        curves = measure.curves(images, text, judge, likeness, landmarks)
+        curves = measure.curves(images, text, judge, likeness, landmarks, quantity)
         x = range(len(images)) if sweep is None else (sweep if sweep.ndim == 1 else sweep[:, 0]).tolist()
         if len(x) != len(images):
             raise host.HostError(f"There are {len(images)} frames and {len(x)} coefficients; connect the sweep that made these frames.")
         name = "frame" if sweep is None else "coefficient"
-        return io.NodeOutput(pictures.to_image(pictures.plot(curves, x, "Measured motion", name)), measure.table(curves, x, name))
+        plot = pictures.to_image(pictures.plot(curves, x, "Measured motion", name))
+        return io.NodeOutput(plot, measure.table(curves, x, name), from_measured(next(iter(curves.values())), unit or None))
 
 
 class SweepToVideo(io.ComfyNode):

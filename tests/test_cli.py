@@ -18,7 +18,7 @@ from micromotion import __main__ as command_line
 from micromotion import faces, media
 from micromotion.avatars.captions import MOTIONS
 from micromotion.avatars.regressor import load_regressor
-from micromotion.cli import animate, calibrate, clips, combine, models, portrait, terminal
+from micromotion.cli import animate, clips, combine, measuring, models, portrait, terminal
 from micromotion.cli import fit as fitting
 from micromotion.cli.clips import ClipCodes
 from micromotion.cli.terminal import Clock, UsageError
@@ -271,12 +271,61 @@ def test_the_shipped_motions_do_what_they_are_called(name, factor, sign, monkeyp
 
 def test_calibrate_measures_the_landmarks_of_a_face(room, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(calibrate, "meter", lambda name, folders: asked.append((name, folders)) or (lambda images: images.mean((1, 2, 3))))
+    meter = lambda name, folders: asked.append((name, folders)) or (lambda images: images.mean((1, 2, 3)))  # noqa: E731
+    monkeypatch.setattr(faces, "meter", meter)
     call = ("calibrate", "smile", "grin.safetensors", "--geometry", "corner lift", "--faces", 2, "--device", "cpu")
     assert micromotion(*call) == 0 and asked == [("corner lift", [Path("models") / "dlib"])]
     assert Subspace.load(room / "grin.safetensors").calibration.instrument == "corner lift by dlib's landmarks"
     assert micromotion(*call, "--factor", "smile") == 2 and "one instrument" in capsys.readouterr().err
     assert micromotion(*call[:3]) == 2 and "--geometry" in capsys.readouterr().err
+
+
+def test_a_face_is_brought_to_rest_before_it_acts(room, monkeypatch, capsys):
+    monkeypatch.delenv("MICROMOTION_WEIGHTS", raising=False)
+    angry = ("animate", "--seed", 5, "--motion", "smile", "--out", "a.mp4", *QUICK)
+    assert micromotion(*angry, "--neutralize", "anger", "--neutralize", "turn=code") == 0
+    said = capsys.readouterr().err
+    told = re.search(r"Brought to rest: anger by (\S+), anger from (\S+) to (\S+?)[,.\n]", said)
+    assert told and float(told[2]) > 0.3 and abs(float(told[3])) < 0.1
+    assert re.search(r"Brought to rest: turn by [-+0-9.]+\.", said), "the code alone is read"
+    generator = models.Models(device="cpu").generator
+    face = portrait.avatar(5, 0.7, generator).codes
+    rested = measuring.brought_to_rest(face, ["anger"], models.Models(device="cpu"), terminal.Clock())
+    before, after = load_regressor().factors(generator.synthesize(torch.cat([face, rested])))[:, 2].tolist()
+    assert before > 0.3 and abs(after) < 0.1
+
+
+def test_a_face_is_brought_to_rest_by_what_is_named(room, monkeypatch, capsys):
+    asked = []
+    meter = lambda name, folders: asked.append((name, folders)) or (lambda images: images.mean((1, 2, 3)))  # noqa: E731
+    monkeypatch.setattr(faces, "meter", meter)
+    own = ("--generator", models.embedded("generator"), "--motion", "smile", "--out", "a.mp4", *QUICK)
+    assert micromotion("animate", *own, "--neutralize", "smile=corner lift") in (0, 2)  # whether random networks move it
+    assert asked == [("corner lift", [Path("models") / "dlib"])]
+    assert micromotion("animate", *own, "--neutralize", "grin") == 2 and "no motion 'grin'" in capsys.readouterr().err
+
+
+def test_a_clip_drives_by_what_its_face_does_without_an_inverter(room, monkeypatch, capsys):
+    points = np.random.default_rng(3).normal(0, 50, (68, 2)) + np.linspace(0, 90, 68)[:, None]
+
+    def detect(frames, *, progress, **options):
+        assert options["steady"] and options["clip"] and options["folders"] == [Path("models") / "dlib"]
+        found = [[faces.Face(points + np.eye(68)[30][:, None] * [5 * step, 0], (0, 0, 9, 9))] for step in range(len(frames))]
+        return [[], *found[1:]]
+
+    monkeypatch.setattr(faces, "detect", detect)
+    clip = _clip(room, "clip.mp4", range(20, 200, 20))
+    call = ("animate", "--motion", "turn", "--drive", clip, "--out", "a.mp4", "--smooth", 0)
+    taken = []
+    monkeypatch.setattr(animate, "Take", lambda *parts: taken.append(animate_take(*parts)) or taken[-1])
+    assert micromotion(*call, "--by", "yaw") == 0
+    assert "No face was seen in 1 of 9 frames" in capsys.readouterr().err
+    assert len(taken[0]) == 9 and taken[0].coefficients[:2].tolist() == [0, 0] and taken[0].coefficients.abs().max() == 1
+    assert micromotion(*call, "--by", "yaw", "--unit", 1000) == 0 and float(taken[-1].coefficients.abs().max()) < 0.01
+    assert micromotion("animate", "--by", "yaw", *QUICK) == 2 and "--drive" in capsys.readouterr().err
+
+
+animate_take = animate.Take
 
 
 def test_the_authors_head_turn_goes_both_ways():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -192,3 +193,92 @@ def test_every_component_moves_and_is_read(run):
         run("ApplySubspace", codes=code, motion=two, component=3)
     with pytest.raises(ValueError, match=r"\[frames, 2\]"):
         run("ApplySubspace", codes=code, motion=two, sweep=torch.zeros(10, 3))
+
+
+@pytest.fixture
+def brightness(pack, monkeypatch):
+    """An instrument that reads the mean of a picture, whatever quantity is asked for; and the quantities."""
+    measure, asked = sys.modules["micromotion.nodes.measure"], []
+
+    def instrument(quantity, device):
+        asked.append(quantity)
+        return (lambda images: images.mean((1, 2, 3))), 0.0
+
+    monkeypatch.setattr(measure, "instrument", instrument)
+    return asked
+
+
+def brighter(loaded, codes):
+    """A motion along which the pictures of these codes become brighter."""
+    from micromotion.subspaces import Subspace
+
+    net = loaded.generator.value
+    code = codes[:1].clone().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        (slope,) = torch.autograd.grad(net.synthesize(code).mean(), code)
+    return Subspace(slope[0] / slope.square().sum() * 0.02, fingerprint=net.fingerprint, name="bright")
+
+
+def test_a_face_is_brought_to_rest_before_it_acts(run, loaded, brightness, caplog):
+    caplog.set_level("INFO", logger="micromotion")
+    codes = run("SampleFaces", generator=loaded.generator, count=1)[0].clone()
+    motion, mean = brighter(loaded, codes), float(loaded.generator.value.synthesize(codes).mean())
+    steps = torch.linspace(-1.5, 1.5, 5)
+    reach = [float(loaded.generator.value.synthesize(motion.apply(codes, c[None])).mean()) for c in steps]
+    options = {"codes": codes, "motion": motion, "generator": loaded.generator, "neutralize": "corner lift"}
+    rested = run("ApplySubspace", **options, coefficient=0.0)
+    after = float(loaded.generator.value.synthesize(rested[0]).mean())
+    assert brightness == ["corner lift"] and abs(after) < abs(mean)
+    assert after == pytest.approx(min(reach, key=abs), abs=0.25 * (max(reach) - min(reach)))
+    assert "Brought to rest: bright by" in caplog.text
+    acted = run("ApplySubspace", **options, coefficient=0.5)[0]
+    assert torch.equal(acted, motion.apply(rested[0], torch.tensor([0.5])))
+    with pytest.raises(ValueError, match="connect the generator"):
+        run("ApplySubspace", codes=codes, motion=motion, coefficient=0.0, neutralize="corner lift")
+
+
+def test_motions_are_calibrated_by_what_the_face_does(run, loaded, brightness):
+    from micromotion.subspaces import calibrate
+
+    codes = run("SampleFaces", generator=loaded.generator, count=2)[0].clone()
+    motion, net = brighter(loaded, codes), loaded.generator.value
+    face = {"instrument": "face", "generator": loaded.generator, "quantity": "yaw", "faces": 1, "codes": codes, "reach": 1.0}
+    made = run("Calibrate", motion=motion, change=0.01, **face)[0]
+    steps = torch.linspace(-1, 1, 13)
+    expected = calibrate(motion, lambda x: x.mean((1, 2, 3)), net, codes, coefficients=steps, change=0.01, instrument="yaw")
+    assert brightness == ["yaw"] and made.calibration == expected.calibration and made.calibration.instrument == "yaw"
+
+
+def test_what_a_face_does_is_drawn_and_drives_another(run, pack, monkeypatch):
+    import numpy as np
+
+    measure, seen = sys.modules["micromotion.nodes.measure"], {}
+    points = np.random.default_rng(3).normal(0, 50, (68, 2)) + np.linspace(0, 90, 68)[:, None]
+
+    def detect(images, **options):
+        seen.update(options, shape=tuple(images.shape))
+        faces = [points + np.eye(68)[30][:, None] * [step, 0] for step in (0, 5, 10)]
+        return [[measure_module.Face(face, (0, 0, 9, 9))] if i != 1 else [] for i, face in enumerate(faces)]
+
+    measure_module = sys.modules["micromotion.faces"]
+    monkeypatch.setattr(measure, "detect", detect)
+    frames = torch.rand(3, 16, 16, 3)
+    plot, table, sweep = run("Measure", images=frames, quantity="yaw")
+    assert seen["shape"] == (3, 3, 16, 16) and seen["steady"] and seen["value_range"] == (0, 1)
+    assert table.splitlines()[0] == 'frame,"yaw","change of the picture"' and "nan" in table.splitlines()[2]
+    assert sweep.tolist() == pytest.approx([0, 0.5, 1])
+    raw = [float(line.split(",")[1]) for line in (table.splitlines()[1], table.splitlines()[3])]
+    halved = run("Measure", images=frames, quantity="yaw", unit=2 * (raw[1] - raw[0]))[2]
+    assert halved.tolist() == pytest.approx([0, 0.25, 0.5], abs=1e-3)
+    assert run("Measure", images=frames, quantity="all")[1].count('"') == 2 * 8
+    assert run("Measure", images=frames)[2].abs().max() == 1
+
+
+def test_avatars_are_measured_by_their_own_instrument(run, pack, monkeypatch):
+    from micromotion.avatars.regressor import WEIGHTS
+
+    measure = sys.modules["micromotion.nodes.measure"]
+    monkeypatch.setattr(measure, "embedded_root", lambda: WEIGHTS.parent)
+    read, rest = measure.instrument("eyes of avatars", torch.device("cpu"))
+    assert rest == 1.0 and read(torch.zeros(2, 3, 64, 64)).shape == (2,)
+    assert run("Measure", images=torch.rand(2, 64, 64, 3), quantity="smile of avatars")[1].startswith('frame,"smile of avatars"')
