@@ -3,6 +3,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const LOADERS = { LoadImage: "image", LoadVideo: "file" };
+const loaders = {}; // what the page knows of them, by type
 const EXAMPLE = /^micromotion_[\w-]+\.(png|jpg|mp4)$/;
 
 function allNodes(graph) {
@@ -16,13 +17,16 @@ function named(graph) {
 }
 
 function list(type, name) {
-  const choices = LiteGraph.registered_node_types[type]?.nodeData?.input?.required?.[LOADERS[type]];
+  const choices = loaders[type]?.nodeData?.input?.required?.[LOADERS[type]];
   const options = Array.isArray(choices?.[0]) ? choices[0] : choices?.[1]?.options;
   if (options && !options.includes(name)) options.push(name);
 }
 
 app.registerExtension({
   name: "micromotion.examples",
+  beforeRegisterNodeDef(type, { name }) {
+    if (name in LOADERS) loaders[name] = type;
+  },
   async beforeConfigureGraph(graph) {
     const wanted = named(graph);
     if (!wanted.length) return;

@@ -8,28 +8,17 @@ A slider's answer is the time from sending the prompt to its result in the histo
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import re
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from measuring import ROOT, machine, publish, table
+from measuring import ROOT, helper, machine, publish, table
 
 PAGE = ROOT / "docs" / "expectations.md"
 WARM = 5  # runs that are not counted
-
-
-def harness():
-    """The tests' way to start and ask a ComfyUI."""
-    spec = importlib.util.spec_from_file_location("nodes_hosted", ROOT / "tests" / "nodes" / "hosted.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def prompt_of(hosted, server, name: str) -> tuple[dict, dict]:
@@ -63,7 +52,7 @@ def growth(memory: list[float]) -> str:
 
 
 def measure(runs: int) -> tuple[str, list[list[str]]]:
-    hosted = harness()
+    hosted = helper("hosted")
     with tempfile.TemporaryDirectory() as base, hosted.Server(Path(base)) as server:
         version = server.get("/system_stats")["system"]["comfyui_version"]
         answers, small = slide(server, *prompt_of(hosted, server, "03 Expression sliders, live"), runs)

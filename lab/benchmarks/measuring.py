@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,15 @@ if importlib.util.find_spec("micromotion") is None:
     spec.loader.exec_module(sys.modules["micromotion"])
 
 from micromotion.stylegan2 import Architecture, Generator  # noqa: E402
+
+
+def helper(name: str) -> ModuleType:
+    """``tests/nodes/NAME.py``: the tests' ways to start and use a ComfyUI and its page."""
+    spec = importlib.util.spec_from_file_location(f"nodes_{name}", ROOT / "tests" / "nodes" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def config_f(resolution: int, device: str = "cpu") -> Generator:

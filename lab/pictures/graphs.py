@@ -13,6 +13,7 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "CURVE", "COMFY_DYNAMIC
 DYNAMIC, GROWING = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
 IDS = 100  # from one subgraph's first id to the next one's
 TITLE = 30  # pixels above a node's position
+VIEW = [70, 115]  # where the graph begins in the window: right of the side bar, below the bar with Run
 GAP = 70  # pixels between columns
 BETWEEN = 50  # pixels between nodes of a column, with the title of the lower one
 INPUT_ID, OUTPUT_ID = -10, -20
@@ -47,7 +48,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.links: list[list] = []  # [source, output, target, input]
         self.subgraphs: dict[str, Subgraph] = {}
-        self.next_id, self.made = 1, 0
+        self.next_id, self.next_link, self.made = 1, 1, 0
 
     def add(
         self, kind: str, *, width: int = 300, height: int = 0, title: str = "", mode: int = 0, properties: dict | None = None, **puts
@@ -100,7 +101,7 @@ class Graph:
     def save(self) -> tuple[list[dict], list[list]]:
         """Nodes and links ``[id, from, slot, to, slot, type]`` as the page saves them."""
         made, drawn = {node: self._node(node) for node in self.nodes}, []
-        for number, (source, output, target, name) in enumerate(self.links, 1):
+        for number, (source, output, target, name) in enumerate(self.links, self.next_link):
             slot, kind = self._origin(source, output)
             put = next((put for put in made[target]["inputs"] if put["name"] == name), None)
             assert put is not None, f"{target.kind} has no input {name}: {[p['name'] for p in made[target]['inputs']]}"
@@ -161,7 +162,7 @@ class Subgraph(Graph):
     def __init__(self, around: Graph, name: str, description: str = "", aliases: tuple[str, ...] = ()):
         super().__init__(around.info, around.rooms)
         around.made += 1
-        self.next_id = IDS * around.made + 1  # the page wants ids that no other level uses, and gives others where they are not
+        self.next_id = self.next_link = IDS * around.made + 1  # the page warns of ids that two levels share
         self.id, self.name = str(uuid.uuid5(NAMESPACE, name)), name
         self.description, self.aliases = description, aliases
         self.inlets: list[Inlet] = []
@@ -185,7 +186,7 @@ class Subgraph(Graph):
         left, right = min(n.x for n in self.nodes), max(n.x + n.width for n in self.nodes)
         top = min(n.y for n in self.nodes)
         nodes, links = self.save()
-        inputs, outputs, n = [], [], len(links)
+        inputs, outputs, n = [], [], self.next_link + len(links) - 1
         for inlet in self.inlets:
             ids = [link[0] for link in links if link[1] == INPUT_ID and link[2] == inlet.slot]
             inputs.append(self._port(inlet.name, inlet.type, ids, left - 190, top + 20 * inlet.slot, inlet.label))
@@ -215,12 +216,14 @@ class Subgraph(Graph):
 def workflow(graph: Graph, name: str, form: list[tuple[Node, str]], results: list[Node], groups: list[dict] | None = None) -> dict:
     """The file: ``form`` and ``results`` are what App Mode shows."""
     nodes, links = graph.save()
-    extra = {"ds": {"scale": 1.0, "offset": [60, 60]}, "workflowRendererVersion": "LG"}
+    inner = [inner.saved() for inner in every(graph)]
+    last = max([link[0] for link in links] + [one["state"]["lastLinkId"] for one in inner], default=0)
+    extra = {"ds": {"scale": 1.0, "offset": VIEW}, "workflowRendererVersion": "LG"}
     extra["linearData"] = {"inputs": [[node.id, widget] for node, widget in form], "outputs": [node.id for node in results]}
     return {
-        "id": str(uuid.uuid5(NAMESPACE, name)), "revision": 0, "last_node_id": graph.next_id - 1, "last_link_id": len(links),
+        "id": str(uuid.uuid5(NAMESPACE, name)), "revision": 0, "last_node_id": graph.next_id - 1, "last_link_id": last,
         "nodes": nodes, "links": links, "groups": groups or [],
-        "definitions": {"subgraphs": [inner.saved() for inner in every(graph)]},
+        "definitions": {"subgraphs": inner},
         "config": {}, "extra": extra, "version": 0.4,
     }  # fmt: skip
 

@@ -56,6 +56,19 @@ def browser():
     return _working("page")
 
 
+@pytest.fixture(scope="module")
+def page(server, browser):
+    """ComfyUI's page, loaded."""
+    with browser.Page(server.url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def hands():
+    """What a user does in the page with mouse and keyboard."""
+    return _helper("hands")
+
+
 @pytest.fixture(scope="session")
 def weights(tiny, tmp_path_factory):
     """A folder of tiny networks in place of the embedded weights."""

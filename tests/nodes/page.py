@@ -11,6 +11,9 @@ START_MS = 240_000
 SETTLE_MS = 1500
 STILL_MS, STILL_ROUNDS = 250, 40  # a page is still when two looks in a row see the same
 RENDERERS = {"canvas": False, "nodes 2.0": True}
+OWN = (  # what the pages say of themselves, with any graph
+    "legacy queue/history menu", "MaskEditor", "Invalid layout total size", "input.link is deprecated", "GL Driver Message", "WebGL",
+)  # fmt: skip
 HARMLESS = ("favicon", "net::ERR_INTERNET_DISCONNECTED", "net::ERR_NAME_NOT_RESOLVED", "fonts.g", "googletagmanager", "sentry")
 
 OPEN = """async ([workflow, vue]) => {
@@ -55,6 +58,8 @@ class Page:
     def __init__(self, url: str, size: tuple[int, int] = (1900, 1050)):
         self.url, self.size = url, size
         self.errors: list[str] = []
+        self.warnings: list[str] = []  # the page's own left out
+        self.ours: list[str] = []  # warnings and errors, the page's too, that a script of this pack brought about
 
     def __enter__(self) -> Page:
         playwright = importlib.import_module("playwright.sync_api")
@@ -63,6 +68,9 @@ class Page:
         self.page = self._browser.new_page(viewport={"width": self.size[0], "height": self.size[1]})
         self.page.set_default_timeout(START_MS)
         self.page.on("console", self._console)
+        console = self.page.context.new_cdp_session(self.page)
+        console.on("Runtime.consoleAPICalled", self._called)
+        console.send("Runtime.enable")
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(self.url, wait_until="domcontentloaded")
         self.page.wait_for_function("() => window.comfyAPI?.app?.app?.graph && window.LiteGraph?.registered_node_types?.MicromotionSweep")
@@ -76,6 +84,7 @@ class Page:
     def open(self, workflow: dict, renderer: str) -> dict:
         """Load a workflow; what is drawn (boxes, with the pixels by which a node is too small) and which types are unknown."""
         self.errors.clear()
+        self.warnings.clear()
         self.page.evaluate(OPEN, [workflow, RENDERERS[renderer]])
         self.page.wait_for_timeout(STILL_MS)
         self.page.keyboard.press("Escape")
@@ -99,7 +108,11 @@ class Page:
     def run(self) -> None:
         """Press Run, and wait until the queue is empty and what came out is drawn."""
         self.page.evaluate(RUN)
-        self.page.wait_for_timeout(STILL_MS)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the queue is empty and what came out is drawn."""
+        self.page.wait_for_timeout(2 * STILL_MS)
         while not self.page.evaluate(IDLE):
             self.page.wait_for_timeout(STILL_MS)
         self.page.wait_for_timeout(SETTLE_MS)
@@ -117,6 +130,13 @@ class Page:
     def _console(self, message) -> None:
         if message.type == "error" and not any(part in message.text + str(message.location) for part in HARMLESS):
             self.errors.append(f"{message.text} {message.location.get('url', '')}")
+        if message.type == "warning" and not any(part in message.text for part in OWN):
+            self.warnings.append(message.text)
+
+    def _called(self, event: dict) -> None:
+        frames = event.get("stackTrace", {}).get("callFrames", [])
+        if event["type"] in ("warning", "error") and any("/extensions/micromotion/" in frame["url"] for frame in frames):
+            self.ours.append(str(event["args"][0].get("value")))
 
 
 def why_not() -> str | None:
