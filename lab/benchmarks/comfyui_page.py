@@ -129,11 +129,19 @@ def sheet(arguments: tuple[str, ...]) -> str:
                     page.open(smaller(json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))), renderer)
                 page.run()
                 rows[name].append(picture(page))
-                print(page.version, renderer, name, *page.errors, flush=True)
+                print(page.version, renderer, name, *wrong(page), flush=True)
         version = page.version
     titles = [f"{renderer}, {when}" for renderer in browser.RENDERERS for when in ("as it opens", "after a run")]
     save(rows, titles)
-    return f"Page {version}, a window of {WINDOW[0]} x {WINDOW[1]} pixels; the Stable Diffusion templates ran on a small random checkpoint."
+    what = f"Page {version}, a window of {WINDOW[0]} x {WINDOW[1]} pixels; the Stable Diffusion templates ran on a small random checkpoint."
+    return f"![every template in both renderers]({SHEET.relative_to(PAGE.parent).as_posix()})\n\n{what}"
+
+
+def wrong(page) -> list[str]:
+    """What the page complains of, and which nodes cover each other or their own widgets."""
+    boxes = page.look()["boxes"]
+    cut = [f"too small: {box['type']}" for box in boxes if box["cut"] > 1]
+    return [f"overlap: {pair}" for pair in browser.overlaps(boxes)] + cut + page.errors + page.warnings + page.ours
 
 
 def picture(page) -> Image.Image:

@@ -183,7 +183,8 @@ def choose_run(page, mode: str) -> None:
     """Choose in the menu beside the Run button, such as ``Run (On Change)``."""
     page.page.get_by_test_id("queue-mode-menu-trigger").click()
     page.page.locator("[role^=menuitem]").filter(has_text=re.compile(rf"^\s*{re.escape(mode)}\s*$")).click()
-    page.page.wait_for_function(FREE)  # the menu keeps the mouse until it is gone
+    page.page.mouse.click(page.size[0] / 2, page.size[1] - 60)  # the menu keeps the mouse until it is pressed elsewhere
+    page.page.wait_for_function(FREE)
 
 
 def drag_slider(page, name: str, rounds: float = 1.0, steps: int = 60) -> dict:
