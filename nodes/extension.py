@@ -30,6 +30,7 @@ class Micromotion(ComfyExtension):
             host.log.error("micromotion is installed twice: %s is loaded, so %s is left out. Remove one of the two folders.", other, own)
             return
         host.register_folders()
+        host.speak_plainly()
         host.log.info(host.describe())
         if server is not None:
             examples.register(server)

@@ -50,6 +50,13 @@ class HostError(MicromotionError):
     """A sentence for the user of the graph."""
 
 
+def speak_plainly(family: type[MicromotionError] = MicromotionError) -> None:
+    """Have ComfyUI's page put ``micromotion:`` before our sentences, where it puts the path of a module and the name of a class."""
+    for one in family.__subclasses__():
+        one.__module__, one.__qualname__ = "builtins", "micromotion"
+        speak_plainly(one)
+
+
 @dataclass(frozen=True)
 class Folder:
     """One kind of file: its models folder, its extensions, and the embedded files by shown name."""

@@ -18,7 +18,18 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "web" / "examples"
 SEED, FACES = 5, 24
 AVATARS = (309, 478)
-OTHERS = {3: 159, 4: 437, 5: 41, 6: 75, 7: 440, 8: 318, 9: 99, 10: 81}  # number of the picture -> seed; their inversions need no refinement
+OTHERS = {
+    3: 159,
+    4: 437,
+    5: 41,
+    6: 75,
+    7: 440,
+    8: 318,
+    9: 99,
+    10: 81,
+    11: 150,
+    12: 420,
+}  # picture -> seed, no refinement needed
 KNOWN = 64  # px of the embedded generator
 CALM = (0.15, 0.9, 0.05, 0.5, 0.25)  # smile, eyes, anger, yaw, age
 FRAMES, RATE = 48, 24

@@ -1,13 +1,15 @@
-"""Make the pictures of the help pages: ``python lab/pictures/make_help_pictures.py [NODE ...]``, node ids without ``Micromotion``.
+"""Make the pictures of the help pages and of the README: ``python lab/pictures/make_help_pictures.py [NODE ... README]``.
 
-Left the node as ComfyUI's page draws it, right what it really gave in a run on the embedded networks and the example pictures. Align Face
-and Pick Face need dlib-bin with a landmark file in ComfyUI's Python.
+Node ids go without ``Micromotion``. Left the node as ComfyUI's page draws it, right what it really gave in a run on the embedded networks
+and the example pictures. The README shows the first template after a run. Align Face and Pick Face need dlib-bin with a landmark file in
+ComfyUI's Python.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import tempfile
 import urllib.parse
 import urllib.request
@@ -24,7 +26,9 @@ HEIGHT, GAP = 200, 18  # pixels of a picture in a result, and between things
 EDGE = 8  # pixels around a node: its sockets stand out
 PAPER, INK = "#17181c", "#d6d9e0"
 PHOTO, OTHER, GROUP, CLIP = "micromotion_avatar.png", "micromotion_avatar_2.png", "micromotion_group.png", "micromotion_clip.mp4"
-DRAW = """async ([type, values]) => {
+README, FIRST = "README", "01 Animate a face, start here"
+README_PICTURE, README_SIZE = ROOT / "docs" / "nodes" / "animate_avatar.jpg", (1600, 900)
+DRAW = """async ([type, values, motions]) => {
   const { app } = window.comfyAPI.app;
   await app.refreshComboInNodes();
   app.graph._nodes.slice().forEach((old) => app.graph.remove(old));
@@ -32,6 +36,13 @@ DRAW = """async ([type, values]) => {
   node.pos = [500, 200];
   app.graph.add(node);
   for (const widget of node.widgets ?? []) if (widget.name in values) widget.value = values[widget.name];
+  for (const [name, file] of Object.entries(motions)) {
+    const load = LiteGraph.createNode('MicromotionLoadSubspace');
+    load.pos = [-9000, 0];
+    app.graph.add(load);
+    load.widgets[0].value = file;
+    load.connect(0, node, node.inputs.findIndex((input) => input.name === name));
+  }
   app.canvas.ds.scale = 1;
   app.canvas.ds.offset = [0, 0];
   app.canvas.setDirty(true, true);
@@ -394,9 +405,11 @@ def beside(node: Image.Image, result: Image.Image) -> Image.Image:
     return sheet
 
 
-def drawn(page, kind: str, values: dict) -> Image.Image:
-    """The node as the page draws it."""
-    number = page.page.evaluate(DRAW, [kind, {k: v for k, v in values.items() if not isinstance(v, list)}])
+def drawn(page, kind: str, values: dict, prompt: dict) -> Image.Image:
+    """The node as the page draws it; its motions are connected, as they name and limit its sliders."""
+    sources = {name: prompt[put[0]]["inputs"].get("file") for name, put in values.items() if isinstance(put, list)}
+    motions = {name: file for name, file in sources.items() if name.startswith("motion") and file}
+    number = page.page.evaluate(DRAW, [kind, {k: v for k, v in values.items() if not isinstance(v, list)}, motions])
     page.page.wait_for_timeout(browser.SETTLE_MS)
     box = page.page.locator(f'[data-node-id="{number}"]').bounding_box()
     around = {"x": box["x"] - EDGE, "y": box["y"] - EDGE, "width": box["width"] + 2 * EDGE, "height": box["height"] + 2 * EDGE}
@@ -406,17 +419,30 @@ def drawn(page, kind: str, values: dict) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
-    names = parser.parse_args().names or list(RECIPES)
+    names = parser.parse_args().names or [*RECIPES, README]
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as base, hosted.Server(Path(base)) as server, browser.Page(server.url) as page:
         page.open({"nodes": [], "links": [], "version": 0.4}, "nodes 2.0")
-        for name in names:
+        for name in (one for one in names if one != README):
             flow = Flow(server, server.get("/object_info"))
             result = RECIPES[name](flow)
             used = [n["inputs"] for n in flow.prompt.values() if n["class_type"] == f"Micromotion{name}"]
-            node = drawn(page, f"Micromotion{name}", used[-1] if used else {})
+            node = drawn(page, f"Micromotion{name}", used[-1] if used else {}, flow.prompt)
             beside(node, result).save(FOLDER / f"Micromotion{name}.jpg", quality=88, optimize=True)
             print(name, flush=True)
+        if README in names:
+            first_template(server)
+
+
+def first_template(server) -> None:
+    """The first template after a run, as its user sees it."""
+    workflow = json.loads((ROOT / "workflows" / f"{FIRST}.json").read_text(encoding="utf-8"))
+    with browser.Page(server.url, README_SIZE) as page:
+        page.open(workflow, "nodes 2.0")
+        page.run()
+        shown = Image.open(io.BytesIO(page.page.screenshot())).convert("RGB")
+    README_PICTURE.parent.mkdir(exist_ok=True)
+    shown.save(README_PICTURE, quality=88, optimize=True)
 
 
 if __name__ == "__main__":

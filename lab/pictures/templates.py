@@ -10,6 +10,7 @@ AVATAR = "avatar (embedded)"
 MOTIONS = {"smile": 1.0, "eyes": 0.0, "anger": 0.0, "turn": 0.0, "age": 0.0}
 LABELS = {"smile": "smile", "eyes": "close eyes", "anger": "anger", "turn": "head turn", "age": "age"}
 GHOSTS = 0.15  # at 64 px an inversion is never closer to an enlarged picture than this, and the difference still looks right
+LIVE_SIDE = 448  # px of the live picture: as large as it is shown
 PURPLE, BLUE, GREEN, BROWN = "#a1309b", "#3f789e", "#8A8", "#b58b2a"
 CHECKPOINT = {
     "name": "v1-5-pruned-emaonly-fp16.safetensors",
@@ -32,9 +33,9 @@ def models(inner: Subgraph) -> tuple[Node, Node]:
     return inner.add("LoadGenerator", file=generator), inner.add("LoadInverter", file=inverter)
 
 
-def face_of(inner: Subgraph, image, networks: tuple[Node, Node], **frame) -> tuple[Node, Node]:
-    """A picture's square and its code."""
-    square = inner.add("FrameFace", image=image, **frame)
+def face_of(inner: Subgraph, image, networks: tuple[Node, Node], find: bool = False, **frame) -> tuple[Node, Node]:
+    """A picture's square and its code; with ``find`` the face is looked for, and a drawing without one is taken whole."""
+    square = inner.add("AlignFace", image=image, no_face="whole picture") if find else inner.add("FrameFace", image=image, **frame)
     return square, inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
 
 
@@ -60,17 +61,17 @@ def sliders(inner: Subgraph, codes, **values: float) -> tuple[list[Node], Node]:
 # Subgraphs
 
 
-def animate_face(around: Graph, unknown: str = "stop") -> Subgraph:
+def animate_face(around: Graph, unknown: str = "stop", find: bool = False) -> Subgraph:
     inner = Subgraph(
         around,
-        "Animate Face",
+        "Animate Face in Photo" if find else "Animate Face",
         "Make the face in a picture move along one motion, such as a smile, and give the frames of a clip that loops.",
         ("face animation", "talking head", "portrait", "smile", "expression", "liveportrait alternative", "stylegan", "micromotion"),
     )
     image, motion = inner.inlet("image", "IMAGE"), inner.inlet("motion", "COMBO", embedded("smile"))
     strength, frames = inner.inlet("strength", "FLOAT", 1.0), inner.inlet("frames", "INT", 48)
     networks = models(inner)
-    square, codes = face_of(inner, image, networks)
+    square, codes = face_of(inner, image, networks, find)
     codes.values["unknown"] = unknown
     load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=frames)
     moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep, coefficient=strength)
@@ -81,22 +82,26 @@ def animate_face(around: Graph, unknown: str = "stop") -> Subgraph:
     return inner
 
 
-def edit_expression(around: Graph) -> Subgraph:
+def edit_expression(around: Graph, side: int = 0) -> Subgraph:
+    """With ``side`` the picture is first brought to that size, so that a slider is answered quickly."""
     inner = Subgraph(
         around,
-        "Edit Expression",
+        "Edit Expression Live" if side else "Edit Expression",
         "Five sliders for the face in a picture: smile, close eyes, anger, head turn, age. With a sweep, frames of a clip.",
         ("face sliders", "expression editor", "portrait", "smile", "age", "mouth", "morph", "liveportrait alternative", "stylegan"),
     )
-    image, sweep = inner.inlet("image", "IMAGE"), inner.inlet("sweep", "MICROMOTION_SWEEP")
-    square = inner.add("FrameFace", image=image)
+    image, sweep = inner.inlet("image", "IMAGE"), None if side else inner.inlet("sweep", "MICROMOTION_SWEEP")
+    first = [inner.add("ImageScaleToMaxDimension", image=image, upscale_method="lanczos", largest_size=side)] if side else []
+    photo = first[0] if side else image
+    square = inner.add("FrameFace", image=photo)
     loads, moved = sliders(inner, None, smile=0.8)
     networks = models(inner)
     codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
     inner.link(codes, moved, "codes")
-    inner.link(sweep, moved, "sweep")
-    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
-    inner.columns([*networks], [square, codes], loads, [moved], [drawn, rest], [paste])
+    if sweep:
+        inner.link(sweep, moved, "sweep")
+    drawn, rest, paste = pasted(inner, photo, square, networks[0], codes, moved)
+    inner.columns([*networks], [*first, square, codes], loads, [moved], [drawn, rest], [paste])
     inner.outlet("images", paste["images"])
     inner.outlet("mask", paste["mask"])
     return inner
@@ -111,7 +116,7 @@ def edit_video(around: Graph) -> Subgraph:
     )
     video = inner.inlet("video", "VIDEO")
     parts = inner.add("GetVideoComponents", video=video)
-    square = inner.add("FrameFace", image=parts["images"])
+    square = inner.add("AlignFace", image=parts["images"], missing="keep", no_face="whole picture")
     loads, moved = sliders(inner, None, smile=0.9)
     networks = models(inner)
     codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
@@ -367,14 +372,14 @@ def start_here(top: Graph, name: str) -> dict:
 
 def own_photo(top: Graph, name: str) -> dict:
     image = load_image(top, "micromotion_avatar_2.png")
-    face = top.use(animate_face(top), image=image["IMAGE"], motion=embedded("anger"))
+    face = top.use(animate_face(top, find=True), image=image["IMAGE"], motion=embedded("anger"))
     video, saved = film(top, face["images"], "photo")
     text = (
         "1. Put an FFHQ generator into `models/stylegan2`, its inverter into `models/stylegan2_inverters`, press **R**.\n"
         "2. Choose both in *Animate Face*, and a motion made for them.\n"
         "3. Upload a photo and **Run**: only the face changes.\n"
         "4. Without these files a drawn head stands in.\n"
-        "5. Inside the subgraph put *Align Face* in the place of *Frame Face*: it finds the face."
+        "5. The face is found by itself; a drawing is taken whole."
     )
     return row(
         top, name, text, [image], [face], [video], [saved], form=[(image, "image"), (face, "motion"), (face, "strength")], results=[saved]
@@ -382,15 +387,15 @@ def own_photo(top: Graph, name: str) -> dict:
 
 
 def live(top: Graph, name: str) -> dict:
-    image = load_image(top, "micromotion_avatar_2.png")
-    face = top.use(edit_expression(top), image=image["IMAGE"])
+    image = load_image(top, "micromotion_face_11.jpg")
+    face = top.use(edit_expression(top, side=LIVE_SIDE), image=image["IMAGE"])
     shown = top.add("PreviewImage", width=440, height=500, images=face["images"])
     text = (
         "1. Open the menu beside **Run**, choose **Run (On Change)**.\n"
         "2. Drag a slider: the picture follows the mouse.\n"
         "3. 0 is the face as it is; below 0 goes the other way.\n"
         "4. Several sliders add up.\n"
-        "5. Save the picture from its menu."
+        "5. The picture is made at most 448 px large, to keep up with the mouse."
     )
     form = [(image, "image"), *((face, label) for label in LABELS.values())]
     return row(top, name, text, [image], [face], [shown], form=form, results=[shown])
@@ -467,7 +472,7 @@ def edited_video(top: Graph, name: str) -> dict:
         "2. The sliders hold for every frame.\n"
         "3. The face goes back into the video, its sound stays.\n"
         "4. A slider at 0 leaves the clip as it is.\n"
-        "5. Open the subgraph: *Align Face* follows a face that walks about."
+        "5. A face that walks about is followed; frames without one stay as they are."
     )
     form = [(clip, "file"), *((face, label) for label in LABELS.values())]
     return row(top, name, text, [clip], [face], [video], [saved], form=form, results=[saved])
@@ -578,7 +583,7 @@ def how_it_works(top: Graph, name: str) -> dict:
         "5. *Paste Face*: what the motion changes goes back into the photo.",
         height=330,
     )
-    image = load_image(top, "micromotion_avatar.png")
+    image = load_image(top, "micromotion_face_12.jpg")
     generator, inverter = top.add("LoadGenerator", file=AVATAR), top.add("LoadInverter", file=AVATAR)
     square = top.add("FrameFace", image=image["IMAGE"])
     codes = top.add("InvertFace", generator=generator, inverter=inverter, image=square["square"])
@@ -777,7 +782,7 @@ def first_last(top: Graph, name: str) -> dict:
         "1. **Run** saves the last frame: the face with its smile.\n"
         "2. Photo and last frame go to any first-last-frame model.\n"
         "3. Wan 2.2 stands ready, switched off: select the three gray nodes and press **Ctrl+M**.\n"
-        "4. Its files are named in the loaders inside.\n"
+        "4. Newer: connect both frames to core's *First-Last-Frame to Video (LTX-2.3)*, LTX-2.5 or *MiniMax H3*.\n"
         "5. *strength* says how far the smile goes."
     )
     form = [(image, "image"), (face, "motion"), (face, "strength")]

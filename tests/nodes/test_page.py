@@ -144,3 +144,48 @@ def test_sliders_bear_names_and_ranges_of_their_motions_and_take_a_number_beyond
     assert sent["coefficient_2"] == 2.5
     type_into(page.page, renderer, "close eyes", "0.4")
     assert page.page.evaluate(SLIDERS)[0][1] == ["close eyes", -0.25, 1, 0.4]
+
+
+FIRST_CHOICE = [name for name in WORKFLOWS if name < "14"]
+SCREEN = (1600, 900)
+LEAST_ZOOM = 0.8
+SEEN = """() => {
+  const { canvas, graph } = window.comfyAPI.app.app;
+  const { scale, offset } = canvas.ds, around = canvas.canvas.getBoundingClientRect();
+  const onScreen = ([x, y]) => [(x + offset[0]) * scale + around.left, (y + offset[1]) * scale + around.top];
+  const titles = graph._nodes.map((node) => [node.title, ...onScreen([node.pos[0], node.pos[1] - 30]), node.size[0] * scale]);
+  const box = (node) => [node.pos[0] + 2, node.pos[1] - 28, node.pos[0] + node.size[0] - 2, node.pos[1] + node.size[1] - 2];
+  const behind = [];
+  for (const link of graph.links.values?.() ?? Object.values(graph.links)) {
+    const from = graph.getNodeById(link.origin_id), to = graph.getNodeById(link.target_id);
+    const [a, b] = [from.getOutputPos(link.origin_slot), to.getInputPos(link.target_slot)];
+    const reach = Math.hypot(b[0] - a[0], b[1] - a[1]) / 4;
+    for (let t = 0; t <= 1; t += 0.02) {
+      const [p, q, r, s] = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t ** 3];
+      const x = p * a[0] + q * (a[0] + reach) + r * (b[0] - reach) + s * b[0], y = (p + q) * a[1] + (r + s) * b[1];
+      for (const node of graph._nodes.filter((one) => one !== from && one !== to)) {
+        const [left, top, right, bottom] = box(node);
+        if (x > left && x < right && y > top && y < bottom) behind.push(`${from.title} to ${to.title} behind ${node.title}`);
+      }
+    }
+  }
+  return { scale, titles, behind: [...new Set(behind)] };
+}"""
+
+
+@pytest.fixture(scope="module")
+def screen(server, browser):
+    with browser.Page(server.url, SCREEN) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_wire_runs_behind_a_node_and_first_choices_are_legible_as_they_open(screen, name, renderer):
+    screen.open(json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8")), renderer)
+    seen = screen.page.evaluate(SEEN)
+    assert seen["behind"] == []
+    if name in FIRST_CHOICE:
+        assert seen["scale"] >= LEAST_ZOOM
+        left, right = 40, SCREEN[0]  # the side bar covers what is farther left
+        assert [title for title, x, y, width in seen["titles"] if x < left or x + width > right or y < 0 or y + 30 > SCREEN[1]] == []
