@@ -1,4 +1,4 @@
-"""Run every workflow in ComfyUI and make its thumbnail, which moves as its result does: ``python lab/pictures/make_thumbnails.py [NAME ...]``.
+"""Run every workflow and make its thumbnail, which moves as its result does: ``python lab/pictures/make_thumbnails.py [NAME ...]``.
 
 ComfyUI's page asks for ``.jpg``; what lies there is an animated WebP, which browsers tell by its first bytes. Of templates with a diffusion
 model the picture shows what our part gives: that model is left out, and a drawing of the avatar generator stands in for what it would draw.

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,12 +260,23 @@ def test_a_workflow_teaches_and_says_where_its_parts_come_from(path, schemas):
     assert all(name == source["name"] and source["url"].startswith("https://") and source["directory"] for name, source in sources)
 
 
-def test_every_workflow_has_a_picture_of_what_it_gives():
-    from PIL import Image
+def shown(path: Path) -> np.ndarray:
+    """Frames ``[F, 16, 16, 3]`` of a thumbnail."""
+    from PIL import Image, ImageSequence
 
-    for path in WORKFLOWS:
-        with Image.open(path.with_suffix(".jpg")) as picture:
-            assert min(picture.size) >= 240, path.stem
+    with Image.open(path) as picture:
+        assert picture.format == "WEBP" and min(picture.size) >= 240, path.stem
+        frames = [frame.convert("RGB").resize((16, 16)) for frame in ImageSequence.Iterator(picture)]
+    return np.stack([np.asarray(frame, dtype=float) for frame in frames])
+
+
+def test_every_thumbnail_moves_and_shows_a_face_of_its_own():
+    clips = {path.stem: shown(path.with_suffix(".jpg")) for path in WORKFLOWS}
+    assert {name: len(clip) for name, clip in clips.items() if len(clip) < 4} == {}
+    assert {name for name, clip in clips.items() if np.abs(clip - clip[0]).max() < 15} == set(), "stands still"
+    firsts = {name: clip[0] for name, clip in clips.items()}
+    alike = [(a, b) for a in firsts for b in firsts if a < b and np.abs(firsts[a] - firsts[b]).mean() < 5]
+    assert alike == []
 
 
 def test_every_help_page_shows_its_node(schemas):
