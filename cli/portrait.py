@@ -13,7 +13,7 @@ from .. import faces
 from ..media import read_image
 from ..stylegan2 import Generator, read_codes
 from ..stylegan2.colors import as_rgb
-from ..stylegan2.inversion import StrangerError, invert_known
+from ..stylegan2.inversion import StrangerError, invert_known, kept_outlines
 from ..stylegan2.resample import area_resize, centered, within
 from .models import Models, drawn_faces, models_folder
 from .terminal import UsageError, note, progress_bar
@@ -56,14 +56,8 @@ class Portrait:
         if self.crop is None or self.reconstruction is None:
             return self
         finer = self.crop.length > 2 * farthest.shape[-1]
-        moves = kept_outlines(self.reconstruction, farthest.cpu()) < (OUTLINES_KEPT_FINER if finer else OUTLINES_KEPT)
+        moves = float(kept_outlines(self.reconstruction, farthest.cpu())) < (OUTLINES_KEPT_FINER if finer else OUTLINES_KEPT)
         return replace(self, replaces=self.replaces or moves)
-
-
-def kept_outlines(first: torch.Tensor, second: torch.Tensor) -> float:
-    """How much the outlines of two pictures lie in the same places, -1..1: the cosine of their brightness gradients."""
-    gradients = [torch.cat([x.mean(1).diff(dim=d).flatten() for d in (1, 2)]) for x in (first, second)]
-    return float(torch.cosine_similarity(*gradients, dim=0))
 
 
 def avatar(seed: int, truncation: float, generator: Generator, *, seeds_of: str = "micromotion", category: str | None = None) -> Portrait:

@@ -7,7 +7,7 @@ from .identity import Identity, load_identity
 from .inverter import Inverter, InverterCard
 from .optimization import OptimizingInverter, Weights, optimize
 from .perceptual import load_perceptual
-from .reconstruction import ReconstructionReport, invert_known, out_of_domain, reconstruction_report
+from .reconstruction import ReconstructionReport, invert_known, kept_outlines, out_of_domain, reconstruction_report
 from .tuning import load_tuning, save_tuning, tune
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "load_tuning",
     "optimize",
     "invert_known",
+    "kept_outlines",
     "out_of_domain",
     "reconstruction_report",
     "save_inverter",

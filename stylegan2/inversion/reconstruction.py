@@ -16,7 +16,9 @@ from .inverter import Inverter, InverterCard
 from .optimization import code_scale, psnr
 from .perceptual import Pyramid
 
-MARGIN_DB = 6.0  # between what an inverter knows and what not: docs/faces.md has both error rates
+MARGIN_DB = 12.0  # under what is typical: whatever its outlines, such a picture is another one
+OUTLINES = 0.33  # of a picture that an inverter knows, in place at least: docs/faces.md says how it was chosen and how often it errs
+OUTLINES_SIDE = 64  # px: outlines are compared at this size at most, where grain does not count
 PHOTO_FILES = (
     "a FFHQ generator (ffhq.pkl or stylegan2-ffhq-config-f.pt) and its inverter (restyle_psp_ffhq_encode.pt or e4e_ffhq_encode.pt)"
 )
@@ -26,19 +28,22 @@ PHOTO_FILES = (
 class ReconstructionReport:
     """Per image ``[N]``: ``psnr`` in dB, ``pyramid`` distance (0 is equal), ``identity`` cosine (None without a network),
     ``distance`` of the code from the mean code in spreads of W (1 is usual for the generator's own samples), ``spread`` of the
-    rows around their mean in the same unit (0 for codes in W; large ones edit badly)."""
+    rows around their mean in the same unit (0 for codes in W; large ones edit badly), ``outlines``: how much of them is in place, -1..1.
+    """
 
     psnr: torch.Tensor
     pyramid: torch.Tensor
     identity: torch.Tensor | None
     distance: torch.Tensor
     spread: torch.Tensor
+    outlines: torch.Tensor
 
     def at(self, index: int) -> ReconstructionReport:
         """The report of one image."""
         pick = slice(index, index + 1)
         identity = None if self.identity is None else self.identity[pick]
-        return ReconstructionReport(self.psnr[pick], self.pyramid[pick], identity, self.distance[pick], self.spread[pick])
+        found = {name: getattr(self, name)[pick] for name in ("psnr", "pyramid", "distance", "spread", "outlines")}
+        return ReconstructionReport(identity=identity, **found)
 
     def __str__(self) -> str:
         parts = [f"PSNR {self.psnr.mean():.1f} dB", f"pyramid {self.pyramid.mean():.3f}"]
@@ -66,22 +71,37 @@ def reconstruction_report(
         identity=None if identity is None else (identity.embed(made) * identity.embed(target)).sum(1).cpu(),
         distance=rows.square().mean((1, 2)).sqrt().cpu(),
         spread=(rows - rows.mean(1, keepdim=True)).square().mean((1, 2)).sqrt().cpu(),
+        outlines=kept_outlines(*(area_resize(x.float(), _small(size)) for x in (made, target))).cpu(),
     )
 
 
-def out_of_domain(card: InverterCard, report: ReconstructionReport, *, margin: float = MARGIN_DB) -> str | None:
-    """One sentence if any picture is reproduced ``margin`` dB worse than is typical for the inverter, else None.
+def _small(size: tuple[int, int]) -> tuple[int, int]:
+    """A size whose longer side is OUTLINES_SIDE at most."""
+    factor = min(1.0, OUTLINES_SIDE / max(size))
+    return max(2, round(size[0] * factor)), max(2, round(size[1] * factor))
 
-    It names what to load for photos. None as well where the inverter does not say what is typical.
+
+def kept_outlines(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """How much of the outlines of pictures ``[N, C, H, W]`` lies in the same places, ``[N]``: the cosine of brightness gradients."""
+    gradients = [torch.cat([x.mean(1).diff(dim=d).flatten(1) for d in (1, 2)], 1) for x in (first, second)]
+    return torch.cosine_similarity(*gradients, dim=1)
+
+
+def out_of_domain(card: InverterCard, report: ReconstructionReport, *, margin: float = MARGIN_DB) -> str | None:
+    """One sentence if the inverter does not know one of the pictures, else None.
+
+    That is one of whose outlines fewer than OUTLINES are in place, or that is reproduced ``margin`` dB worse than is typical for the
+    inverter. The sentence names what to load for photos. None as well where the inverter does not say what is typical.
     """
-    worst = float(report.psnr.min())
-    if card.typical_psnr is None or worst >= card.typical_psnr - margin:
+    worst, outlines = float(report.psnr.min()), float(report.outlines.min())
+    if card.typical_psnr is None or (worst >= card.typical_psnr - margin and outlines >= OUTLINES):
         return None
     domain = card.domain or "other pictures"
     advice = f" For photos load {PHOTO_FILES}." if "photo" not in domain else " Align the face first."
     return (
-        f"This face is reproduced at {worst:.1f} dB, where this inverter reaches {card.typical_psnr:.1f} dB: it was made for"
-        f" {domain}, and the picture is not one, so the result would not look like it.{advice}"
+        f"This face is reproduced at {worst:.1f} dB, where this inverter reaches {card.typical_psnr:.1f} dB, with {max(outlines, 0.0):.0%} of"
+        f" its outlines in place, where {OUTLINES:.0%} is the least: it was made for {domain}, and the picture is not one, or not framed"
+        f" like one, so the result would not look like it.{advice}"
     )
 
 

@@ -26,7 +26,7 @@ def test_true_codes_are_perfect(generator, truth):
     images = generator.synthesize(truth)
     report = reconstruction_report(generator, truth, images)
     assert (report.psnr > 60).all() and (report.pyramid < 1e-6).all()
-    assert report.identity is None
+    assert report.identity is None and (report.outlines > 0.999).all()
     torch.testing.assert_close(report.spread, torch.zeros(2), atol=1e-5, rtol=0)
     assert ((report.distance > 0.3) & (report.distance < 1.5)).all()
 
@@ -43,6 +43,14 @@ def test_known_error(generator, truth):
     flat = images.clamp(-0.1, 0.1)
     expected = 10 * torch.log10(4 / (generator.synthesize(truth).clamp(-1, 1) - flat).square().mean((1, 2, 3)))
     torch.testing.assert_close(reconstruction_report(generator, truth, flat).psnr, expected)
+
+
+def test_outlines_count_where_they_lie_and_not_how_bright_they_are(generator, truth):
+    images = generator.synthesize(truth).clamp(-1, 1)
+    for other in (0.3 * images + 0.2, images.mean(1, keepdim=True).expand(-1, 3, -1, -1)):
+        assert (reconstruction_report(generator, truth, other).outlines > 0.9).all()
+    assert (reconstruction_report(generator, truth, images.roll(images.shape[-1] // 3, -1)).outlines < 0.6).all()
+    assert (reconstruction_report(generator, truth, -images).outlines < 0).all()
 
 
 def test_sizes_may_differ(generator, truth):
@@ -81,8 +89,9 @@ def test_wrong_codes_are_refused(generator, truth):
         reconstruction_report(generator, truth[:, :4], generator.synthesize(truth))
 
 
-def made(psnr: float) -> ReconstructionReport:
-    return ReconstructionReport(torch.tensor([40.0, psnr]), torch.zeros(2), None, torch.zeros(2), torch.zeros(2))
+def made(psnr: float, outlines: float = 0.9) -> ReconstructionReport:
+    nothing = torch.zeros(2)
+    return ReconstructionReport(torch.tensor([40.0, psnr]), nothing, None, nothing, nothing, torch.tensor([0.9, outlines]))
 
 
 def test_photo_in_an_avatar_inverter_gets_its_sentence():
@@ -96,13 +105,15 @@ def test_photo_in_an_avatar_inverter_gets_its_sentence():
 
 def test_good_pictures_and_silent_cards_get_none():
     card = InverterCard(domain="rendered avatars", typical_psnr=27.0)
-    assert out_of_domain(card, made(21.1)) is None and out_of_domain(card, made(20.9)) is not None
+    assert out_of_domain(card, made(15.1)) is None and out_of_domain(card, made(14.9)) is not None
+    assert out_of_domain(card, made(21.0, 0.34)) is None
+    assert "29% of its outlines in place, where 33% is the least" in (out_of_domain(card, made(21.0, 0.29)) or "")
     assert out_of_domain(card, made(22.0), margin=3.0) is not None
     assert out_of_domain(InverterCard(), made(3.0)) is None
 
 
 def test_photo_inverters_do_not_send_to_photo_inverters():
-    sentence = out_of_domain(InverterCard(domain="FFHQ photos", typical_psnr=20.0), made(10.0))
+    sentence = out_of_domain(InverterCard(domain="FFHQ photos", typical_psnr=20.0), made(7.0))
     assert "Align the face" in sentence and "ffhq.pkl" not in sentence
 
 
