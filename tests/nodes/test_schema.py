@@ -260,7 +260,7 @@ def test_a_workflow_teaches_and_says_where_its_parts_come_from(path, schemas):
     assert all(name == source["name"] and source["url"].startswith("https://") and source["directory"] for name, source in sources)
 
 
-def shown(path: Path) -> np.ndarray:
+def moving(path: Path) -> np.ndarray:
     """Frames ``[F, 16, 16, 3]`` of a thumbnail."""
     from PIL import Image, ImageSequence
 
@@ -271,7 +271,7 @@ def shown(path: Path) -> np.ndarray:
 
 
 def test_every_thumbnail_moves_and_shows_a_face_of_its_own():
-    clips = {path.stem: shown(path.with_suffix(".jpg")) for path in WORKFLOWS}
+    clips = {path.stem: moving(path.with_suffix(".jpg")) for path in WORKFLOWS}
     assert {name: len(clip) for name, clip in clips.items() if len(clip) < 4} == {}
     assert {name for name, clip in clips.items() if np.abs(clip - clip[0]).max() < 15} == set(), "stands still"
     firsts = {name: clip[0] for name, clip in clips.items()}
