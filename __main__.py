@@ -370,7 +370,7 @@ def _dataset(commands) -> None:
         "--faces",
         "--seeds",
         dest="seeds",
-        type=within(limits.MANY),
+        type=within(limits.PAIR_FACES),
         metavar="N",
         help="N faces drawn by the generator, from --seed on (default 100)",
     )
@@ -406,12 +406,16 @@ def _dataset(commands) -> None:
     engine = parser.add_argument_group("engine")
     engine.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: on this machine, or on the cluster there")
     engine.add_argument(
-        "--workers", type=within(limits.MANY), metavar="N", help="--ray: how many processes (default: one for each GPU or core)"
+        "--workers", type=within(limits.WORKERS), metavar="N", help="--ray: how many processes (default: one for each GPU or core)"
     )
     engine.add_argument(
-        "--threads", type=within(limits.MANY), default=1, metavar="N", help="of each worker on a CPU; the pictures depend on it (default 1)"
+        "--threads",
+        type=within(limits.THREADS),
+        default=1,
+        metavar="N",
+        help="of each worker on a CPU; the pictures depend on it (default 1)",
     )
-    engine.add_argument("--shard", type=within(limits.MANY), default=8, metavar="N", help="faces in one unit of work (default 8)")
+    engine.add_argument("--shard", type=within(limits.SHARD), default=8, metavar="N", help="faces in one unit of work (default 8)")
     _models(parser)
 
 

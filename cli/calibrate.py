@@ -5,11 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
-import torch
-
 from ..avatars.captions import MOTIONS
 from ..avatars.regressor import load_regressor
 from ..avatars.renderer import FACTORS
+from ..stylegan2.sampling import seeds_from
 from ..subspaces import calibrate
 from ..subspaces.anchors import contrast
 from ..subspaces.describing import describe_motion
@@ -18,7 +17,6 @@ from .models import Models, check_files, drawn_faces, embedded, open_named
 from .outputs import check_output
 from .terminal import Clock, UsageError, progress_bar, say
 
-POINTS = 13
 MIN_IDENTITY = 0.7  # of the factor regressor, as for the ready motions
 
 
@@ -36,8 +34,8 @@ def run(args: Namespace, clock: Clock) -> None:
             motion,
             measure,
             generator,
-            drawn_faces(generator, range(args.seed, args.seed + args.faces), category=args.category),
-            coefficients=torch.linspace(-args.reach, args.reach, POINTS),
+            drawn_faces(generator, seeds_from(args.seed, args.faces), category=args.category),
+            reach=args.reach,
             component=args.component,
             change=args.change,
             instrument=instrument,

@@ -82,7 +82,7 @@ def _faces(args: Namespace, models: Models) -> tuple[str, tuple[str, ...]]:
         return "photo", _photos(args.photos)
     if args.codes:
         return "code", tuple(key for file in args.codes for key in _codes(file, models.generator))
-    return "seed", tuple(str(s) for s in range(args.seed, args.seed + (args.seeds or 100)))
+    return "seed", tuple(str((args.seed + i) % 2**32) for i in range(args.seeds or 100))
 
 
 def _photos(folder: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..stylegan2.inversion import load_identity
-from ..stylegan2.sampling import unchosen
+from ..stylegan2.sampling import seeds_from, unchosen
 from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
 from ..subspaces.describing import describe_motion
@@ -79,7 +79,7 @@ def _text(args: Namespace, models: Models, out: Path) -> Anchors:
     options |= {name: value for name, value in (("space", args.space), ("views", args.views)) if value is not None}
     if args.identity is not None:
         options["identity"] = load_identity(args.identity).to(models.torch_device)
-    faces = {"seeds": range(args.seed, args.seed + args.faces), "category": args.category}
+    faces = {"seeds": seeds_from(args.seed, args.faces), "category": args.category}
     if sentence := unchosen(models.generator, args.category):
         note(sentence)
     return anchors_of_text(args.source, models, faces, args.steps, state=_state(out), **options)

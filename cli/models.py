@@ -117,7 +117,7 @@ class Models:
 
 def _checked_device(name: str) -> torch.device:
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).tolist()
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"The device {name!r} is not available here; leave --device out, or say cpu.") from None
     return torch.device(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 
 from ..files.errors import MicromotionError
 from ..files.timing import Announcement
+
+_LONG = re.compile(r"(\S{200})\S{100,}")  # words that are no words
 
 
 class UsageError(MicromotionError):
@@ -20,7 +23,7 @@ def sentence_of(error: Exception) -> str | None:
     from ..stylegan2.memory import is_out_of_memory
 
     if isinstance(error, (MicromotionError, OSError)):
-        return " ".join(str(error).split())
+        return _LONG.sub(r"\1...", " ".join(str(error).split()))
     if is_out_of_memory(error):
         return "Memory ran out. Close other programs, compute elsewhere with --device, or use a smaller generator, picture or --size."
     return None

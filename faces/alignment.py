@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ..files import limits
 from .crop import Crop
 from .errors import FaceError
 from .filters import blur, gaussian_blur
@@ -48,8 +49,7 @@ def check_sizes(size, transform_size=None) -> tuple[int, int]:
     """The side of the square, and the side at which the photo is sampled first."""
     sampled = size if transform_size is None else transform_size
     for name, value in (("size", size), ("transform_size", sampled)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise FaceError(f"{name} must be a whole number of pixels, at least 1 px, not {value!r}.")
+        limits.SQUARE.checked(value, f"{name}, in pixels, is", FaceError)
     if sampled < size:
         raise FaceError(f"transform_size must not be below size, and it is {sampled} below {size} px: the square is reduced from it.")
     return int(size), int(sampled)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..files import limits
 from .alignment import check_sizes, density, sample_one
 from .crop import Crop, ffhq_square
 from .errors import FaceError
@@ -120,7 +121,8 @@ def follow(
     are the first frames of new shots (``find_cuts``). Raises FaceError when no frame of the clip shows as many faces.
     """
     most = max((len(found) for found in faces), default=0)
-    if point is None and box is None and most and not 0 <= index < most:
+    index = limits.INDEX.checked(index, "The index of the face is", FaceError)
+    if point is None and box is None and most and index >= most:
         raise FaceError(f"Face {index} was asked for and no frame shows more than {most} (counted from 0).")
 
     def pick(found):

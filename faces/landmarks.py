@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..files import limits
 from .crop import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from .errors import FaceError
 
@@ -127,7 +128,8 @@ def choose(faces: Sequence[Face], by: str = "largest", *, index: int = 0, point=
     if point is not None:
         target = _numbers("point", point, 2)
         return min(faces, key=lambda face: float(np.hypot(*(face.center - target))))
-    if not 0 <= index < len(faces):
+    index = limits.INDEX.checked(index, "The index of the face is", FaceError)
+    if index >= len(faces):
         raise FaceError(f"Face {index} was asked for and {where} has {len(faces)} (counted from 0).")
     return _ordered(faces, by)[index]
 

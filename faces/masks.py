@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from ..files import limits
 from .crop import Crop
 from .errors import FaceError
 from .filters import gaussian_blur, smoothstep
@@ -27,10 +28,8 @@ def square_mask(crop: Crop, shape: str = "face", scale: float = 1.0, softness: f
     """
     if shape not in SHAPES:
         raise FaceError(f"The mask follows the {' or the '.join(SHAPES)}, not {shape!r}.")
-    if not 0 < scale <= 3 or not 0 <= softness <= 1:
-        raise FaceError(
-            f"The size of the mask must lie in 0..3 and its softness in 0..1 (share of the face), not {scale:g} and {softness:g}."
-        )
+    scale = limits.MASK_SIZE.checked(scale, "The size of the mask, in shares of the face, is", FaceError)
+    softness = limits.SHARE.checked(softness, "The softness of the mask, in shares of the face, is", FaceError)
     if crop.empty:
         return torch.zeros(MASK_SIDE, MASK_SIDE)
     if shape == "square":

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..files.limits import SHARE
 from .alignment import check_size, lattice, paired_count, sample
 from .crop import Crop
 from .errors import FaceError
@@ -67,8 +68,8 @@ def paste(
     """
     photos = as_pictures(photo, "photo", value_range)
     crops = _as_crops(crop)
-    if ghost_limit is not None and not ghost_limit >= 0:
-        raise FaceError(f"ghost_limit must be a share of the value range, 0 or more, or None, not {ghost_limit!r}.")
+    if ghost_limit is not None:
+        ghost_limit = SHARE.checked(ghost_limit, "ghost_limit, in shares of the value range, is", FaceError)
     edits = _squares(square, "square", photos, value_range)
     bases = None if reconstruction is None else _squares(reconstruction, "reconstruction", photos, value_range)
     limits = None if limit is None else _limits(limit, photos)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
+from ..files import limits
+from ..stylegan2.sampling import seeds_from
 from ..subspaces.anchors import QUALITIES, SPACES, Weights, text_anchors, video_anchors
 from . import host, sockets, wording
 from .codes import class_input, remark_class
@@ -27,22 +29,22 @@ class TextAnchors(io.ComfyNode):
                 sockets.Generator.Input("generator"),
                 sockets.Scorer.Input("scorer"),
                 io.String.Input("template", default="a person with {degree} smile"),
-                io.Int.Input("seeds", default=3, min=1, max=20),
-                io.Int.Input("steps", default=40, min=1, max=1000),
+                sockets.number("seeds", limits.FACES, 3),
+                sockets.number("steps", limits.STEPS, 40),
                 sockets.Codes.Input("codes", optional=True),
                 sockets.Identity.Input("identity", optional=True),
                 io.String.Input("negative", default="", advanced=True),
                 io.String.Input("neutral", default="", advanced=True),
-                io.Int.Input("first_seed", default=0, min=0, max=0xFFFFFFFF, advanced=True),
-                io.Float.Input("truncation", default=0.7, min=0.0, max=1.0, step=0.05, advanced=True),
-                io.Float.Input("stay_near", default=RECOMMENDED, min=RECOMMENDED, max=1.0, step=0.001, round=0.0001, advanced=True),
-                io.Float.Input("stay_natural", default=RECOMMENDED, min=RECOMMENDED, max=10.0, step=0.01, advanced=True),
+                sockets.number("first_seed", limits.SEED, 0, advanced=True),
+                sockets.number("truncation", limits.TRUNCATION, 0.7, step=0.05, advanced=True),
+                sockets.number("stay_near", limits.WEIGHT, RECOMMENDED, unset=RECOMMENDED, step=0.001, round=0.0001, advanced=True),
+                sockets.number("stay_natural", limits.WEIGHT, RECOMMENDED, unset=RECOMMENDED, step=0.01, advanced=True),
                 layers_input(),
                 io.String.Input("degrees", default="", optional=True, advanced=True),
-                io.Float.Input("keep_identity", default=0.005, min=0.0, max=1.0, step=0.001, round=0.0001, optional=True, advanced=True),
-                io.Float.Input("learning_rate", default=0.1, min=0.001, max=1.0, step=0.01, round=0.001, optional=True, advanced=True),
+                sockets.number("keep_identity", limits.WEIGHT, 0.005, step=0.001, round=0.0001, optional=True, advanced=True),
+                sockets.number("learning_rate", limits.LEARNING_RATE, 0.1, step=0.01, round=0.001, optional=True, advanced=True),
                 io.Combo.Input("space", options=[AUTO, *SPACES], default=AUTO, optional=True, advanced=True),
-                io.Int.Input("views", default=RECOMMENDED, min=RECOMMENDED, max=16, optional=True, advanced=True),
+                sockets.number("views", limits.VIEWS, RECOMMENDED, unset=RECOMMENDED, optional=True, advanced=True),
                 io.Combo.Input("quality", options=list(QUALITIES), default="exact", optional=True, advanced=True),
                 class_input(),
             ],
@@ -82,7 +84,7 @@ class TextAnchors(io.ComfyNode):
             judge,
             template,
             degrees=degrees.strip() or None,
-            seeds=range(first_seed, first_seed + seeds),
+            seeds=seeds_from(first_seed, seeds),
             start=codes,
             negative=negative.strip(),
             neutral=neutral.strip(),
@@ -117,8 +119,8 @@ class VideoAnchors(io.ComfyNode):
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Codes.Input("codes"),
-                io.Int.Input("positive", default=-1, min=-1, max=100000, advanced=True),
-                io.Int.Input("max_frames", default=96, min=3, max=1000, advanced=True),
+                sockets.number("positive", limits.FRAME, -1, unset=-1, advanced=True),
+                sockets.number("max_frames", limits.ANCHOR_FRAMES, 96, advanced=True),
                 sockets.Sweep.Input("degrees", optional=True),
                 sockets.Crop.Input("crop", optional=True),
                 io.String.Input("description", default="", optional=True, advanced=True),

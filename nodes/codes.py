@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..files import limits
 from ..stylegan2.codes import read_codes, save_codes
 from ..stylegan2.colors import split_alpha
 from ..stylegan2.frames import frame_bytes, render
@@ -14,7 +15,7 @@ from ..stylegan2.inversion.checks import starting_codes
 from ..stylegan2.inversion.optimization import SPACES
 from ..stylegan2.makers import made_by
 from ..stylegan2.resample import centered
-from ..stylegan2.sampling import SEEDS_OF, unchosen
+from ..stylegan2.sampling import SEEDS_OF, seeds_from, unchosen
 from ..subspaces.anchors import draw_faces
 from . import host, sockets, wording
 
@@ -45,9 +46,9 @@ class SampleFaces(io.ComfyNode):
             has_intermediate_output=True,
             inputs=[
                 sockets.Generator.Input("generator"),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, control_after_generate=True),
-                io.Int.Input("count", default=1, min=1, max=256),
-                io.Float.Input("truncation", default=0.7, min=0.0, max=1.5, step=0.05),
+                sockets.number("seed", limits.SEED, 0, control_after_generate=True),
+                sockets.number("count", limits.FACES, 1),
+                sockets.number("truncation", limits.TRUNCATION, 0.7, step=0.05),
                 io.Combo.Input("seed_source", options=list(SEEDS_OF), optional=True, advanced=True),
                 class_input(),
             ],
@@ -58,8 +59,7 @@ class SampleFaces(io.ComfyNode):
     def execute(cls, generator, seed, count, truncation, seed_source=SEEDS_OF[0], class_of="") -> io.NodeOutput:
         net = host.ready(generator)
         remark_class(net, class_of)
-        seeds = [(seed + i) % 2**32 for i in range(count)]
-        return host.output(draw_faces(net, seeds, truncation, seeds_of=seed_source, category=class_of))
+        return host.output(draw_faces(net, seeds_from(seed, count), truncation, seeds_of=seed_source, category=class_of))
 
 
 class InvertFace(io.ComfyNode):
@@ -73,7 +73,7 @@ class InvertFace(io.ComfyNode):
                 sockets.Generator.Input("generator"),
                 sockets.Inverter.Input("inverter"),
                 io.Image.Input("image"),
-                io.Int.Input("steps", default=0, min=0, max=1000),
+                sockets.number("steps", limits.STEPS, 0, unset=0),
                 io.Combo.Input("unknown", options=[STOP, ANYWAY], optional=True),
             ],
             outputs=[sockets.Codes.Output("codes")],
@@ -96,7 +96,7 @@ class InvertFace(io.ComfyNode):
 
 def half_input() -> io.Int.Input:
     """How much is computed in half precision."""
-    return io.Int.Input("half", default=0, min=0, max=8, optional=True, advanced=True)
+    return sockets.number("half", limits.HALF, 0, optional=True, advanced=True)
 
 
 class RefineFace(io.ComfyNode):
@@ -110,8 +110,8 @@ class RefineFace(io.ComfyNode):
                 sockets.Generator.Input("generator"),
                 io.Image.Input("image"),
                 sockets.Codes.Input("codes", optional=True),
-                io.Int.Input("steps", default=200, min=0, max=5000),
-                io.Int.Input("tuning_steps", default=0, min=0, max=5000),
+                sockets.number("steps", limits.STEPS, 200, unset=0),
+                sockets.number("tuning_steps", limits.STEPS, 0, unset=0),
                 io.Combo.Input("space", options=list(SPACES), default="w+", advanced=True),
                 sockets.Identity.Input("identity", optional=True),
             ],
@@ -212,7 +212,7 @@ class Synthesize(io.ComfyNode):
                 sockets.Generator.Input("generator"),
                 sockets.Codes.Input("codes"),
                 io.Combo.Input("noise", options=list(NOISE_MODES), default="const", advanced=True),
-                io.Int.Input("size", default=0, min=0, max=4096, step=2, optional=True, advanced=True),
+                sockets.number("size", limits.SIZE, 0, unset=0, step=2, optional=True, advanced=True),
                 half_input(),
             ],
             outputs=[io.Image.Output("image"), io.Mask.Output("mask")],

@@ -26,10 +26,11 @@ from ..faces import (
     paste,
     whole_pictures,
 )
-from ..faces.alignment import paired_count
+from ..faces.alignment import check_sizes, paired_count
 from ..faces.clips import MISSING, PATHS
 from ..faces.framing import NO_FACE
 from ..faces.landmarks import ORDERS
+from ..files import limits
 from . import host, sockets, wording
 
 CATEGORY = "micromotion/faces"
@@ -40,7 +41,7 @@ WHOLE_FRAMES = "The whole frames were taken: none shows a face that the detector
 
 
 def size_input() -> io.Int.Input:
-    return io.Int.Input("size", default=256, min=32, max=2048, step=8)
+    return sockets.number("size", limits.SIZE, 256, step=8)
 
 
 def square_outputs() -> list:
@@ -80,6 +81,8 @@ def channels_first(image: torch.Tensor) -> torch.Tensor:
 
 def hand_crop(width: int, height: int, x: float, y: float, share: float, tilt: float, side: int) -> Crop:
     """The square around (x, y) in shares of the picture, ``share`` of its shorter side wide, turned by ``tilt`` degrees."""
+    x, y = (limits.SHARE.checked(value, f"{name} is", FaceError) for name, value in (("x", x), ("y", y)))
+    share, tilt = limits.CROP_SHARE.checked(share, "share is", FaceError), limits.TILT.checked(tilt, "tilt is", FaceError)
     half, turn = share * min(width, height) / 2, math.radians(tilt)
     center = (x * width - 0.5, y * height - 0.5)
     return Crop.from_square(center, (half * math.cos(turn), half * math.sin(turn)), (width, height), side)
@@ -123,6 +126,7 @@ def place(image: torch.Tensor, order: str, x: float, y: float, box) -> dict:
     height, width = image.shape[1:3]
     if box is not None:
         return {"box": corners(box)}
+    x, y = (limits.SHARE.checked(value, f"{name} is", FaceError) for name, value in (("x", x), ("y", y)))
     return {"point": (x * width - 0.5, y * height - 0.5)} if order == NEAREST else {}
 
 
@@ -144,10 +148,10 @@ class PickFace(io.ComfyNode):
             inputs=[
                 io.Image.Input("image"),
                 io.Combo.Input("order", options=[*ORDERS, NEAREST, ALL], default="left to right"),
-                io.Int.Input("index", default=0, min=0, max=99),
+                sockets.number("index", limits.INDEX, 0),
                 landmarks_input(),
-                io.Float.Input("x", default=0.5, min=0.0, max=1.0, step=0.005, optional=True),
-                io.Float.Input("y", default=0.5, min=0.0, max=1.0, step=0.005, optional=True),
+                sockets.number("x", limits.SHARE, 0.5, step=0.005, optional=True),
+                sockets.number("y", limits.SHARE, 0.5, step=0.005, optional=True),
                 sockets.Box.Input("box", optional=True, force_input=True, socketless=False),
             ],
             outputs=[sockets.Face.Output("face"), io.Image.Output("numbered")],
@@ -210,10 +214,10 @@ class FrameFace(io.ComfyNode):
             CATEGORY,
             inputs=[
                 io.Image.Input("image"),
-                io.Float.Input("x", default=0.5, min=0.0, max=1.0, step=0.005),
-                io.Float.Input("y", default=0.5, min=0.0, max=1.0, step=0.005),
-                io.Float.Input("share", default=1.0, min=0.02, max=2.0, step=0.005),
-                io.Float.Input("tilt", default=0.0, min=-180.0, max=180.0, step=0.5),
+                sockets.number("x", limits.SHARE, 0.5, step=0.005),
+                sockets.number("y", limits.SHARE, 0.5, step=0.005),
+                sockets.number("share", limits.CROP_SHARE, 1.0, step=0.005),
+                sockets.number("tilt", limits.TILT, 0.0, step=0.5),
                 size_input(),
             ],
             outputs=square_outputs(),
@@ -222,6 +226,7 @@ class FrameFace(io.ComfyNode):
     @classmethod
     def execute(cls, image, x, y, share, tilt, size) -> io.NodeOutput:
         height, width = image.shape[1:3]
+        size, _ = check_sizes(size)
         whole = width == height and (x, y, share, tilt) == (0.5, 0.5, 1.0, 0.0)
         crop = Crop.aligned((width, height), size) if whole else hand_crop(width, height, x, y, share, tilt, size)
         return io.NodeOutput(*align_image(image, [crop] * len(image), size))
@@ -241,11 +246,11 @@ class PasteFace(io.ComfyNode):
                 io.Image.Input("unedited", optional=True),
                 io.Combo.Input("shape", options=["face", "square"], default="face"),
                 io.Combo.Input("blend", options=["difference", "fade", "replace"], default="difference"),
-                io.Float.Input("mask_size", default=1.0, min=0.1, max=3.0, step=0.05, advanced=True),
-                io.Float.Input("softness", default=0.15, min=0.0, max=1.0, step=0.01, advanced=True),
+                sockets.number("mask_size", limits.MASK_SIZE, 1.0, step=0.05, advanced=True),
+                sockets.number("softness", limits.SHARE, 0.15, step=0.01, advanced=True),
                 io.Boolean.Input("color_match", default=False, advanced=True),
                 io.Mask.Input("limit", optional=True),
-                io.Float.Input("ghost_limit", default=0.06, min=0.0, max=1.0, step=0.01, optional=True, advanced=True),
+                sockets.number("ghost_limit", limits.SHARE, 0.06, step=0.01, optional=True, advanced=True),
                 io.Boolean.Input("together", default=False, optional=True, advanced=True),
             ],
             outputs=[io.Image.Output("image"), io.Mask.Output("mask")],

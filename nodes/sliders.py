@@ -7,6 +7,7 @@ import asyncio
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..files import limits
 from ..files.errors import MicromotionError
 from ..stylegan2.makers import made_by
 from ..subspaces import neutralize as neutralize_codes
@@ -16,7 +17,6 @@ from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
 SLIDERS = 8
-LARGEST = 10.0  # coefficient that may be typed
 AS_IT_IS, OWN = "no, as it is", "the code's own coefficient"
 TRAVEL = (-1.25, 1.25)  # of a slider whose motion is not known, or was not measured
 ROUTE = "/micromotion/motion"
@@ -49,7 +49,7 @@ class ApplySubspace(io.ComfyNode):
     def execute(cls, codes, motion, coefficient, sweep=None, component=1, neutralize=AS_IT_IS, generator=None) -> io.NodeOutput:
         codes = codes if neutralize == AS_IT_IS else at_rest(codes, motion, component, neutralize, generator)
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
-        coefficients = in_component(steps * coefficient, component, motion.rank)
+        coefficients = in_component(steps * reachable(coefficient), component, motion.rank)
         warn_beyond(motion, coefficients)
         return host.output(motion.apply(codes, coefficients), sliders=[["motion", *slider_of(motion, component)]])
 
@@ -94,16 +94,21 @@ class FaceSliders(io.ComfyNode):
     def execute(cls, codes, motions, sweep=None, **coefficients) -> io.NodeOutput:
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
         for name, motion in motions.items():
-            along = steps * coefficients[name.replace("motion", "coefficient")]
+            along = steps * reachable(coefficients[name.replace("motion", "coefficient")])
             warn_beyond(motion, along)
             codes = motion.apply(codes, along)
         return host.output(codes, sliders=[[f"motions.{name}", *slider_of(motion)] for name, motion in motions.items()])
 
 
 def within_reach(coefficients: dict) -> bool | str:
-    """For ``validate_inputs``: what is typed or sent may go beyond a slider, up to ``LARGEST``; a linked input is not known yet."""
-    wrong = [name for name, value in coefficients.items() if value is not None and not abs(value) <= LARGEST]
-    return f"{wrong[0]} lies outside -{LARGEST:g} to {LARGEST:g}; give a smaller number." if wrong else True
+    """For ``validate_inputs``: what is typed or sent may go beyond a slider, as far as any door allows; a linked input is not known yet."""
+    wrong = [name for name, value in coefficients.items() if value is not None and not limits.COEFFICIENT.holds(value)]
+    return f"{wrong[0]} is {str(coefficients[wrong[0]])[:40]}; give {limits.COEFFICIENT}." if wrong else True
+
+
+def reachable(coefficient: float) -> float:
+    """The number itself, where any door allows it. Raises HostError."""
+    return limits.COEFFICIENT.checked(coefficient, "The coefficient is", host.HostError)
 
 
 def slider_input(name: str, default: float) -> io.Float.Input:
@@ -125,6 +130,7 @@ def warn_beyond(motion, coefficients: torch.Tensor) -> None:
 
 def in_component(sweep: torch.Tensor, component: int, rank: int) -> torch.Tensor:
     """A sweep ``[F]`` as coefficients of one component of ``rank``; one that has them for every component, ``[F, K]``, is left alone."""
+    component = limits.COMPONENT.checked(component, "The component is", host.HostError)
     if sweep.ndim > 1 or component == 1:
         return sweep
     if component > rank:

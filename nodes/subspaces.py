@@ -7,7 +7,9 @@ from dataclasses import replace
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..files import limits
 from ..stylegan2.frames import synthesize_frames
+from ..stylegan2.sampling import seeds_from
 from ..subspaces import ESTIMATORS, Subspace, calibrate, calibrate_track, combine, cosine_table, cosines, fit, pool, restrict, scale
 from ..subspaces.anchors import contrast, draw_faces
 from ..subspaces.describing import describe_motion
@@ -27,11 +29,11 @@ OPERATIONS = ("add", "without", "merge", "subtract")
 
 
 def component_input() -> io.Int.Input:
-    return io.Int.Input("component", default=1, min=1, max=8, optional=True, advanced=True)
+    return sockets.number("component", limits.COMPONENT, 1, optional=True, advanced=True)
 
 
 def reach_input() -> io.Float.Input:
-    return io.Float.Input("reach", default=1.5, min=0.01, max=10.0, step=0.1, optional=True, advanced=True)
+    return sockets.number("reach", limits.REACH, 1.5, step=0.1, optional=True, advanced=True)
 
 
 class FitSubspace(io.ComfyNode):
@@ -49,11 +51,11 @@ class FitSubspace(io.ComfyNode):
                     ),
                 ),
                 io.Combo.Input("estimator", options=[AUTO, *ESTIMATORS], default=AUTO, advanced=True),
-                io.Int.Input("rank", default=1, min=1, max=8, advanced=True),
+                sockets.number("rank", limits.RANK, 1, advanced=True),
                 layers_input(),
                 io.Boolean.Input("joint", default=False, optional=True, advanced=True),
                 io.Boolean.Input("reverse", default=False, optional=True, advanced=True),
-                io.Float.Input("sparsity", default=0.0, min=0.0, max=10.0, step=0.01, round=0.001, optional=True, advanced=True),
+                sockets.number("sparsity", limits.SPARSITY, 0.0, unset=0, step=0.01, round=0.001, optional=True, advanced=True),
                 io.String.Input("name", default="", optional=True, advanced=True),
                 io.String.Input("license", default="", optional=True, advanced=True),
             ],
@@ -89,7 +91,7 @@ class LoadSubspace(io.ComfyNode):
             inputs=[
                 io.Combo.Input("file", options=host.choices("motion")),
                 sockets.Generator.Input("generator", optional=True),
-                io.Float.Input("strength", default=STRENGTH, min=0.0, max=1000.0, step=0.5, optional=True, advanced=True),
+                sockets.number("strength", limits.STRENGTH, STRENGTH, unset=0, step=0.5, optional=True, advanced=True),
                 io.String.Input("which", default="", optional=True, advanced=True),
             ],
             outputs=[sockets.Subspace.Output("motion")],
@@ -148,7 +150,7 @@ class CalibrateSubspace(io.ComfyNode):
                         io.DynamicCombo.Option("face", face_inputs()),
                     ],
                 ),
-                io.Float.Input("change", default=0.0, min=0.0, max=2.0, step=0.01),
+                sockets.number("change", limits.CHANGE, 0.0, unset=0, step=0.01),
                 sockets.Identity.Input("identity", optional=True),
                 component_input(),
             ],
@@ -175,7 +177,7 @@ def text_instrument_inputs() -> list:
 def faces_inputs() -> list:
     """On which faces, and how far."""
     return [
-        io.Int.Input("faces", default=8, min=1, max=64),
+        sockets.number("faces", limits.FACES, 8),
         sockets.Codes.Input("codes", optional=True),
         reach_input(),
         class_input(),
@@ -214,7 +216,7 @@ def calibrate_on_faces(
         score,
         net,
         random_faces(net, faces, class_of) if codes is None else codes,
-        coefficients=torch.linspace(-reach, reach, 13),
+        reach=reach,
         component=component,
         rescale=change > 0,
         change=change or None,
@@ -226,7 +228,7 @@ def calibrate_on_faces(
 
 def random_faces(net, count: int, class_of: str) -> torch.Tensor:
     remark_class(net, class_of)
-    return draw_faces(net, range(count), category=class_of)
+    return draw_faces(net, seeds_from(0, count), category=class_of)
 
 
 def calibrate_by_blendshapes(motion, change, identity, component, sweep, landmarks, blendshapes, images=None) -> Subspace:
@@ -270,8 +272,8 @@ class CombineSubspaces(io.ComfyNode):
                     ),
                 ),
                 io.Combo.Input("operation", options=list(OPERATIONS)),
-                io.Float.Input("weight", default=1.0, min=-5.0, max=5.0, step=0.05),
-                io.Float.Input("factor", default=1.0, min=-100.0, max=100.0, step=0.05, advanced=True),
+                sockets.number("weight", limits.FACTOR, 1.0, step=0.05),
+                sockets.number("factor", limits.FACTOR, 1.0, step=0.05, advanced=True),
                 layers_input(),
                 io.String.Input("name", default="", advanced=True),
                 io.Boolean.Input("per_layer", default=False, advanced=True),

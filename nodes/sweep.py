@@ -6,6 +6,7 @@ import torch
 from comfy_api.input import CurveInput
 from comfy_api.v0_0_2 import InputImpl, io
 
+from ..files import limits
 from ..files.writing import whole_file
 from ..media import open_writer, to_bytes
 from ..stylegan2.frames import frame_bytes
@@ -16,7 +17,7 @@ from . import host, measure, sockets, wording
 from . import plots as pictures
 from .codes import half_input
 from .faces import paste_image
-from .sliders import warn_beyond
+from .sliders import reachable, warn_beyond
 
 CATEGORY = "micromotion/animation"
 CURVE_SAMPLES = 1025
@@ -29,7 +30,7 @@ class Sweep(io.ComfyNode):
             "MicromotionSweep",
             CATEGORY,
             inputs=[
-                io.Int.Input("frames", default=48, min=1, max=100000),
+                sockets.number("frames", limits.FRAMES, 48),
                 io.DynamicCombo.Input(
                     "shape",
                     options=[
@@ -56,7 +57,7 @@ def start_to_end_inputs() -> list:
         io.Boolean.Input("ping_pong", default=True),
         still_input("hold_start"),
         still_input("hold_end"),
-        io.Int.Input("cycles", default=1, min=1, max=1000, optional=True, advanced=True),
+        sockets.number("cycles", limits.CYCLES, 1, optional=True, advanced=True),
     ]
 
 
@@ -73,7 +74,7 @@ def curve_inputs() -> list:
 
 
 def coefficient_input(name: str, default: float) -> io.Float.Input:
-    return io.Float.Input(name, default=default, min=-10.0, max=10.0, step=0.05)
+    return sockets.number(name, limits.COEFFICIENT, default, step=0.05)
 
 
 def easing_input() -> io.Combo.Input:
@@ -81,7 +82,7 @@ def easing_input() -> io.Combo.Input:
 
 
 def still_input(name: str) -> io.Int.Input:
-    return io.Int.Input(name, default=0, min=0, max=100000, optional=True, advanced=True)
+    return sockets.number(name, limits.HOLD, 0, optional=True, advanced=True)
 
 
 def from_start_to_end(frames: int, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> torch.Tensor:
@@ -111,9 +112,9 @@ class ReadCoefficients(io.ComfyNode):
                 sockets.Codes.Input("codes"),
                 sockets.Subspace.Input("motion"),
                 io.Combo.Input("count_from", options=["first", "median"]),
-                io.Float.Input("smooth", default=1.0, min=0.0, max=30.0, step=0.5),
+                sockets.number("smooth", limits.SMOOTH, 1.0, step=0.5),
                 io.Boolean.Input("robust", default=True, optional=True, advanced=True),
-                io.Int.Input("loop", default=0, min=0, max=10000, optional=True, advanced=True),
+                sockets.number("loop", limits.HOLD, 0, optional=True, advanced=True),
                 sockets.Codes.Input("neutral", optional=True),
                 sockets.Generator.Input("generator", optional=True),
                 sockets.Inverter.Input("inverter", optional=True),
@@ -161,7 +162,7 @@ class MeasureMotion(io.ComfyNode):
                 sockets.Identity.Input("identity", optional=True),
                 sockets.Sweep.Input("sweep", optional=True),
                 io.Combo.Input("quantity", options=[measure.NOTHING, measure.ALL, *measure.MEASURED], optional=True),
-                io.Float.Input("unit", default=0.0, min=-100.0, max=100.0, step=0.01, round=0.0001, optional=True, advanced=True),
+                sockets.number("unit", limits.FACTOR, 0, step=0.01, round=0.0001, optional=True, advanced=True),
             ],
             outputs=[io.Image.Output("plot"), io.String.Output("table"), sockets.Sweep.Output("measured")],
         )
@@ -192,8 +193,8 @@ class SweepToVideo(io.ComfyNode):
                 sockets.Codes.Input("codes"),
                 sockets.Subspace.Input("motion"),
                 sockets.Sweep.Input("sweep"),
-                io.Float.Input("coefficient", default=1.0, min=-5.0, max=5.0, step=0.01),
-                io.Float.Input("fps", default=24.0, min=1.0, max=120.0, step=1.0),
+                sockets.number("coefficient", limits.COEFFICIENT, 1.0, step=0.01),
+                sockets.number("fps", limits.FPS, 24.0, step=1.0),
                 io.Image.Input("photo", optional=True),
                 sockets.Crop.Input("crop", optional=True),
                 io.Image.Input("unedited", optional=True),
@@ -216,10 +217,11 @@ class SweepToVideo(io.ComfyNode):
             raise host.HostError("photo and crop belong together: connect both to paste the face back, or neither for the square alone.")
         net = host.ready(generator, memory=frame_bytes(generator.value))
         motion.check(net)
-        warn_beyond(motion, sweep * coefficient)
+        sweep = sweep * reachable(coefficient)
+        warn_beyond(motion, sweep)
         path = host.temporary_video()
         with whole_file(path) as part, open_writer(part, fps) as out:
-            for images in play(net, codes, [(motion, sweep * coefficient)], half=half, progress=host.progress()):
+            for images in play(net, codes, [(motion, sweep)], half=half, progress=host.progress()):
                 if photo is not None:
                     images = host.from_image(paste_image(photo, host.to_image(images), crop, unedited, mask=shape)[0])
                 out.write(to_bytes(images))

@@ -17,13 +17,22 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
 
+from ..files import limits
 from .errors import PairsError
 
 KINDS = ("seed", "code", "photo")
 FORMATS = ("png", "webp", "jpg")
-MOST_FACES, MOST_VARIANTS = 10_000_000, 1000
-SIZES = (16, 4096)  # px
-STRONGEST = 100.0  # units; no calibrated motion holds a tenth of that
+MOST_FACES, MOST_VARIANTS = int(limits.PAIR_FACES.high), int(limits.DRAWS.high)
+NUMBERS = {
+    "truncation": limits.TRUNCATION,
+    "draws": limits.DRAWS,
+    "size": limits.SIZE.or_unset(0),
+    "quality": limits.PERCENT,
+    "test": limits.SHARE,
+    "seed": limits.SEED,
+    "shard": limits.SHARD,
+    "threads": limits.THREADS,
+}
 DIGITS = 4  # of a drawn coefficient: what a caption or a file name can still say
 
 
@@ -99,16 +108,12 @@ class Plan:
             fine = bool(re.fullmatch(r"[\w][\w .+-]{0,60}", name)) and name[-1] not in " ."
             _require(fine, f"A motion's name becomes part of file names; {name[:60]!r} cannot: use letters, digits, spaces and dashes.")
         _require(self.format in FORMATS, f"Pictures are written as {', '.join(FORMATS)}, not as {self.format!r}.")
-        _require(self.size == 0 or SIZES[0] <= self.size <= SIZES[1], f"Pictures are {SIZES[0]} to {SIZES[1]} px wide, not {self.size}.")
-        _require(1 <= self.quality <= 100, f"The quality of a picture is 1 to 100, not {self.quality}.")
-        _require(0 <= self.test < 1, f"The share of test faces is 0 to below 1, not {self.test}.")
-        _require(0 <= self.draws <= MOST_VARIANTS, f"A face has at most {MOST_VARIANTS} random variants, not {self.draws}.")
-        _require(1 <= self.shard <= 10_000, f"A shard has 1 to 10,000 faces, not {self.shard}.")
-        _require(1 <= self.threads <= 256, f"A worker has 1 to 256 threads, not {self.threads}.")
+        for name, limit in NUMBERS.items():
+            limit.checked(getattr(self, name), f"Of a set of pairs, {name} is", PairsError)
+        _require(self.test < 1, f"The share of test faces is 0 to below 1, not {self.test}.")
         for motion in self.motions:
             for value in (*motion.strengths, *motion.span):
-                fine = math.isfinite(value) and abs(value) <= STRONGEST
-                _require(fine, f"The strength {value} of {motion.name} is not a number from -{STRONGEST:.0f} to {STRONGEST:.0f}.")
+                limits.COEFFICIENT.checked(value, f"A strength of {motion.name} is", PairsError)
         _require(self.draws > 0 or all(m.strengths for m in self.motions), "Give each motion its strengths, or ask for random draws.")
         _require(0 < len(self.grid) <= MOST_VARIANTS, f"This plan has {len(self.grid):,} variants per face; 1 to {MOST_VARIANTS} are made.")
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from ..files import limits
 from ..files.errors import MicromotionError
 from .colors import as_rgb
-from .generator import Generator
+from .generator import Generator, GeneratorError
 from .memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def render(
     ``batch``, ``half`` and ``progress`` as in `synthesize_frames`. Raises `SweepMemoryError` before anything is computed.
     """
     full, channels = generator.size, generator.architecture.img_channels
+    size = None if size is None else limits.SIZE.checked(size, "The size in pixels is", GeneratorError)
     shape = full if size is None else tuple(max(1, round(side * size / max(full))) for side in full)
     check_memory(len(codes), shape, channels)
     out = torch.empty(len(codes), *shape, channels)

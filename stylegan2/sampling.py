@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..files import limits
 from ..files.errors import MicromotionError
 from .generator import Generator
 
@@ -25,13 +26,19 @@ def random_z(seeds: Sequence[int], size: int, seeds_of: str = "micromotion") -> 
     """
     if seeds_of not in SEEDS_OF:
         raise SamplingError(f"There are no seeds of {seeds_of!r}; choose one of {', '.join(SEEDS_OF)}.")
-    if not all(0 <= int(s) < 2**32 for s in seeds):
-        raise SamplingError("A seed is a whole number from 0 to 4294967295.")
+    seeds = [limits.SEED.checked(s, "A seed is", SamplingError) for s in seeds]
     if seeds_of == "nvidia":
-        rows = [torch.from_numpy(np.random.RandomState(int(s)).randn(1, size)).float() for s in seeds]
+        rows = [torch.from_numpy(np.random.RandomState(s).randn(1, size)).float() for s in seeds]
     else:
-        rows = [torch.randn(1, size, generator=torch.Generator().manual_seed(int(s))) for s in seeds]
+        rows = [torch.randn(1, size, generator=torch.Generator().manual_seed(s)) for s in seeds]
     return torch.cat(rows)
+
+
+def seeds_from(first: int, count: int) -> list[int]:
+    """``count`` seeds in a row; after the last there is comes 0. Raises SamplingError for numbers that no door allows."""
+    first = limits.SEED.checked(first, "The first seed is", SamplingError)
+    count = limits.FACES.checked(count, "The faces are", SamplingError)
+    return [(first + i) % (int(limits.SEED.high) + 1) for i in range(count)]
 
 
 def one_hot(classes: torch.Tensor, count: int) -> torch.Tensor:

@@ -19,6 +19,7 @@ Progress = Callable[[int, int, "torch.Tensor | None"], None]
 MIN_SLOPE_SHARE = 0.25
 MIN_IDENTITY = 0.9
 MIN_SIGNAL = 2.0
+POINTS = 13  # at which a motion is measured
 
 
 def calibrate(
@@ -28,6 +29,7 @@ def calibrate(
     codes: torch.Tensor,
     *,
     coefficients: Sequence[float] | torch.Tensor | None = None,
+    reach: float = 1.5,
     component: int = 1,
     unit: str = "",
     instrument: str = "",
@@ -40,15 +42,15 @@ def calibrate(
 ) -> Subspace:
     """The same motion with its response on faces ``codes [N, L, D]`` measured by ``measure(images [n, 3, R, R]) -> values [n]``.
 
-    The faces are moved by ``coefficients`` (None: 13 from -1.5 to 1.5 units) along the ``component``, counted from 1. The middle slope
-    of the response over faces says what one unit does now. With ``rescale`` the unit becomes one unit of what is measured, or ``change`` of
-    it (a negative response turns the motion round); else only the safe range is found. It goes from 0 outward, as long as the median
-    response keeps a quarter of its slope in the middle and, with ``identity(images) -> unit vectors``, the median cosine with the unmoved
-    face stays above ``min_identity``. Scale, range and the measured curve are stored in the result. Where ``measure`` has no value (NaN)
-    the range ends; faces that it loses near 0 do not count. Errors: a motion that does not move what is measured.
+    The faces are moved by ``coefficients`` (None: 13 from -``reach`` to ``reach`` units) along the ``component``, counted from 1. The
+    middle slope of the response over faces says what one unit does now. With ``rescale`` the unit becomes one unit of what is measured,
+    or ``change`` of it (a negative response turns the motion round); else only the safe range is found. It goes from 0 outward, as long
+    as the median response keeps a quarter of its slope in the middle and, with ``identity(images) -> unit vectors``, the median cosine
+    with the unmoved face stays above ``min_identity``. Scale, range and the measured curve are stored in the result. Where ``measure``
+    has no value (NaN) the range ends; faces that it loses near 0 do not count. Errors: a motion that does not move what is measured.
     """
     subspace.check(generator)
-    c = _coefficients(coefficients)
+    c = _coefficients(coefficients, reach)
     one = direction_only(subspace, component)
     c, values, cosines = _seen(c, *_measure_all(one, measure, identity, generator, codes, c, batch, progress))
     return _calibrated(subspace, c, values, cosines, component, unit, instrument, rescale, change, min_identity)
@@ -124,8 +126,11 @@ def _by_coefficient(values, order: torch.Tensor, count: int, what: str) -> torch
     return total / torch.zeros_like(total).index_add(0, order, known.double())
 
 
-def _coefficients(coefficients) -> torch.Tensor:
-    c = torch.linspace(-1.5, 1.5, 13) if coefficients is None else torch.as_tensor(coefficients, dtype=torch.float32).sort().values
+def _coefficients(coefficients, reach: float) -> torch.Tensor:
+    if coefficients is None:
+        reach = limits.REACH.checked(reach, "The reach is", SubspaceError)
+        coefficients = torch.linspace(-reach, reach, POINTS)
+    c = torch.as_tensor(coefficients, dtype=torch.float32).sort().values
     if len(c.unique()) < 3 or not c.min() < 0 < c.max() or not torch.isfinite(c).all():
         raise SubspaceError("Calibration needs at least three coefficients, some below and some above 0.")
     return torch.cat([c, torch.zeros(1)]).unique().double()
@@ -133,7 +138,8 @@ def _coefficients(coefficients) -> torch.Tensor:
 
 def direction_only(subspace: Subspace, component: int) -> Subspace:
     """One component, counted from 1, as a motion of its own. Raises SubspaceError where there is none."""
-    if component not in range(1, subspace.rank + 1):
+    component = limits.COMPONENT.checked(component, "The component is", SubspaceError)
+    if component > subspace.rank:
         raise SubspaceError(f"There is no component {component}; this subspace has {subspace.rank}, counted from 1.")
     return Subspace(subspace.directions[component - 1], layers=subspace.layers)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..files import catalog
+from ..files import catalog, limits
 from ..files import native as files
 from ..files.budget import border
 from ..files.download import hash_file
@@ -96,8 +96,8 @@ def load_direction(
     norm = float(direction.double().norm())
     if not norm > 0:
         raise SubspaceError(f"{path.name} holds a direction of length 0; it moves nothing.")
-    if strength is not None and not (0 < strength < float("inf")):
-        raise SubspaceError(f"A strength of {strength} was asked for; give a number above 0, or None to keep the file's own length.")
+    if strength is not None:
+        strength = limits.STRENGTH.checked(strength, "The length of one unit is", SubspaceError)
     length, meaning = _unit(path, norm, strength)
     subspace = Subspace(
         basis=direction if strength is None else direction * (length / norm),

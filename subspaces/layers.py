@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 import torch
 
+from ..files.limits import Limit
 from .errors import SubspaceError
 
+LAYER = Limit(0, 99, whole=True)
+MOST, DIGITS = 1000, 10  # of numbers, and of digits of one
 BANDS = {"all": (0, None), "coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
 
 
@@ -22,7 +26,7 @@ def parse_layers(layers: str | Iterable[int] | None, num_layers: int) -> tuple[i
     chosen = _parse_text(layers, num_layers) if isinstance(layers, str) else _whole_numbers(layers)
     if not chosen or min(chosen) < 0 or max(chosen) >= num_layers:
         raise SubspaceError(
-            f"The layers {layers!r} are not among the {num_layers} of this generator; they count from 0 to {num_layers - 1}."
+            f"The layers {str(layers)[:60]!r} are not among the {num_layers} of this generator; they count from 0 to {num_layers - 1}."
         )
     return tuple(sorted(chosen))
 
@@ -35,14 +39,13 @@ def layer_mask(layers: Iterable[int], num_layers: int) -> torch.Tensor:
 
 
 def _whole_numbers(layers: Iterable[int]) -> set[int]:
-    chosen = list(layers)
     try:
-        whole = {int(i) for i in chosen}
-    except (TypeError, ValueError) as error:
-        raise SubspaceError(f"The layers {chosen!r} are not whole numbers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.") from error
-    if any(int(i) != i for i in chosen):
-        raise SubspaceError(f"The layers {chosen!r} are not whole numbers; layers count from 0.")
-    return whole
+        chosen = list(islice(layers, MOST + 1))
+    except TypeError:
+        raise SubspaceError(f"The layers are {str(layers)[:40]}; write {', '.join(BANDS)}, or numbers such as 0-3, 7.") from None
+    if len(chosen) > MOST:
+        raise SubspaceError(f"More than {MOST} layers are named; no generator has as many.")
+    return {LAYER.checked(i, "A layer is", SubspaceError) for i in chosen}
 
 
 def _parse_text(text: str, num_layers: int) -> set[int]:
@@ -53,8 +56,8 @@ def _parse_text(text: str, num_layers: int) -> set[int]:
             chosen.update(range(num_layers)[first:last])
             continue
         ends = [end.strip() for end in part.split("-")]
-        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
-            raise SubspaceError(f"{part!r} names no layers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.")
+        if len(ends) > 2 or not all(end.isdecimal() and len(end) < DIGITS for end in ends):
+            raise SubspaceError(f"{part[:40]!r} names no layers; write {', '.join(BANDS)}, or numbers such as 0-3, 7.")
         if int(ends[0]) > int(ends[-1]):
             raise SubspaceError(f"{part!r} counts down; write the smaller layer first.")
         chosen.update((int(ends[0]), *range(int(ends[0]), min(int(ends[-1]), num_layers) + 1)))

@@ -46,7 +46,7 @@ def video_anchors(
     clips = [clips] if isinstance(clips, torch.Tensor) else list(clips)
     if not clips:
         raise SubspaceError("There are no clips; give the codes of at least one.")
-    limits.Limit(MIN_FRAMES, limits.FRAMES.high, whole=True).checked(max_frames, "The most frames are", SubspaceError)
+    limits.ANCHOR_FRAMES.checked(max_frames, "The most frames are", SubspaceError)
     if degrees is not None and len(clips) > 1:
         raise SubspaceError("Degrees can be given for one clip at a time; make anchors of each and pool them.")
     parameters = {"crop_policy": crop_policy, "clip": description, "positive": "away from the beginning" if positive is None else positive}
