@@ -11,6 +11,7 @@ from ..files.native import kind_of, read
 from ..stylegan2 import Generator
 from ..stylegan2.inversion import Inverter
 from ..subspaces.describing import describe_codes, describe_foreign, describe_motion, rows
+from ..subspaces.errors import NamedKindError
 from ..subspaces.opening import open_motion
 from .models import check_files, load_generator
 from .terminal import Clock, say
@@ -39,10 +40,14 @@ def describe(path: Path, generator: Generator | None = None) -> str:
     try:
         return describe_generator(path)
     except stylegan2.CheckpointError as reason:
-        for described in (lambda: describe_inverter(stylegan2.load_inverter(path)), lambda: describe_foreign(path, generator)):
-            with suppress(stylegan2.MicromotionError):
-                return f"{path}\n{described()}"
-        raise reason from None
+        with suppress(stylegan2.MicromotionError):
+            return f"{path}\n{describe_inverter(stylegan2.load_inverter(path))}"
+        try:
+            return f"{path}\n{describe_foreign(path, generator)}"
+        except NamedKindError:  # directions that cannot be used, and why
+            raise
+        except stylegan2.MicromotionError:
+            raise reason from None
 
 
 def describe_generator(path: Path) -> str:

@@ -16,6 +16,10 @@ SIGNATURES = (
     (b"Rar!", "a RAR archive: unpack it first"),
     (b"\xfd7zXZ", "an xz archive: unpack it first"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive: unpack it first"),
+    (b"\x04\x22\x4d\x18", "an LZ4 archive: unpack it first"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"PAR1", "a Parquet table"),
+    (b"MATLAB 5", "a MATLAB file"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
     (b"GIF8", "a picture"),
@@ -44,6 +48,8 @@ def kind(head: bytes, tar_mark: bytes = b"") -> str:
             return what
     if tar_mark == b"ustar":
         return "a tar archive (or a PyTorch file older than version 0.2): unpack it first"
+    if head and not head.strip(b"\0"):
+        return "nothing but zeros at its beginning: a download that did not finish; fetch it again"
     text = _text(head)
     if text is not None:
         return _kind_of_text(text)

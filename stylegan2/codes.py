@@ -31,6 +31,7 @@ KEYS = (
 OTHERS = {"z", "eigvec", "comp", "lat_comp"}  # names that stand beside no codes: random numbers, SeFa's and GANSpace's directions
 MOST_LAYERS = 22  # of a 4096 px generator
 DEPTH = 4  # of dicts in dicts
+MOST_STYLES = 200  # parts of a list of styles
 MANY_WIDTHS = 3  # widths of layers from which a list is one of styles
 SAMPLES = 256
 OWN = "micromotion"
@@ -218,7 +219,7 @@ def _faces_of_list(node: Sequence, name: str, depth: int) -> Iterator[tuple[str,
         if (numbers := _numbers(node)) is not None:
             yield from _faces(numbers, name, depth)
             return
-    found = [list(_faces(v, name, depth - 1)) for v in node] if depth else []
+    found = [list(_faces(v, name, depth - 1)) for v in node if not isinstance(v, (str, type(None)))] if depth else []
     if found and all(found):
         yield from (face for faces in found for face in faces)
 
@@ -290,6 +291,16 @@ def describe(tree: Any) -> str:
 
 
 def is_style_list(tree: Any) -> bool:
-    """Whether a list holds one tensor per layer, as wide as the layer: StyleSpace (Wu et al. 2021, arXiv 2011.12799)."""
-    tensors = [v for v in tree if isinstance(v, torch.Tensor) and v.ndim] if isinstance(tree, (list, tuple)) else []
-    return len(tensors) >= 8 and len({v.shape[-1] for v in tensors}) >= MANY_WIDTHS
+    """Whether a list holds one tensor per layer, as wide as the layer: StyleSpace (Wu et al. 2021, arXiv 2011.12799).
+
+    Their means and deviations are two such lists in one, and an ``.npz`` holds them under the layers' names.
+    """
+    if isinstance(tree, Mapping):
+        tree = [] if any("." in str(key) for key in tree) else list(tree.values())
+    inner = [v for part in tree for v in (part if isinstance(part, (list, tuple)) else [part])] if _is_plain_list(tree) else []
+    tensors = [v for v in inner if isinstance(v, torch.Tensor) and v.ndim]
+    return len(tensors) == len(inner) and len(tensors) >= 8 and len({v.shape[-1] for v in tensors}) >= MANY_WIDTHS
+
+
+def _is_plain_list(tree: Any) -> bool:
+    return isinstance(tree, (list, tuple)) and len(tree) <= MOST_STYLES

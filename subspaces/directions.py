@@ -17,7 +17,7 @@ from ..files.errors import MicromotionError
 from ..files.reading import read_file
 from ..stylegan2.codes import ASK, describe, is_style_list, resembles_code
 from ..stylegan2.generator import Generator
-from .errors import SubspaceError
+from .errors import NamedKindError, SubspaceError
 from .subspace import MOST_LAYERS, Calibration, Subspace
 
 STRENGTH = 10.0
@@ -165,7 +165,7 @@ def read_directions(path: str | Path) -> Directions:
         tree = _read(path)
         found = _components(tree) or _eigenvectors(tree) or _named(tree)
         if found is None:
-            raise SubspaceError(_refusal(tree, path))
+            raise _refusal(tree, path)
     return found
 
 
@@ -174,8 +174,6 @@ def _read(path: Path) -> Any:
         raise SubspaceError(f"{path} is a folder; name a file in it.")
     if not path.is_file():
         raise SubspaceError(f"There is no file {str(path)!r}; check the path.")
-    if path.suffix.lower() not in SUFFIXES:
-        raise SubspaceError(f"{path.name} is not a direction that can be read; give one of {', '.join(SUFFIXES)}.")
     if files.is_ours(path):
         raise SubspaceError(
             f"{path.name} is a {files.kind_of(path)} file of micromotion, not a plain direction; Subspace.load reads motions."
@@ -183,7 +181,7 @@ def _read(path: Path) -> Any:
     try:
         return read_file(path)
     except MicromotionError as error:
-        raise SubspaceError(f"{path.name} cannot be read as a plain tensor: {_first_sentence(error)}.") from error
+        raise SubspaceError(f"{_first_sentence(error)}. Directions are read from {', '.join(SUFFIXES)} files of any tool.") from error
 
 
 def _components(tree: Any) -> Directions | None:
@@ -245,7 +243,8 @@ def _several(x: torch.Tensor, name: str) -> Iterator[tuple[str, torch.Tensor]]:
     if not x.is_floating_point() or not 1 <= x.ndim <= 4 or not x.numel() or x.shape[-1] < 8:
         return
     x = x.reshape(-1, *x.shape[2:]) if x.ndim == 4 and 1 in x.shape[:2] else x
-    stacked = x.ndim == 3 and len(x) > 1 or x.ndim == 2 and MOST_LAYERS < len(x) <= x.shape[1]
+    odd = x.ndim == 2 and len(x) > 1 and len(x) % 2 == 1  # the layers of a generator are even in number
+    stacked = x.ndim == 3 and len(x) > 1 or odd or x.ndim == 2 and MOST_LAYERS < len(x) <= x.shape[1]
     if not stacked:
         yield name, x
         return
@@ -265,16 +264,20 @@ def _keys(tree: Any, depth: int) -> Iterator[Any]:
             yield from _keys(value, depth - 1)
 
 
-def _refusal(tree: Any, path: Path) -> str:
+def _refusal(tree: Any, path: Path) -> SubspaceError:
     if is_style_list(tree):
-        return f"{path.name}: {STYLES}."
+        return NamedKindError(f"{path.name}: {STYLES}.")
     if any("mapper." in str(k) for k in _keys(tree, DEPTH)):
-        return f"{path.name} is a StyleCLIP mapper, a network that answers differently to each code, not one direction. Give a direction."
+        return NamedKindError(
+            f"{path.name} is a StyleCLIP mapper, a network that answers differently to each code, not one direction. Give a direction."
+        )
     if isinstance(tree, torch.Tensor):
-        return f"{path.name} has shape {tuple(tree.shape)}; a direction is [layers, width], [1, layers, width] or [width]."
+        return SubspaceError(f"{path.name} has shape {tuple(tree.shape)}; a direction is [layers, width], [1, layers, width] or [width].")
     if isinstance(tree, Mapping):
-        return f"{path.name} holds no directions: {describe(tree)}"
-    return f"{path.name} holds no directions; give [layers, width], [1, layers, width] or [width], alone, in a list or by name."
+        return SubspaceError(f"{path.name} holds no directions: {describe(tree)}")
+    return SubspaceError(
+        f"{path.name} holds no directions; give [layers, width], [1, layers, width] or [width], alone, in a list or by name."
+    )
 
 
 def _shaped(raw: torch.Tensor, path: Path, num_layers: int | None, generator: Generator | None) -> torch.Tensor:

@@ -7,3 +7,7 @@ from ..files.errors import MicromotionError
 
 class SubspaceError(MicromotionError):
     """Anchors, a scorer, a subspace or a sweep cannot be used as asked; the message is one sentence for the user."""
+
+
+class NamedKindError(SubspaceError):
+    """Directions of a kind that is known and cannot be used; the sentence says why."""

@@ -160,6 +160,8 @@ def stored(smile: torch.Tensor) -> Iterator[tuple]:
     for ending in (".pt", ".pth", ".npy", ".safetensors"):
         yield f"the authors' d_latent, [1, L, D], as `{ending}`", formats, smile[None], ending, None, smile
     yield "InterFaceGAN's boundary, [1, D], `.npy`", "test_one_row_fills_all_layers_of_the_generator", row, ".npy", None, filled
+    beside = {"boundary": row, "intercept": row[:, :1]}
+    yield "the same with its intercept, `.npz`", "test_what_stands_beside_a_boundary_is_left_out", beside, ".npz", None, filled
     yield "a flat code, [1, L * D], `.npy`", "test_a_row_as_long_as_a_code_is_one", smile.reshape(1, -1), ".npy", None, smile
     named = {"age": -smile, "smile": smile}
     yield "a dict of directions, `.pkl`", several, {k: v.numpy() for k, v in named.items()}, ".pkl", "smile", smile
@@ -172,6 +174,8 @@ def stored(smile: torch.Tensor) -> Iterator[tuple]:
     yield "GANSpace's components, `.pt`", "test_ganspace_components_have_their_deviations_length", pca, ".pt", 2, filled
     ipca = {"lat_comp": pca["comp"], "lat_stdev": pca["std"], "lat_mean": pca["mean"]}
     yield "GANSpace's components, `.npz`", "test_ganspace_components_have_their_deviations_length", ipca, ".npz", 2, filled
+    odd = {"boundaries": torch.cat([-row, row, -row]), "eigen_values": torch.ones(3)}
+    yield "SeFa's boundaries, [K, D], `.npz`", "test_an_odd_number_of_rows_are_as_many_directions", odd, ".npz", 2, filled
     yield "SeFa's factors, `.pt`", "test_sefa_eigenvectors_are_columns", {"eigvec": torch.cat([-row, row]).T}, ".pt", 2, filled
 
 

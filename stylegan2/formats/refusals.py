@@ -30,6 +30,11 @@ _KINDS = (
     ),
     (r"(^|\.)latlayer1\.|(^|\.)styles\.\d+\.(convs|linear)", "a face inverter without its decoder: load it as an inverter"),
     (r"(^|\.)input_layer\.0\.weight", "a face recognition network or an inverter's backbone"),
+    (r"(^|\.)hypernet\.", "HyperStyle's hypernetwork, which changes a generator's weights for each photo"),
+    (r"(^|\.)stylegan_decoder\.", "a GFPGAN restorer, whose decoder is led by the photo"),
+    (r"(^|\.)quantize\.embedding", "a VQ network, such as CodeFormer"),
+    (r"(^|\.)backbone\.synthesis\.|fg_nerf\.", "a 3D generator, such as EG3D"),
+    (r"dense_motion|spade_generator|kp_extractor|kp_detector", "a face animation network, such as LivePortrait"),
     (r"visual\.(conv1|transformer|trunk)|transformer\.resblocks|text_model\.encoder", "a CLIP model"),
     (r"first_stage_model|decoder\.up\.\d+\.block|(^|\.)quant_conv", "a VAE"),
 )

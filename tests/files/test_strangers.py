@@ -31,6 +31,8 @@ OTHERS = {
     "Keras": (b"\x89HDF\r\n\x1a\n" + b"\0" * 80, "Keras"),
     "MXNet": (b"\x12\x01" + b"\0" * 80, "MXNet"),
     "ONNX": (b"\x08\x07\x12\x07pytorch\x1a\x05" + bytes(range(128, 220)), "ONNX"),
+    "zeros": (b"\0" * 4000, "nothing but zeros.*did not finish"),
+    "LZ4": (b"\x04\x22\x4d\x18" + bytes(range(200)), "an LZ4 archive: unpack it first"),
     "PDF": (b"%PDF-1.7\n" + b"\xe2\xe3\xcf\xd3" * 9, "PDF"),
     "bytes": (bytes(range(1, 200)), "not a checkpoint that can be recognized"),
 }

@@ -47,6 +47,11 @@ WRITERS = {
     "[N, 1, L, D]": lambda p, x: np.save(p.with_suffix(".npy"), array(x[:, None])),
     "a pickled list of arrays": lambda p, x: pickled(p.with_suffix(".pkl"), [array(c) for c in x]),
     "a pickled list of numbers": lambda p, x: pickled(p.with_suffix(".pkl"), x[:1].tolist()),
+    "a code and its name": lambda p, x: pickled(p.with_suffix(".pkl"), (array(x[0]), "a.png")),
+    "a dict of dicts by file name": lambda p, x: torch.save(
+        {"faces": {f"{i}.jpg": {"w": c} for i, c in enumerate(x)}}, p.with_suffix(".pt")
+    ),
+    "a latent beside latent_avg": lambda p, x: torch.save({"latent_avg": x.mean((0, 1)), "latent": x.float()}, p.with_suffix(".pth")),
     "a list of tensors": lambda p, x: torch.save(list(x), p.with_suffix(".pth")),
     **{
         f"a dict with {key}": lambda p, x, key=key: torch.save({"loss": 0.5, "noise": [x[0, :2, :2]], key: x}, p.with_suffix(".pt"))

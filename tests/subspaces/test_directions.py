@@ -28,6 +28,10 @@ def written(tmp_path: Path, name: str, value) -> Path:
     path = tmp_path / name
     if name.endswith(".npy"):
         np.save(path, value.numpy() if isinstance(value, torch.Tensor) else value)
+    elif name.endswith(".npz"):
+        np.savez(path, **{k: v.numpy() for k, v in value.items()})
+    elif isinstance(value, bytes):
+        path.write_bytes(value)
     elif name.endswith(".safetensors"):
         save_file({"direction": value.contiguous()}, str(path))
     else:
@@ -99,11 +103,14 @@ def test_untouched_layers_are_recognized(tmp_path):
         ("a.pt", [D, D], "holds 2 directions: 1, 2. Choose one"),
         ("fs3.npy", torch.ones(6048, 512), "S space"),
         ("S.pt", [torch.ones(1, n) for n in [512] * 6 + [256] * 3 + [128] * 3], "S space"),
+        ("S_mean_std.pt", [[torch.ones(n) for n in [512] * 6 + [256] * 3 + [128] * 3]] * 2, "S space"),
+        ("S.npz", {f"S_{i}": torch.ones(1, n) for i, n in enumerate([512] * 6 + [256] * 3 + [128] * 3)}, "S space"),
         ("mapper.pt", {"state_dict": {"mapper.course_mapping.mapping.1.weight": torch.ones(8, 8)}}, "StyleCLIP mapper"),
         ("net.pt", {"conv.weight": torch.ones(8, 8, 3, 3), "conv.bias": torch.ones(8)}, "holds a network"),
         ("a.pt", D[0], "one row for all layers"),
         ("a.npy", np.array([{"a": 1}], dtype=object), "holds no directions"),
-        ("a.txt", D, "not a direction"),
+        ("a.onnx", b"\x08\x07\x12\x07pytorch\x1a\x05" + bytes(range(128, 220)), "is an ONNX model. Directions are read from .pt"),
+        ("a.txt", b"<html><body>sign in", "is a web page"),
     ],
 )
 def test_bad_files_get_one_sentence(tmp_path, name, value, words):
@@ -162,6 +169,26 @@ def test_lists_and_dicts_of_directions(tmp_path, kind):
     assert len(names) == 2
     assert names == {"stack": ("1", "2"), "nested": ("x/a", "y/b")}.get(kind, ("a", "b"))
     assert torch.equal(load_direction(path, 2, strength=None).direction, 2 * D)
+
+
+BESIDE = {
+    "an intercept": {"boundary": D[:1], "intercept": torch.tensor([[0.3]])},
+    "a number and a word": {"boundary": D[:1], "bias": 0.3, "attribute": "smile"},
+    "scikit-learn's names": {"coef_": D[:1], "intercept_": torch.tensor([0.3]), "classes_": torch.tensor([0, 1])},
+    "in a pair": (D[:1], 0.3),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_stands_beside_a_boundary_is_left_out(tmp_path, generator, kind):
+    s = load_direction(written(tmp_path, "a.pt", BESIDE[kind]), generator=generator, strength=None)
+    assert torch.equal(s.direction, D[:1].repeat(6, 1))
+
+
+def test_an_odd_number_of_rows_are_as_many_directions(tmp_path, generator):
+    """The layers of a generator are even in number, so that 5 rows are SeFa's 5 boundaries and not one motion of 5 layers."""
+    path = written(tmp_path, "sefa.npz", {"boundaries": D[:5], "eigen_values": torch.ones(5)})
+    assert torch.equal(load_direction(path, 3, generator=generator, strength=None).direction, D[2:3].repeat(6, 1))
 
 
 def test_ganspace_components_have_their_deviations_length(tmp_path, generator):
