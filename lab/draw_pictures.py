@@ -74,13 +74,36 @@ class PictureSet:
         return images if flips is None else torch.where(flips[:, None, None, None], images.flip(3), images)
 
 
+def write_clips(folder: Path, size: int, faces: int = 5, frames: int = 24) -> None:
+    """Clips of every factor and move from end to end, folders ``<name>-<k>`` of numbered pictures, each of another face at rest."""
+    from PIL import Image
+
+    people = rendering.sample_parameters(faces, HELD_OUT_SEED + 1)
+    people[:, : len(rendering.FACTORS)] = torch.tensor([0.15, 0.85, 0.15, 0.5, 0.2])
+    run = torch.linspace(0, 1, frames)
+    for name in (*rendering.FACTORS, *rendering.MOVES):
+        for k in range(faces):
+            parameters, moves = people[k].repeat(frames, 1), rendering.rest_moves(frames)
+            if name in rendering.FACTORS:
+                parameters[:, rendering.FACTORS.index(name)] = 1 - run if name == "eyes" else run
+            else:
+                moves[:, list(rendering.MOVES).index(name)] = run
+            target = folder / f"{'turn' if name == 'yaw' else name}-{k + 1}"
+            target.mkdir(parents=True, exist_ok=True)
+            for i, pixels in enumerate(to_bytes(rendering.render(parameters, size, "photo", moves).images)):
+                Image.fromarray(pixels).save(target / f"{i:03d}.png")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the set; resumes from it")
     parser.add_argument("--count", type=int, default=60_000)
     parser.add_argument("--size", type=int, default=64, help="pixels")
     parser.add_argument("--held-out", action="store_true", help="draw from the seeds that no training set uses")
+    parser.add_argument("--clips", action="store_true", help="draw clips of every factor and move instead, for lab.evaluate --real")
     args = parser.parse_args(arguments)
+    if args.clips:
+        return write_clips(args.out, args.size)
     pictures = PictureSet(args.out, args.size, args.count)
     seed = HELD_OUT_SEED if args.held_out else TRAINING_SEED
     for at in tqdm(range(pictures.drawn // CHUNK * CHUNK, args.count, CHUNK), unit_scale=CHUNK, unit="img"):

@@ -2,6 +2,8 @@
 
 ``python -m micromotion.lab.evaluate`` is the whole run; ``--size brief`` is the same with smaller numbers, ``--size quick`` a
 smoke test. Finished sections and anchors are kept under ``--out``, so an interrupted run goes on where it stopped.
+``--real GENERATOR --scorer S --inverter I --clips FOLDER`` measures anyone's generator instead, by instruments that need no truth, and
+writes ``real.md`` and ``real.json`` into ``--docs``.
 Processes with different ``--only`` may share one ``--out``: on a CPU two of one thread each (``OMP_NUM_THREADS=1``) do more than one of
 two.
 """
@@ -25,12 +27,17 @@ from .evaluation import (
     baselines,
     counterfactual,
     domains,
+    drawn,
     instrument,
     inversion,
     lowrank,
     plots,
     published,
+    real_page,
+    recognizer,
     response,
+    spaces,
+    spoiled,
     steadiness,
     tables,
 )
@@ -55,6 +62,10 @@ SECTIONS: dict[str, Callable[[Study], dict]] = {
     "baselines": baselines.run,
     "ablations": ablations.run,
     "published": published.run,
+    "drawn": drawn.run,
+    "recognizer": recognizer.run,
+    "spaces": spaces.run,
+    "spoiled": spoiled.run,
 }
 
 
@@ -82,11 +93,12 @@ def _fingerprint(network: torch.nn.Module) -> str:
     return _fingerprint(network)
 
 
-def run(study: Study, only: list[str]) -> dict[str, dict]:
-    """The sections by name, each made or read from the cache; none but the gate where the gate is not passed."""
+def run(study: Study, only: list[str], gate: dict | None = None) -> dict[str, dict]:
+    """The sections by name, each made or read from the cache; none but the gate where the gate is not passed. ``gate``: as it is known."""
     done: dict[str, dict] = {}
     for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate")]:
-        done[name] = study.cache.json(name, lambda n=name: timed(study, n))
+        known = gate if name == "gate" else None
+        done[name] = known or study.cache.json(name, lambda n=name: timed(study, n))
         log.info("%-14s %6.0f s", name, done[name]["seconds"])
         study.styles = done["gate"]["styles"]
         if not done["gate"]["passed"]:
@@ -103,26 +115,31 @@ def timed(study: Study, name: str) -> dict:
     return {**made, "seconds": time.perf_counter() - begun}
 
 
-def document(study: Study, sections: dict[str, dict], command: str) -> dict:
-    """Everything that ``results.json`` holds."""
-    return {
+def document(study: Study, sections: dict[str, dict], command: str, before: dict | None = None) -> dict:
+    """Everything that ``results.json`` holds; of ``before`` the sections that were not measured now, if all else was the same."""
+    made = {
         "command": command,
         "generator": study.world.generator.fingerprint,
         "seed": study.world.seed,
-        "sizes": asdict(study.sizes),
-        "seconds": sum(s["seconds"] for s in sections.values()),
-        "anchor_seconds": study.all_anchor_seconds(),
-        "sections": sections,
+        "sizes": json.loads(json.dumps(asdict(study.sizes))),
     }
+    if before is not None:
+        other = [k for k in made if k != "command" and before[k] != made[k]]
+        if other:
+            raise SystemExit(f"The figures to keep were measured with another {', '.join(other)}; measure all of them again.")
+        made["command"] = before["command"]
+        sections = {k: sections.get(k) or before["sections"][k] for k in SECTIONS if k in sections or k in before["sections"]}
+    seconds = study.all_anchor_seconds() if before is None else before["anchor_seconds"]
+    return {**made, "seconds": sum(s["seconds"] for s in sections.values()), "anchor_seconds": seconds, "sections": sections}
 
 
-def write(study: Study, sections: dict[str, dict], docs: Path, command: str) -> None:
-    """Write ``results.md`` and the folder ``results`` beside it."""
+def write(study: Study, sections: dict[str, dict], docs: Path, command: str, before: dict | None = None) -> None:
+    """Write ``results.md`` and the folder ``results`` beside it; what was measured ``before`` stays."""
     folder = docs / "results"
-    if sections["gate"]["passed"]:
+    made = document(study, sections, command, before)
+    if sections["gate"]["passed"] and before is None:
         plots.illustrate(study, sections, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    made = document(study, sections, command)
     (folder / "results.json").write_text(brief(made) + "\n", encoding="utf-8")
     write_pages(made, docs)
 
@@ -130,6 +147,9 @@ def write(study: Study, sections: dict[str, dict], docs: Path, command: str) -> 
 def write_pages(made: dict, docs: Path) -> None:
     """``results.md``, the page that is read, and ``results/rows.md`` with every figure where the instrument may publish them."""
     evidence = "hypotheses.md" if (docs / "hypotheses.md").is_file() else ""
+    sections = made["sections"]
+    if "domains" in sections:
+        made = {**made, "sections": {**sections, "domains": domains.relative(sections["domains"], sections["gate"]["styles"])}}
     (docs / "results.md").write_text(report.markdown(made, evidence), encoding="utf-8")
     if made["sections"]["gate"]["passed"]:
         (docs / "results" / "rows.md").write_text(tables.appendix(made), encoding="utf-8")
@@ -157,11 +177,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--quick", action="store_const", dest="size", const="quick", help="the same as --size quick")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure (the gate always)")
+    parser.add_argument("--keep", action="store_true", help="keep the figures of results.json that are not measured now")
+    parser.add_argument("--recognizer", type=Path, help="what lab.train_recognizer saved; without it that section is left out")
     parser.add_argument("--again", nargs="+", choices=SECTIONS, default=[], help="sections to measure anew")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    real_page.add_arguments(parser)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.real:
+        return real_page.run(args)
     if args.from_json:
         return render(args.docs)
     world = load_world(args.weights, SIZES[args.size], args.seed, args.device)
@@ -170,7 +195,10 @@ def main(arguments: list[str] | None = None) -> None:
         study.cache.forget(name)
     command = "python -m micromotion.lab.evaluate" + ("" if args.size == "full" else f" --size {args.size}")
     command += "" if len(args.only) == len(SECTIONS) else f" --only {' '.join(args.only)}"
-    write(study, run(study, args.only), args.docs, command)
+    study.recognizer = args.recognizer
+    chosen = [name for name in args.only if name != "recognizer" or args.recognizer]
+    before = json.loads((args.docs / "results" / "results.json").read_text(encoding="utf-8")) if args.keep else None
+    write(study, run(study, chosen, before and before["sections"]["gate"]), args.docs, command, before)
 
 
 if __name__ == "__main__":

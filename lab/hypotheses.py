@@ -24,8 +24,8 @@ from ..stylegan2 import load, load_inverter
 from ..subspaces import Anchors, fit, pool
 from ..subspaces.anchors import load_scorer
 from .evaluate import DOCS, anchor_setting, brief, setting
-from .evaluation import instrument, lowrank, metrics, response, steadiness
-from .evaluation.anchors import ENDS, clip
+from .evaluation import domains, instrument, inversion, lowrank, metrics, recognizer, response, spoiled, steadiness
+from .evaluation.anchors import ENDS
 from .evaluation.cache import Cache
 from .evaluation.measure import sweep
 from .evaluation.rows import Metric, row, section, spread
@@ -36,20 +36,19 @@ from .training import save_sheet
 
 log = logging.getLogger(__name__)
 SIZES = {
-    "full": Sizes(identities=100, compared=100, coefficients=11, calibration=24, probes=12, gate=2048, labels=4000),
-    "brief": Sizes(identities=50, compared=50, coefficients=9, calibration=16, probes=8, gate=1024, labels=3000),
+    "full": Sizes(identities=100, compared=100, coefficients=11, calibration=24, probes=12, gate=2048, labels=4000, inversion_steps=(1,)),
+    "brief": Sizes(identities=50, compared=50, coefficients=9, calibration=16, probes=8, gate=1024, labels=3000, inversion_steps=(1,)),
     "quick": Sizes(
         identities=8, compared=8, coefficients=4, calibration=6, probes=4, pool=2, frames=6, degrees=4, steps=4, gate=1024, labels=300,
-        pictures=2,
+        pictures=2, inversion_steps=(1,), inverted=4, domains=4,
     ),
 }  # fmt: skip
 RANDOM, WALK, SHUFFLED = "null: random directions", "null: random walks", "null: clips, motions shuffled"
 NULLS = (RANDOM, WALK, SHUFFLED)
-SHARED = ("generator", "lowrank", "alignment", "response", "time")
+SHARED = ("generator", "lowrank", "alignment", "response", "time", "inversion", "domains", "recognizer", "spoiled")  # those that are there
 MORPH = "null: a face that turns into another"
 LABEL_FREE, DISTILLED = "label-free", "distilled"
 NULL_SEED = 77
-NEAR = Metric("near", "Cosine with the labels' direction, one face, median")
 LINEAR = Metric("linear", "R² of the factor, linear in unseen codes", "", None, 3)
 
 
@@ -150,50 +149,6 @@ def alignment(study: Hypotheses) -> dict:
     return found
 
 
-def spoiled(study: Hypotheses) -> dict:
-    """Clips as they come: blinks, a cut to another face, frames behind a hand. How near each estimator stays to the labels' direction."""
-    rows, g = [], torch.Generator().manual_seed(NULL_SEED)
-    others = study.world.draw(study.world.neutral(study.sizes.pool, NULL_SEED + 1))
-    for motion in study.motions:
-        truth = study.oracle(motion)[None]
-        clips = [clip(face[None], motion, study.sizes.frames) for face in study.world.anchor_parameters()[: study.sizes.pool]]
-        for kind, spoil in SPOILS.items():
-            codes = [study.world.invert(spoil(study, c, other, g)) for c, other in zip(clips, others)]
-            for name in ESTIMATORS:
-                found = torch.stack([fit(c, estimator=name).direction for c in codes])
-                rows.append(spread(NEAR, f"{kind} | {name}", motion.name, metrics.cosine(found, truth.expand_as(found)).abs()))
-    return section("Clips as they come", [NEAR], rows)
-
-
-def _clean(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
-    return study.world.draw(parameters)
-
-
-def _blinking(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
-    """Two blinks, an eighth of the frames; where the eyes are the motion, two smiles."""
-    still = parameters.std(0) < 1e-6
-    column = FACTORS.index("eyes") if still[FACTORS.index("eyes")] else FACTORS.index("smile")
-    parameters, blink = parameters.clone(), max(1, len(parameters) // 16)
-    for start in torch.randperm(len(parameters) - blink, generator=g)[:2].tolist():
-        parameters[start : start + blink, column] = 1 - parameters[start : start + blink, column]
-    return study.world.draw(parameters)
-
-
-def _cut(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
-    """The last eighth of the frames shows somebody else."""
-    images = study.world.draw(parameters)
-    images[-max(1, len(images) // 8) :] = other
-    return images
-
-
-def _covered(study: Hypotheses, parameters: torch.Tensor, other: torch.Tensor, g: torch.Generator) -> torch.Tensor:
-    """An eighth of the frames, here and there, has its lower half behind something flat."""
-    images = study.world.draw(parameters)
-    hidden = torch.randperm(len(images), generator=g)[: max(1, len(images) // 8)]
-    images[hidden, :, images.shape[2] // 2 :] = -0.2
-    return images
-
-
 def move_clips(study: Hypotheses, move: str) -> list[torch.Tensor]:
     """Codes ``[F, L, D]`` of each anchor identity's clip of a further move, from rest or from one side to the other."""
     values = rendering.rest_moves(study.sizes.frames)
@@ -229,18 +184,19 @@ def illustrate(study: Hypotheses, path: Path) -> None:
     save_sheet(torch.nn.functional.interpolate(order, size=max(96, size), mode="bicubic"), 9, path)
 
 
-ESTIMATORS = ("rpca", "pca", "secant", "published")
-SPOILS: dict[str, Callable[..., torch.Tensor]] = {"clean": _clean, "blinks": _blinking, "a cut": _cut, "covered": _covered}
 SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "gate": instrument.gate,
     "generator": instrument.fidelity,
     "written": written,
     "lowrank": low_rank,
     "alignment": alignment,
-    "spoiled": spoiled,
+    "spoiled": spoiled.run,
     "moves": moves,
     "response": response.responses,
     "time": steadiness.run,
+    "inversion": inversion.run,
+    "domains": domains.run,
+    "recognizer": recognizer.run,
 }
 
 TABLES = (
@@ -248,8 +204,11 @@ TABLES = (
     ("Is it the same direction for everybody? (H2)", "alignment", (lowrank.WITHIN, lowrank.BETWEEN, lowrank.ACROSS)),
     ("Does a coefficient move the factor, and only it? (C3)", "response", (response.ORDER, response.LEAKAGE, response.IDENTITY)),
     ("Does it move unseen faces? (H2)", "response", (response.SUCCESS,)),
+    ("Is it still the same person, by a recognizer that saw no number of the renderer?", "recognizer", (recognizer.SAME, recognizer.KEPT)),
+    ("How near is a picture read and drawn again?", "inversion", (instrument.PSNR, inversion.FACTOR_ERROR)),
+    ("In other styles", "domains", (domains.STYLE_SUCCESS,)),
     ("Steady in time", "time", (steadiness.ZERO, steadiness.DRIFT, steadiness.JITTER)),
-    ("Clips as they come: which estimator bears what", "spoiled", (NEAR,)),
+    ("Clips as they come: which estimator bears what", "spoiled", (spoiled.NEAR,)),
     ("Further moves, which no motion of the pack knows", "moves", (lowrank.FIRST, lowrank.WITHIN, lowrank.ACROSS)),
     ("What the generators can draw at all", "generator", (instrument.PSNR, instrument.R2)),
     ("Are the factors in the codes?", "written", (LINEAR,)),
@@ -258,12 +217,14 @@ PICTURE = "every motion and move from clips of other faces, on three unseen face
 NAMES = {LABEL_FREE: "label-free", DISTILLED: "distilled (by construction)"}
 
 
-def measure(study: Hypotheses, only: list[str]) -> dict[str, dict]:
-    """The sections by name, each made or read from the cache; none but the gate where the instrument does not pass it."""
+def measure(study: Hypotheses, only: list[str], gate: dict | None = None) -> dict[str, dict]:
+    """The sections by name, each made or read from the cache; none but the gate where the instrument does not pass it. ``gate``: what
+    is known of the same instrument."""
     done: dict[str, dict] = {}
     for name in ["gate", *(n for n in SECTIONS if n in only and n != "gate")]:
         log.info("%s ...", name)
-        done[name] = study.cache.json(name, lambda n=name: SECTIONS[n](study))
+        known = gate if name == "gate" else None
+        done[name] = known or study.cache.json(name, lambda n=name: SECTIONS[n](study))
         study.styles = done["gate"]["styles"]
         if not done["gate"]["passed"]:
             break
@@ -373,9 +334,9 @@ def distilled_sections(results: Path) -> dict[str, dict]:
     shipped = load(WEIGHTS / "generator.safetensors").fingerprint
     if document["generator"] != shipped:
         raise SystemExit(f"{results} was measured on generator {document['generator']}, shipped is {shipped}; run lab.evaluate first.")
-    kept = {name: document["sections"][name] for name in ("gate", *SHARED)}
+    kept = {name: document["sections"][name] for name in ("gate", *SHARED) if name in document["sections"]}
     rows = {name: [r for r in s["rows"] if not r["group"].endswith((CLEANED, SHIPPED))] for name, s in kept.items()}
-    return {name: {**{k: s[k] for k in s if k in ("passed", "title")}, "rows": rows[name]} for name, s in kept.items()}
+    return {name: {**{k: s[k] for k in s if k in ("passed", "styles", "title")}, "rows": rows[name]} for name, s in kept.items()}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -386,15 +347,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder that hypotheses.md and results/hypotheses.json are written to")
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure (the gate always)")
+    parser.add_argument("--recognizer", type=Path, help="what lab.train_recognizer saved; without it that section is left out")
     parser.add_argument("--no-text", dest="text", action="store_false", help="leave text anchors out; they take most of the time")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     sizes, given = SIZES[args.size], distilled_sections(args.distilled)
     study = label_free_study(args.label_free, sizes, args.seed, args.out, args.text)
-    worlds = {LABEL_FREE: measure(study, args.only), DISTILLED: given}
+    study.recognizer = args.recognizer
+    only = [name for name in args.only if name != "recognizer" or args.recognizer]
+    worlds = {LABEL_FREE: measure(study, only, given["gate"]), DISTILLED: given}
     options = f"{'' if args.size == 'full' else ' --size ' + args.size}{'' if args.text else ' --no-text'}"
-    options += "" if len(args.only) == len(SECTIONS) else f" --only {' '.join(args.only)}"
+    options += "" if len(only) == len(SECTIONS) else f" --only {' '.join(only)}"
     document = {
         "command": f"python -m micromotion.lab.hypotheses --label-free {args.label_free.name}{options}",
         "generator": study.world.generator.fingerprint,

@@ -25,6 +25,55 @@ def table(sections: dict[str, dict]) -> list[str]:
     return ["## What was tried", text, "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines])]
 
 
+def estimators(sections: dict[str, dict]) -> list[str]:
+    """What the estimators are worth: on clean clips, on clips as they come, and beside what pooling and the anchors' settings give."""
+    blocks = [line for part in (_on_clean_clips, _matters_more) if (line := part(sections))]
+    near = sections.get("spoiled", {"rows": []})["rows"]
+    cells: dict[tuple[str, str], list[float]] = {}
+    for r in near:
+        kind, _, name = r["group"].partition(" | ")
+        cells.setdefault((kind, name), []).append(r["value"])
+    names = list(dict.fromkeys(name for _, name in cells))
+    lines = [
+        f"| {kind} | " + " | ".join(f"{sum(cells[kind, n]) / len(cells[kind, n]):.2f}" for n in names) + " |"
+        for kind in dict.fromkeys(kind for kind, _ in cells)
+    ]
+    if lines:
+        head = f"| mean over motions | {' | '.join(names)} |\n|---|{'---|' * len(names)}"
+        blocks += [sections["spoiled"]["text"], "\n".join([head, *lines])]
+    return ["## Which estimator, and does it matter?", *blocks] if blocks else []
+
+
+def _on_clean_clips(sections: dict[str, dict]) -> str:
+    """The estimators on clean clips of single faces: from the table of methods."""
+    rows = sections.get("baselines", {"rows": []})["rows"]
+    share = {r["group"]: r["value"] for r in rows if (r["metric"], r["motion"]) == ("efficiency", ALL) and "one face" in r["group"]}
+    robust = next((v for g, v in share.items() if g.startswith(f"ours, {VIDEO}")), None)
+    plain = [v for g, v in share.items() if VIDEO in g and g.split(",")[0] in ("secant", "PCA", "least squares")]
+    if robust is None or not plain:
+        return ""
+    return (
+        f"On clean clips robust PCA gains nothing: one face gives {robust:.2f} of the oracle's response with it, and {min(plain):.2f} to"
+        f" {max(plain):.2f} with the secant, PCA or least squares. It is there for anchors that are not clean."
+    )
+
+
+def _matters_more(sections: dict[str, dict]) -> str:
+    """Pooling and the anchors' settings, from the ablations."""
+    rows = sections.get("ablations", {"rows": []})["rows"]
+    cosine = {r["group"]: r["value"] for r in rows if (r["metric"], r["motion"]) == (COLUMNS[2], ALL)}
+    pools = {g.rpartition(" | ")[2]: v for g, v in cosine.items() if g.startswith(f"faces, {TEXT} | ")}
+    made = [v for g, v in cosine.items() if g.startswith("how text anchors are made, ") and "one face" not in g]
+    if not pools or not made:
+        return ""
+    least, most = min(pools, key=int), max(pools, key=int)
+    return (
+        f"Pooling faces and the settings of the anchors matter more. Cosine to the oracle's direction, text: {pools[least]:.2f} from"
+        f" {least}"
+        f" face, {pools[most]:.2f} from {most}; {min(made):.2f} to {max(made):.2f} between ways of making the anchors."
+    )
+
+
 def _remedies(found: dict) -> list[tuple[str, list[str]]]:
     """Each remedy with the ablation groups that show it, from without to with it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -32,6 +33,7 @@ class Study:
         self.world, self.cache, self.motions, self.made = world, cache, motions, made or cache
         self.sizes = world.sizes
         self.styles: list[str] = list(rendering.STYLES)
+        self.recognizer: Path | None = None
 
     @property
     def sources(self) -> list[str]:
