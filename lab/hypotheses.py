@@ -12,7 +12,7 @@ import argparse
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -184,6 +184,15 @@ def illustrate(study: Hypotheses, path: Path) -> None:
     save_sheet(torch.nn.functional.interpolate(order, size=max(96, size), mode="bicubic"), 9, path)
 
 
+def compare(study: Hypotheses, weights: Path, path: Path, count: int = 10) -> None:
+    """Unseen renders, what the shipped inverter and generator make of them, and what the label-free ones do, in three rows."""
+    world, parameters = study.world, study.world.tests().parameters[:count]
+    generator, inverter = load(weights / "generator.safetensors"), load_inverter(weights / "inverter.safetensors")
+    shipped = replace(world, generator=generator.eval().requires_grad_(False), inverter=inverter)
+    rows = [world.draw(parameters), *(w.show(w.invert(w.draw(parameters))) for w in (shipped, world))]
+    save_sheet(torch.nn.functional.interpolate(torch.cat(rows), size=max(96, rows[0].shape[-1]), mode="bicubic"), count, path)
+
+
 SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "gate": instrument.gate,
     "generator": instrument.fidelity,
@@ -213,7 +222,10 @@ TABLES = (
     ("What the generators can draw at all", "generator", (instrument.PSNR, instrument.R2)),
     ("Are the factors in the codes?", "written", (LINEAR,)),
 )  # fmt: skip
-PICTURE = "every motion and move from clips of other faces, on three unseen faces of the label-free generator"
+PICTURES = {
+    "hypotheses-inversions": "unseen renders, the shipped generator's reconstructions of two passes, the label-free one's of one pass",
+    "hypotheses": "every motion and move from clips of other faces, on three unseen faces of the label-free generator",
+}
 NAMES = {LABEL_FREE: "label-free", DISTILLED: "distilled (by construction)"}
 
 
@@ -241,7 +253,8 @@ def page(document: dict) -> str:
         rows = [{**r, "group": f"{NAMES[w]}: {r['group']}"} for w, s in worlds.items() for r in s.get(name, {"rows": []})["rows"]]
         rows = [r for r in rows if r["motion"] in {m.name for m in MOTIONS} | {*FACTORS, *rendering.MOVES, ""}]
         parts += [f"## {title}", *(table({"rows": rows}, _plain(m)) for m in shown if any(r["metric"] == m.key for r in rows))]
-    return "\n\n".join([*parts, f"![{PICTURE}](results/hypotheses.png)"]) + "\n"
+    pictures = [f"![{said}](results/{name}.png)" for name, said in PICTURES.items()]
+    return "\n\n".join([*parts, *pictures]) + "\n"
 
 
 def _plain(metric: Metric) -> dict:
@@ -368,6 +381,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     (args.docs / "results").mkdir(parents=True, exist_ok=True)
     illustrate(study, args.docs / "results/hypotheses.png")
+    compare(study, WEIGHTS, args.docs / "results/hypotheses-inversions.png")
     (args.docs / "results/hypotheses.json").write_text(brief(document) + "\n", encoding="utf-8")
     (args.docs / "hypotheses.md").write_text(page(document), encoding="utf-8")
 

@@ -13,7 +13,7 @@ KEPT = (f"{VIDEO}, {POOLED}", f"{INVERTED}, {POOLED}", f"{TEXT}, {POOLED}", SHIP
 BOUNDS = {"evr1", "rank1_response", "cosine_one", "cosine_pooled", "cosine_other", "success", "domain_success", "domain_share"}
 BOUND = " †"
 READY = {"slope": 1, "leakage": 100, "identity": 1, "success": 100}
-MULTIPLIERS = (5, 8)  # of the published scripts: their default, and that for a direction decoded anew
+MULTIPLIERS = (5, 8)  # of the published scripts: their default, and that for a direction that one decodes oneself
 WHOSE = ("ours", "published", "published throughout")
 SHOWN = ("Variance", "Response over", "Leakage", "each motion, video, inverted, pooled]", "each motion, shipped motion]")
 QUESTIONS = """## What was asked
@@ -286,7 +286,7 @@ def published(sections: dict) -> list[str]:
         " *Published throughout* makes the text anchors"
         " with the published settings too, in our implementation and without the identity network, which avatars do not have. The last"
         f" column is what a direction does under its own multiplier: the published scripts multiply by {MULTIPLIERS[0]} by default and by"
-        f" {MULTIPLIERS[1]} for a direction decoded anew, ours by 1; 1.00 is the whole range of a factor."
+        f" {MULTIPLIERS[1]} for a direction that one decodes oneself, ours by 1; 1.00 is the whole range of a factor."
     )
     head = ["", *(m["title"] for m in chosen), "Factor units at its own multiplier"]
     return ["## The published settings against ours", text, _table(head, lines)]

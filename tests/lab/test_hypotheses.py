@@ -173,6 +173,15 @@ def test_moves_are_measured_where_no_label_made_the_codes_and_drawn_on_a_sheet(s
         assert sheet.size == (9 * 96, (len(MOTIONS) + len(hypotheses.rendering.MOVES)) * 96)
 
 
+def test_reconstructions_stand_beside_those_of_the_shipped_models(tmp_path):
+    study = hypotheses.label_free_study(hypotheses.WEIGHTS, hypotheses.SIZES["quick"], 0, tmp_path, text=False)
+    hypotheses.compare(study, hypotheses.WEIGHTS, tmp_path / "sheet.png", 2)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (2 * 96, 3 * 96)
+        pixels = torch.frombuffer(bytearray(sheet.convert("RGB").tobytes()), dtype=torch.uint8).reshape(3, 96, -1)
+    assert torch.equal(pixels[1], pixels[2]) and not torch.equal(pixels[0], pixels[1])
+
+
 def test_a_folder_of_generator_and_inverter_becomes_a_study_of_all_motions(tmp_path):
     sizes = hypotheses.SIZES["quick"]
     study = hypotheses.label_free_study(hypotheses.WEIGHTS, sizes, 0, tmp_path, text=False)
