@@ -58,9 +58,10 @@ def browser():
 
 @pytest.fixture(scope="module")
 def page(server, browser):
-    """ComfyUI's page, loaded."""
+    """ComfyUI's page, loaded; whatever a test does there, no script of the pack may bring about a warning."""
     with browser.Page(server.url) as opened:
         yield opened
+        assert not opened.ours
 
 
 @pytest.fixture(scope="session")
