@@ -19,7 +19,9 @@ NAMED = "(found) => found.filter((one) => one.offsetParent).map((one) => [one.da
 # Notes every run, every picture, and where the mouse was. A picture counts once the old renderer draws it or the new one has loaded it.
 WATCH = """() => {
   const { app } = window.comfyAPI.app, { api } = window.comfyAPI.api, now = () => performance.now();
-  const seen = (window.watched = { moves: [], runs: [], drawn: {}, sides: {}, most: 0 });
+  const installed = window.watched, seen = (window.watched ??= {});
+  Object.assign(seen, { moves: [], runs: [], shown: {}, drawn: {}, sides: {}, most: 0 });
+  if (installed) return;
   const note = (source, side) => {
     const name = /[?&]filename=([^&]+)/.exec(source)?.[1];
     if (!name || source.includes("type=input")) return;
@@ -49,15 +51,14 @@ WATCH = """() => {
   };
   api.addEventListener("status", ({ detail }) => (seen.most = Math.max(seen.most, detail?.exec_info?.queue_remaining ?? 0)));
   api.addEventListener("executed", ({ detail }) => {
-    const run = seen.runs.find((one) => one.id === detail.prompt_id);
     const shown = detail.output?.images?.at(-1)?.filename;
-    if (run && shown) run.picture = shown;
+    if (shown) seen.shown[detail.prompt_id] = shown; // may come before the run's id is known
   });
 }"""
 SEEN = "() => ({ ...window.watched, now: performance.now() })"
 SETTLED = """() => {
-  const { runs, drawn } = window.watched;
-  return runs.length > 0 && runs.every((run) => run.picture in drawn);
+  const { runs, shown, drawn } = window.watched;
+  return runs.length > 0 && runs.every((run) => shown[run.id] in drawn);
 }"""
 SLIDER = """(name) => {
   const { app } = window.comfyAPI.app, named = (widget) => (widget.label ?? widget.name) === name && widget.type === "slider";
@@ -209,7 +210,8 @@ def drag_slider(page, name: str, rounds: float = 1.0, steps: int = 60) -> dict:
 
 def latencies(seen: dict) -> list[float]:
     """Milliseconds from every move of the mouse to the first picture that was asked for after it."""
-    answers = [(run["sent"], seen["drawn"][run["picture"]]) for run in seen["runs"] if run.get("picture") in seen["drawn"]]
+    pictures = [(run["sent"], seen["shown"].get(run.get("id"))) for run in seen["runs"]]
+    answers = [(sent, drawn) for sent, picture in pictures if (drawn := seen["drawn"].get(picture, 0)) > sent]
     later = ([drawn for sent, drawn in answers if sent >= moved] for moved in seen["moves"])
     return [min(drawn) - moved for moved, drawn in zip(seen["moves"], later) if drawn]
 
