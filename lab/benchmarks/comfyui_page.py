@@ -188,15 +188,12 @@ def search(pages: list[tuple[str, ...]]) -> str:
     rows = []
     for arguments in pages:
         with opened(arguments) as page:
-            for words in WORDS:
-                page.open(EMPTY, "canvas")
-                nodes = hands.search_nodes(page, words)
-                titles = hands.search_templates(page, words)
-                page.page.keyboard.press("Escape")
-                page.page.wait_for_timeout(hands.SETTLE_MS)
-                rows.append(
-                    [page.version, words, *found(nodes), *found([(title, "micromotion" if title in WORKFLOWS else "") for title in titles])]
-                )
+            page.open(EMPTY, "canvas")
+            nodes = [hands.search_nodes(page, words) for words in WORDS]
+            titles = [hands.search_templates(page, words) for words in WORDS]
+            for words, one, other in zip(WORDS, nodes, titles):
+                templates = [(title, "micromotion" if title in WORKFLOWS else "") for title in other]
+                rows.append([page.version, words, *found(one), *found(templates)])
     return table(["page", "words", "nodes and blueprints: first of ours", "ours of all", "templates: first of ours", "ours of all"], rows)
 
 

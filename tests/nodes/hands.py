@@ -94,14 +94,15 @@ def clear(page, renderer: str = "nodes 2.0") -> None:
 
 def search_templates(page, words: str) -> list[str]:
     """Titles that the Template Browser shows for these words, in its order; the browser stays open."""
-    cards = page.page.locator(f"[data-testid^='{TEMPLATE}']")
-    if not page.page.get_by_placeholder("Search").last.is_visible():
+    cards, box = page.page.locator(f"[data-testid^='{TEMPLATE}']"), page.page.get_by_placeholder("Search").last
+    if not box.is_visible():
         command(page, "Comfy.BrowseTemplates")
+        box.fill("")  # it remembers the last words
         cards.first.wait_for()
-    page.page.get_by_placeholder("Search").last.fill(words)
+    box.fill(words)
     page.page.wait_for_timeout(2 * SETTLE_MS)
     found = cards.evaluate_all(NAMED)
-    return [name.removeprefix(TEMPLATE) for name, _ in found if not name.endswith("workflows-content")]
+    return [name.removeprefix(TEMPLATE) for name, _ in found]
 
 
 def open_template(page, title: str) -> None:
