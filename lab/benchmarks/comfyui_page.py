@@ -207,14 +207,15 @@ BLUEPRINTS = {path.stem for path in (ROOT / "subgraphs").glob("*.json")}
 
 
 def drag(pages: list[tuple[str, ...]]) -> str:
-    rows = []
+    workflow, rows = json.loads((ROOT / "workflows" / f"{LIVE}.json").read_text("utf-8")), []
     for arguments in pages:
-        for renderer in browser.RENDERERS:
-            with opened(arguments) as page:
-                page.open(json.loads((ROOT / "workflows" / f"{LIVE}.json").read_text("utf-8")), renderer)
+        with opened(arguments) as page:
+            for renderer in browser.RENDERERS:
+                page.open(workflow, renderer)
                 page.run()
                 hands.choose_run(page, "Run (On Change)")
                 rows.append([page.version, renderer, *dragged(page)])
+                print(*rows[-1], flush=True)
     heading = [
         "page",
         "renderer",
