@@ -194,6 +194,7 @@ def search(pages: list[tuple[str, ...]]) -> str:
             for words, one, other in zip(WORDS, nodes, titles):
                 templates = [(title, "micromotion" if title in WORKFLOWS else "") for title in other]
                 rows.append([page.version, words, *found(one), *found(templates)])
+                print(*rows[-1], flush=True)
     return table(["page", "words", "nodes and blueprints: first of ours", "ours of all", "templates: first of ours", "ours of all"], rows)
 
 

@@ -94,14 +94,13 @@ def clear(page, renderer: str = "nodes 2.0") -> None:
 
 def search_templates(page, words: str) -> list[str]:
     """Titles that the Template Browser shows for these words, in its order; the browser stays open."""
-    cards, box = page.page.locator(f"[data-testid^='{TEMPLATE}']"), page.page.get_by_placeholder("Search").last
+    box = page.page.get_by_placeholder("Search").last
     if not box.is_visible():
         command(page, "Comfy.BrowseTemplates")
-        box.fill("")  # it remembers the last words
-        cards.first.wait_for()
+        page.page.wait_for_timeout(4 * SETTLE_MS)  # it lists nothing before its files are there
     box.fill(words)
     page.page.wait_for_timeout(2 * SETTLE_MS)
-    found = cards.evaluate_all(NAMED)
+    found = page.page.locator(f"[data-testid^='{TEMPLATE}']").evaluate_all(NAMED)
     return [name.removeprefix(TEMPLATE) for name, _ in found]
 
 
