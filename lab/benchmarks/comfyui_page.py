@@ -105,6 +105,7 @@ def opening(pages: list[tuple[str, ...]], official: Path | None) -> str:
                     official.mkdir(parents=True, exist_ok=True)
                     page.picture(official / f"{name} {page.version}.png")
                 rows.append([page.version, f"*{name}* (ComfyUI's own)" if name in OFFICIAL else name, *stands(page)])
+                print(*rows[-1], flush=True)
     return table(["page", "template", "nodes", "zoom", "titles legible", "wires behind nodes"], rows)
 
 
