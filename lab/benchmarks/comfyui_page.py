@@ -75,10 +75,12 @@ def opened(arguments: tuple[str, ...] = (), size: tuple[int, int] = WINDOW) -> I
 
 def show(page, name: str, renderer: str, official: bool = False) -> None:
     """Open a template as the Template Browser does."""
+    page.errors.clear()
+    page.warnings.clear()
     page.page.evaluate(OPEN, [name, browser.RENDERERS[renderer], official])
-    page.look()
+    page.page.wait_for_timeout(hands.SETTLE_MS)
     page.page.keyboard.press("Escape")
-    page.look()
+    page.page.wait_for_timeout(hands.SETTLE_MS)
 
 
 def behind(wire: dict, boxes: list[dict]) -> bool:
@@ -120,6 +122,7 @@ def stands(page) -> list[str]:
 def sheet(arguments: tuple[str, ...]) -> str:
     """Write the contact sheet; a line that says what it is."""
     rows: dict[str, list[Image.Image]] = {name: [] for name in WORKFLOWS}
+    titles: list[str] = []
     with opened(arguments) as page:
         write_checkpoint(page.base / "models" / "checkpoints")
         for renderer in browser.RENDERERS:
@@ -131,9 +134,9 @@ def sheet(arguments: tuple[str, ...]) -> str:
                 page.run()
                 rows[name].append(picture(page))
                 print(page.version, renderer, name, *wrong(page), flush=True)
+            titles += [f"{renderer}, {when}" for when in ("as it opens", "after a run")]
+            save(rows, titles)
         version = page.version
-    titles = [f"{renderer}, {when}" for renderer in browser.RENDERERS for when in ("as it opens", "after a run")]
-    save(rows, titles)
     what = f"Page {version}, a window of {WINDOW[0]} x {WINDOW[1]} pixels; the Stable Diffusion templates ran on a small random checkpoint."
     return f"![every template in both renderers]({SHEET.relative_to(PAGE.parent).as_posix()})\n\n{what}"
 
