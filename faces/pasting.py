@@ -25,7 +25,7 @@ LUMA = (0.299, 0.587, 0.114)
 STRIP = 64  # rows filtered at a time
 TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
 FINE = 0.9  # pixels of the square for one of the photo, from which on it counts as fine as the photo
-CORRECTIONS = 2  # of a square about as fine as the photo; each brings the round trip some decibels
+CORRECTIONS = 4  # of a square about as fine as the photo; each brings the round trip some decibels, engravings most
 FADE = 0.025  # of the value range: root mean square change from which on an edit shows in full
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
