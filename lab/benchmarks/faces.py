@@ -37,6 +37,7 @@ if importlib.util.find_spec("micromotion") is None:
 
 from micromotion import faces, media  # noqa: E402
 from micromotion.avatars import renderer as rendering  # noqa: E402
+from micromotion.faces.measuring import QUANTITIES, REST, measure_found  # noqa: E402
 from micromotion.files.embedded import embedded_root  # noqa: E402
 from micromotion.stylegan2 import load, load_inverter  # noqa: E402
 from micromotion.stylegan2.inversion import out_of_domain, reconstruction_report  # noqa: E402
@@ -573,6 +574,44 @@ def middle_square(photo: torch.Tensor) -> torch.Tensor:
 
 
 TRUTH = {"yaw": "yaw", "eye opening": "eyes", "corner lift": "smile", "mouth width": "smile", "mouth opening": "smile"}
+SHAPES = {  # blendshapes that say about the same: those that count for a quantity, and those that count against it
+    "corner lift": (("mouthSmileLeft", "mouthSmileRight"), ()),
+    "mouth width": (("mouthSmileLeft", "mouthSmileRight"), ()),
+    "mouth opening": (("jawOpen",), ()),
+    "eye opening": ((), ("eyeBlinkLeft", "eyeBlinkRight")),
+    "brow height": (("browInnerUp",), ("browDownLeft", "browDownRight")),
+}
+LANDMARKER = "MICROMOTION_FACE_LANDMARKER"
+
+
+@functools.cache
+def mediapipe_reader() -> Any | None:
+    """MediaPipe's own reader, which core's node is a port of; None without the package and the model file that LANDMARKER names."""
+    if not os.environ.get(LANDMARKER) or importlib.util.find_spec("mediapipe") is None:
+        return None
+    from mediapipe.tasks.python import BaseOptions, vision  # pyright: ignore[reportMissingImports]
+
+    options = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=os.environ[LANDMARKER]), output_face_blendshapes=True, num_faces=4
+    )
+    return vision.FaceLandmarker.create_from_options(options)
+
+
+def read_by_mediapipe(picture: np.ndarray) -> dict | None:
+    """The faces of a picture ``[H, W, 3]`` uint8 as core's FACE_LANDMARKS; None where MediaPipe is not at hand."""
+    reader = mediapipe_reader()
+    if reader is None:
+        return None
+    import mediapipe  # pyright: ignore[reportMissingImports]
+
+    height, width = picture.shape[:2]
+    found = reader.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture)))
+    frame = []
+    for points, shapes in zip(found.face_landmarks, found.face_blendshapes):
+        marks = np.array([(p.x * width, p.y * height) for p in points])
+        box = np.concatenate([marks.min(0), marks.max(0)])
+        frame.append({"landmarks_xy": marks, "bbox_xyxy": box, "blendshapes": {s.category_name: s.score for s in shapes}})
+    return {"frames": [frame], "image_size": (height, width)}
 
 
 def measure_geometry() -> str:
@@ -582,21 +621,108 @@ def measure_geometry() -> str:
     parameters = rendering.sample_parameters(90, 77)
     for name in ("glasses", "beard"):
         parameters[:, rendering.PARAMETERS.index(name)] = 0
-    found = faces.detect(rendering.render(parameters, SIDE).images, tilted=False)
-    seen = [i for i, one in enumerate(found) if one]
-    read = faces.measure(np.stack([faces.choose(found[i]).landmarks for i in seen]))
-    truth = parameters[seen].numpy()
+    images = rendering.render(parameters, SIDE).images
+    pictures = ((images.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+    readings = {
+        "dlib once": [faces.detect(picture, tilted=False) for picture in pictures],
+        "dlib, median of 18": [faces.detect(picture, tilted=False, steady=True) for picture in pictures],
+    }
+    if mediapipe_reader() is not None:
+        readings["MediaPipe, 478 points"] = [faces.faces_from_mediapipe(read_by_mediapipe(p) or {})[0] for p in pictures]
+    rows = [[quantity, factor] for quantity, factor in TRUTH.items()]
+    for found in readings.values():
+        read = measure_found(found)
+        for row in rows:
+            truth = parameters[:, rendering.PARAMETERS.index(row[1])].numpy()
+            row.append(f"{spearmanr(read[row[0]], truth, nan_policy='omit')[0]:+.2f}")
+    seen = ", ".join(f"{sum(map(bool, found))} by {name}" for name, found in readings.items())
+    title = f"faces.measure on {len(pictures)} rendered avatars, Spearman with the renderer's truth; a face was seen in {seen}"
+    return table(title, ["quantity", "rendered with", *readings], rows)
+
+
+def frontal_portraits() -> Iterator[tuple[dict, np.ndarray]]:
+    """Every portrait that is not a profile, with its picture ``[H, W, 3]`` uint8."""
+    folder = os.environ.get("MICROMOTION_PORTRAITS")
+    if not folder:
+        raise SystemExit("Set MICROMOTION_PORTRAITS to a folder of portraits with a portraits.json, or leave this table out with --only.")
+    for entry in json.loads(Path(folder, "portraits.json").read_text(encoding="utf-8")):
+        if not entry.get("note", "").startswith("profile"):
+            yield entry, np.asarray(Image.open(Path(folder, entry["file"])).convert("RGB"))
+
+
+def measure_rest() -> str:
+    """What faces.measure says of sitters who hold still, and of people who smile into a camera of today."""
+    found: dict[str, list] = {"recent": [], "before": []}
+    for entry, photo in frontal_portraits():
+        if entry["group"] != "drawn":
+            found["recent" if entry["group"] == "recent" else "before"].append(faces.detect(photo, steady=True))
+    read = {name: measure_found(group) for name, group in found.items()}
+    rows = [
+        [name, f"{REST[name]:.2f}", *(f"{np.nanmedian(r[name]):+.2f} ({np.nanmedian(np.abs(r[name])):.2f})" for r in read.values())]
+        for name in QUANTITIES
+    ]
+    columns = ["quantity", "taken for rest", *(f"{name}: median (of sizes)" for name in ("recent photos", "photos of 1850 to 1960"))]
+    return table("A face at rest: people hold still in old photos and smile in those of today", columns, rows)
+
+
+def measure_readers() -> str:
+    """dlib against MediaPipe, which learned from other pictures: the eyes of the portraits, and what the face does against blendshapes."""
+    from scipy.stats import spearmanr
+
+    if mediapipe_reader() is None:
+        raise SystemExit(
+            f"This table needs the package mediapipe, and {LANDMARKER} to name face_landmarker.task; or leave it out with --only."
+        )
+    off: dict[str, list[float]] = {}
+    dlibs, others, shapes = [], [], []
+    for entry, photo in frontal_portraits():
+        own, value = faces.detect(photo), read_by_mediapipe(photo)
+        frame = faces.faces_from_mediapipe(value)[0] if value else []
+        if not own or not frame:
+            continue
+        face = faces.choose(own)
+        other = faces.choose(frame, point=face.landmarks[36:48].mean(0))
+        number = int(np.argmin([np.hypot(*(np.mean(f["bbox_xyxy"].reshape(2, 2), 0) - 0.5 - other.center)) for f in value["frames"][0]]))
+        shapes.append(value["frames"][0][number]["blendshapes"])
+        pairs = [np.stack([f.landmarks[36:42].mean(0), f.landmarks[42:48].mean(0)]) for f in (face, other)]
+        off.setdefault(entry["group"], []).append(
+            float(np.linalg.norm(pairs[0] - pairs[1], axis=1).max() / np.linalg.norm(pairs[1][1] - pairs[1][0]))
+        )
+        dlibs.append([face])
+        others.append([other])
+    off["all"] = [value for values in off.values() for value in values]
+    eyes = [
+        [
+            name,
+            len(v),
+            f"{np.median(v):.1%}",
+            f"{np.quantile(v, 0.9):.1%}",
+            f"{max(v):.0%}",
+            sum(x > 0.05 for x in v),
+            sum(x > 0.1 for x in v),
+        ]
+        for name, v in off.items()
+    ]
+    columns = ["portraits", "seen by both", "median", "nine of ten under", "largest", "over 5 %", "over 10 %"]
+    first = table("Eyes by dlib against eyes by MediaPipe, in shares of their distance", columns, eyes)
     rows = []
-    for quantity, factor in TRUTH.items():
-        known = truth[:, rendering.PARAMETERS.index(factor)]
-        rows.append([quantity, factor, f"{spearmanr(read[quantity], known)[0]:+.2f}"])
-    title = f"faces.measure on {len(seen)} of {len(found)} rendered avatars, those in which dlib sees a face"
-    return table(title, ["quantity", "rendered with", "Spearman"], rows)
+    for quantity, (up, down) in SHAPES.items():
+        known = [sum(s[name] for name in up) - sum(s[name] for name in down) for s in shapes]
+        figures = [f"{spearmanr(measure_found(group)[quantity], known)[0]:+.2f}" for group in (dlibs, others)]
+        rows.append([quantity, " + ".join(up) + "".join(f" - {name}" for name in down), *figures])
+    second = table(
+        f"faces.measure against MediaPipe's blendshapes on the same {len(shapes)} portraits, Spearman",
+        ["quantity", "blendshapes", "by dlib", "by MediaPipe's points"],
+        rows,
+    )
+    return f"{first}\n\n{second}"
 
 
 MEASUREMENTS = {
     "geometry": measure_geometry,
+    "rest": measure_rest,
     "portraits": measure_portraits,
+    "readers": measure_readers,
     "strangers": measure_strangers,
     "files": measure_files,
     "sources": measure_sources,
