@@ -12,7 +12,7 @@ from .terminal import Clock, progress_bar, say
 def run(args: Namespace, clock: Clock) -> None:
     """List the catalog; say under which terms the files that are asked for come; fetch them once the terms are accepted."""
     if args.name is None:
-        say("\n".join([*(str(entry) for entry in catalog.ENTRIES), "", f"Sets of them: {', '.join(catalog.SETS)}."]))
+        say(catalog.listing())
         return
     entries = catalog.wanted(args.name)
     say(catalog.terms(entries))

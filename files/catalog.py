@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -307,10 +308,22 @@ def find(name: str) -> Entry:
     raise DownloadError(f"There is no {name!r} in the catalog. Known: {', '.join([*(e.name for e in ENTRIES), *SETS])}.")
 
 
+def grouped() -> list[Entry]:
+    """The entries by subject, then by kind."""
+    subjects, kinds = (PEOPLE, PAINTINGS, ANIMALS), list(KINDS.values())
+    return sorted(ENTRIES, key=lambda e: (subjects.index(e.subject), kinds.index(e.kind)))
+
+
 def choices() -> list[str]:
     """What can be asked for, grouped: everything for photos, then subject / kind / name."""
-    subjects, kinds = (PEOPLE, PAINTINGS, ANIMALS), list(KINDS.values())
-    return [EVERYTHING, *(e.choice for e in sorted(ENTRIES, key=lambda e: (subjects.index(e.subject), kinds.index(e.kind))))]
+    return [EVERYTHING, *(e.choice for e in grouped())]
+
+
+def listing() -> str:
+    """The whole catalog, a line for each file, under headings of subject and kind."""
+    groups = groupby(grouped(), key=lambda e: f"{e.subject}, {e.kind}")
+    parts = ["\n".join([f"{heading}:", *(f"  {entry}" for entry in entries)]) for heading, entries in groups]
+    return "\n\n".join([*parts, f"{EVERYTHING}, as one choice: {', '.join(SETS)}."])
 
 
 def wanted(what: str) -> tuple[Entry, ...]:

@@ -727,6 +727,9 @@ def test_download_lists_the_catalog_with_licenses(room, capsys):
     assert micromotion("download") == 0
     listed = capsys.readouterr().out
     assert all(entry.name in listed and entry.license in listed for entry in catalog.ENTRIES)
+    headings = [line for line in listed.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    kinds = [(subject, kind) for subject in ("photos of people", "paintings", "animals") for kind in catalog.KINDS.values()]
+    assert headings == [f"{subject}, {kind}:" for subject, kind in kinds if f"{subject}, {kind}:" in headings] and len(headings) >= 8
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(weights):
