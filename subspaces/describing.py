@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..stylegan2.codes import ASK, CodesFile, read_codes
 from ..stylegan2.generator import Generator
-from .directions import read_directions
+from .directions import STRENGTH, Directions, load_direction, read_directions
+from .errors import SubspaceError
 from .opening import face_or_motion
 from .subspace import Subspace
 
@@ -60,10 +61,25 @@ def describe_foreign(path: Path, generator: Generator | None = None) -> str:
             "kind": found.kind if kind == "motion" else "a face's code, or a motion",
             "number": f"{len(found.names)}: {found.listed()}" if len(found.names) > 1 else "",
             "shape": " or ".join(sorted(str(list(shape)) for shape in shapes)[:3]),
+            "one unit": _unit(path, generator) + ("" if kind == "motion" else ", as a motion"),
+            "own length": _lengths(found),
             "rows": "one for all layers of the generator" if all(len(s) == 1 or s[-2] == 1 for s in shapes) else "",
             "notes": either if kind == "either" else "",
         }
     )
+
+
+def _unit(path: Path, generator: Generator | None) -> str:
+    """What one coefficient of a file's first direction will be; a row for all layers has its length once they are known."""
+    try:
+        return load_direction(path, 1, generator=generator).calibration.unit
+    except SubspaceError:
+        return f"length {STRENGTH:g} in code space"
+
+
+def _lengths(found: Directions) -> str:
+    norms = sorted(float(tensor.double().norm()) for tensor in found.tensors)
+    return f"{norms[0]:.4g}" + (f" to {norms[-1]:.4g}" if norms[-1] > 1.0005 * norms[0] else "") + " in the file"
 
 
 def rows(facts: dict[str, str]) -> str:

@@ -120,7 +120,7 @@ def _unit(path: Path, norm: float, strength: float | None) -> tuple[float, str]:
     """How long one unit is in code space, and what that means in words."""
     if strength is None:
         return norm, ""
-    if strength != STRENGTH or not _is_authors(path):
+    if strength != STRENGTH or not is_authors(path):
         return strength, ""
     theirs = AUTHORS_SCALE * norm
     if theirs <= LONGEST:
@@ -128,7 +128,7 @@ def _unit(path: Path, norm: float, strength: float | None) -> tuple[float, str]:
     return strength, f"; the authors' default strength would be {theirs:.0f}"
 
 
-def _is_authors(path: Path) -> bool:
+def is_authors(path: Path) -> bool:
     """Whether a file is one of those that the authors published."""
     known = {entry.size for entry in catalog.ENTRIES if entry.folder == catalog.MOTIONS}
     if path.stat().st_size not in known:

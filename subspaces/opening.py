@@ -10,7 +10,7 @@ from ..files.errors import MicromotionError
 from ..files.native import kind_of
 from ..stylegan2.codes import read_codes
 from ..stylegan2.generator import Generator
-from .directions import STRENGTH, load_direction, read_directions
+from .directions import STRENGTH, is_authors, load_direction, read_directions
 from .errors import SubspaceError
 from .subspace import Subspace
 
@@ -52,6 +52,8 @@ def face_or_motion(path: str | Path, generator: Generator | None = None) -> str:
     kind = kind_of(Path(path))
     if kind in ("codes", "subspace"):
         return "face" if kind == "codes" else "motion"
+    if Path(path).is_file() and is_authors(Path(path)):
+        return "motion"
     refusals = [_refusal(read_codes, path, generator), _refusal(_open_first, path, generator)]
     if refusals[0] and refusals[1]:
         raise refusals[1]

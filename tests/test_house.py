@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "dlib": "dlib-bin",
     "huggingface_hub": "open-clip-torch",
 }
-OPTIONAL = {"ray", "pyarrow", "fsspec", "lpips", "face_recognition_models", "psutil"}
+OPTIONAL = {"mediapipe", "ray", "pyarrow", "fsspec", "lpips", "face_recognition_models", "psutil"}
 PACK = pack_files()
 LAB = [p for p in tracked("*.py") if room(p) == "lab"]
 IMPORTS = [i for f in PACK for i in imports(f)]

@@ -574,6 +574,15 @@ def middle_square(photo: torch.Tensor) -> torch.Tensor:
 
 
 TRUTH = {"yaw": "yaw", "eye opening": "eyes", "corner lift": "smile", "mouth width": "smile", "mouth opening": "smile"}
+
+
+def upright_difference(face: faces.Face, other: faces.Face) -> np.ndarray:
+    """Eyes of one reading less those of another, ``[2, 2]``, along and across the line of the other's, in shares of their distance."""
+    one, two = (np.stack([f.landmarks[36:42].mean(0), f.landmarks[42:48].mean(0)]) for f in (face, other))
+    across = two[1] - two[0]
+    return (one - two) @ np.array([[across[0], -across[1]], [across[1], across[0]]]) / (across @ across)
+
+
 SHAPES = {  # blendshapes that say about the same: those that count for a quantity, and those that count against it
     "corner lift": (("mouthSmileLeft", "mouthSmileRight"), ()),
     "mouth width": (("mouthSmileLeft", "mouthSmileRight"), ()),
@@ -673,8 +682,7 @@ def measure_readers() -> str:
         raise SystemExit(
             f"This table needs the package mediapipe, and {LANDMARKER} to name face_landmarker.task; or leave it out with --only."
         )
-    off: dict[str, list[float]] = {}
-    dlibs, others, shapes = [], [], []
+    apart, groups, dlibs, others, shapes = [], [], [], [], []
     for entry, photo in frontal_portraits():
         own, value = faces.detect(photo), read_by_mediapipe(photo)
         frame = faces.faces_from_mediapipe(value)[0] if value else []
@@ -684,32 +692,26 @@ def measure_readers() -> str:
         other = faces.choose(frame, point=face.landmarks[36:48].mean(0))
         number = int(np.argmin([np.hypot(*(np.mean(f["bbox_xyxy"].reshape(2, 2), 0) - 0.5 - other.center)) for f in value["frames"][0]]))
         shapes.append(value["frames"][0][number]["blendshapes"])
-        pairs = [np.stack([f.landmarks[36:42].mean(0), f.landmarks[42:48].mean(0)]) for f in (face, other)]
-        off.setdefault(entry["group"], []).append(
-            float(np.linalg.norm(pairs[0] - pairs[1], axis=1).max() / np.linalg.norm(pairs[1][1] - pairs[1][0]))
-        )
-        dlibs.append([face])
+        apart.append(upright_difference(face, other))
+        groups.append(entry["group"])
+        dlibs.append(faces.detect(photo, steady=True))
         others.append([other])
-    off["all"] = [value for values in off.values() for value in values]
-    eyes = [
-        [
-            name,
-            len(v),
-            f"{np.median(v):.1%}",
-            f"{np.quantile(v, 0.9):.1%}",
-            f"{max(v):.0%}",
-            sum(x > 0.05 for x in v),
-            sum(x > 0.1 for x in v),
-        ]
-        for name, v in off.items()
-    ]
-    columns = ["portraits", "seen by both", "median", "nine of ten under", "largest", "over 5 %", "over 10 %"]
-    first = table("Eyes by dlib against eyes by MediaPipe, in shares of their distance", columns, eyes)
+    common = np.median(apart, axis=0)
+    off = np.linalg.norm(np.array(apart) - common, axis=2).max(1)
+    eyes = []
+    for name in ("recent", "middle", "early", "drawn", "all"):
+        v = off[[name in (group, "all") for group in groups]]
+        within = f"{(v <= 0.05).sum()} of {len(v)}"
+        eyes.append([name, within, f"{np.median(v):.1%}", f"{np.quantile(v, 0.9):.1%}", f"{v.max():.0%}", (v > 0.1).sum()])
+    columns = ["portraits", "within 5 %", "median", "nine of ten under", "largest", "over 10 %"]
+    taken = ", ".join(f"{100 * value:.0f}" for value in common.mean(0))
+    title = f"Eyes by dlib against eyes by MediaPipe, in shares of their distance, less what all differ by (right, down: {taken} %)"
+    first = table(title, columns, eyes)
     rows = []
     for quantity, (up, down) in SHAPES.items():
         known = [sum(s[name] for name in up) - sum(s[name] for name in down) for s in shapes]
         figures = [f"{spearmanr(measure_found(group)[quantity], known)[0]:+.2f}" for group in (dlibs, others)]
-        rows.append([quantity, " + ".join(up) + "".join(f" - {name}" for name in down), *figures])
+        rows.append([quantity, " ".join([*(f"+{name}" for name in up), *(f"-{name}" for name in down)]), *figures])
     second = table(
         f"faces.measure against MediaPipe's blendshapes on the same {len(shapes)} portraits, Spearman",
         ["quantity", "blendshapes", "by dlib", "by MediaPipe's points"],

@@ -15,6 +15,7 @@ from micromotion.files import catalog
 from micromotion.files.download import hash_file
 from micromotion.files.embedded import PACK
 from micromotion.subspaces import Subspace, SubspaceError, cosines, directions, load_direction
+from micromotion.subspaces.describing import describe_foreign
 from micromotion.subspaces.directions import STRENGTH, read_directions
 from safetensors.torch import save_file
 from synthetic import direction
@@ -265,6 +266,20 @@ def test_the_authors_own_directions_have_their_own_strength_where_it_is_sane(tmp
     assert table[names.index("aging"), names.index("aging_baseline")] == pytest.approx(0.16, abs=0.01)
     loaded["smile"].save(tmp_path / "smile.safetensors")
     assert (tmp_path / "smile.safetensors").stat().st_size < 200_000
+
+
+def test_a_plain_file_tells_its_own_length_and_its_unit(tmp_path):
+    told = describe_foreign(written(tmp_path, "mine.pt", D))
+    assert f"own length      {float(D.double().norm()):.4g} in the file" in told and "length 10 in code space, as a motion" in told
+    told = describe_foreign(written(tmp_path, "row.pt", {"a": torch.ones(512), "b": 2 * torch.ones(512)}))
+    assert "22.63 to 45.25 in the file" in told and "length 10 in code space" in told
+
+
+@pytest.mark.skipif(not AUTHORS.is_dir(), reason="MICROMOTION_AUTHORS_DIRECTIONS names no folder with the seven published files")
+def test_the_authors_files_are_motions_that_tell_what_a_unit_is():
+    told = describe_foreign(AUTHORS / "headsTurn.pt")
+    assert "a face" not in told and "own length      88.3 in the file" in told
+    assert "length 10 in code space; the authors' default strength would be 441" in told
 
 
 def test_a_file_of_the_authors_is_known_by_its_hash_alone(tmp_path, monkeypatch):
