@@ -336,9 +336,9 @@ def wanted(what: str) -> tuple[Entry, ...]:
 def terms(entries: Iterable[Entry]) -> str:
     """What would be fetched, from where, to where and under which terms: a line for each file."""
     entries = tuple(entries)
-    known = sum(entry.size or 0 for entry in entries)
-    more = " and what has no published size" if any(entry.size is None for entry in entries) else ""
-    return "\n".join([*map(str, entries), f"{len(entries)} file{'s' * (len(entries) > 1)}, {known / 1e6:,.1f} MB{more}."])
+    known = [entry.size for entry in entries if entry.size]
+    sizes = [f"{sum(known) / 1e6:,.1f} MB"] * bool(known) + ["what has no published size"] * (len(known) < len(entries))
+    return "\n".join([*map(str, entries), f"{len(entries)} file{'s' * (len(entries) > 1)}, {' and '.join(sizes)}."])
 
 
 def by_hash(sha256: str) -> Entry | None:

@@ -104,6 +104,17 @@ def find_faces(image: torch.Tensor, landmarks=None, cuts: tuple[int, ...] | None
         ) from error
 
 
+def find_or_doubt(image: torch.Tensor, landmarks, cuts: tuple[int, ...], no_face: str) -> list[list[Face]]:
+    """``find_faces``, or no face where the tools are missing and square pictures without one go in whole."""
+    try:
+        return find_faces(image, landmarks, cuts)
+    except MissingToolError as error:
+        if not whole_pictures([], picture_size(image), no_face):
+            raise
+        host.remark(f"Nobody looked for faces. {error}")
+        return [[] for _ in image]
+
+
 def choose_faces(found: list[list[Face]], cuts, order: str, **which) -> tuple[Face | None, ...]:
     """One face per frame, followed through a clip, None where it is gone; or all faces of one photo."""
     if order == ALL:
@@ -189,7 +200,7 @@ class AlignFace(io.ComfyNode):
     @classmethod
     def execute(cls, image, size, path, face=None, landmarks=None, missing="interpolate", no_face="stop") -> io.NodeOutput:
         cuts = shots(image) if len(image) > 1 else ()
-        found = [] if face else find_faces(image, landmarks, cuts)
+        found = [] if face else find_or_doubt(image, landmarks, cuts, no_face)
         if len(image) == 1:
             crops, said = ([*face], f"{len(face)} of 1 photo") if face else frame_photo(found[0], image, size, no_face)
             squares, crops = align_image(image, crops, size)

@@ -173,7 +173,7 @@ class FetchModel(io.ComfyNode):
     def execute(cls, what, accept) -> io.NodeOutput:
         entries = catalog.wanted(what)
         if not accept:
-            said = f"{catalog.terms(entries)}\nNothing was fetched. Turn on 'I accept the license' and run again."
+            said = f"Nothing was fetched. To fetch this, turn on 'I accept the license' and run again:\n{catalog.terms(entries)}"
             return host.output(said, said=said)
         for entry in entries:
             catalog.download(entry.name, host.fetched(entry).parent, host.progress())

@@ -37,8 +37,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
-def load_module(name):
-    spec = importlib.util.spec_from_file_location(f"checkpoint_{name}", TESTS / "stylegan2" / "formats" / f"{name}.py")
+def load_module(name, folder="stylegan2/formats"):
+    spec = importlib.util.spec_from_file_location(f"checkpoint_{name}", TESTS / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -48,6 +48,15 @@ def load_module(name):
 @pytest.fixture(scope="session")
 def write():
     return load_module("writers")
+
+
+@pytest.fixture(scope="session")
+def file_host():
+    """The stand-in for the hosts of public files; skips, saying why, where it cannot be."""
+    module = load_module("file_host", ".")
+    if reason := module.why_not():
+        pytest.skip(reason)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +116,10 @@ def draw_picture(width: int, height: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="session")
 def drawn():
     return draw_picture
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """A portrait with a face (public domain, from scikit-image's wheel): ``[512, 512, 3]`` uint8."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image brings the test photo")
+    return data.astronaut()

@@ -1,4 +1,4 @@
-"""The real ComfyUI and the real page that the tests drive (tests/nodes/hosted.py, page.py), for the pictures too."""
+"""The real ComfyUI and the real page that the tests drive (tests/nodes/hosted.py, page.py), for the pictures too; and the pack itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-TESTS = Path(__file__).resolve().parents[2] / "tests" / "nodes"
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests" / "nodes"
+
+if importlib.util.find_spec("micromotion") is None:
+    own = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert own is not None and own.loader is not None
+    sys.modules["micromotion"] = importlib.util.module_from_spec(own)
+    own.loader.exec_module(sys.modules["micromotion"])
+
+from micromotion.files import catalog  # noqa: E402, F401
 
 
 def load(name: str) -> ModuleType:

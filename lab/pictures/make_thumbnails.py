@@ -35,8 +35,17 @@ def main() -> None:
         info = server.get("/object_info")
         for name in names:
             workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
-            save(moving(server, hosted.to_prompt(workflow, info)), ROOT / "workflows" / f"{name}.jpg")
+            save(moving(server, on_avatars(hosted.to_prompt(workflow, info))), ROOT / "workflows" / f"{name}.jpg")
             print(name, flush=True)
+
+
+def on_avatars(prompt: dict) -> dict:
+    """The prompt with the embedded networks and motion in the place of files that are fetched."""
+    embedded = {"MicromotionLoadGenerator": "avatar", "MicromotionLoadInverter": "avatar", "MicromotionLoadSubspace": "smile"}
+    for node in prompt.values():
+        if node["class_type"] in embedded and not node["inputs"]["file"].endswith("(embedded)"):
+            node["inputs"]["file"] = f"{embedded[node['class_type']]} (embedded)"
+    return prompt
 
 
 def moving(server, prompt: dict) -> list[Image.Image]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphs import MUTED, Graph, Node, Subgraph, group, workflow
+from hosts import catalog
 
 AVATAR = "avatar (embedded)"
 MOTIONS = {"smile": 1.0, "eyes": 0.0, "anger": 0.0, "turn": 0.0, "age": 0.0}
@@ -20,8 +21,17 @@ CHECKPOINT = {
 WAN = "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
 
 
+PHOTO_FILES = {"generator": "ffhq-rosinality", "inverter": "e4e", "motion": "direction-smile"}  # names of the catalog
+
+
 def embedded(name: str) -> str:
     return f"{name} (embedded)"
+
+
+def known(*kinds: str) -> dict:
+    """The property by which the page tells where files come from that a node names and the disk lacks."""
+    entries = (catalog.find(PHOTO_FILES[kind]) for kind in kinds)
+    return {"models": [{"name": e.file, "url": e.page or e.url, "directory": e.folder} for e in entries]}
 
 
 # Parts of subgraphs
@@ -30,13 +40,25 @@ def embedded(name: str) -> str:
 def models(inner: Subgraph) -> tuple[Node, Node]:
     """The two networks, which the user of the subgraph chooses."""
     generator, inverter = inner.inlet("generator", "COMBO", AVATAR), inner.inlet("inverter", "COMBO", AVATAR)
-    return inner.add("LoadGenerator", file=generator), inner.add("LoadInverter", file=inverter)
+    return (
+        inner.add("LoadGenerator", properties=known("generator"), file=generator),
+        inner.add("LoadInverter", properties=known("inverter"), file=inverter),
+    )
 
 
-def face_of(inner: Subgraph, image, networks: tuple[Node, Node], find: bool = False, **frame) -> tuple[Node, Node]:
-    """A picture's square and its code; with ``find`` the face is looked for, and a drawing without one is taken whole."""
-    square = inner.add("AlignFace", image=image, no_face="whole picture") if find else inner.add("FrameFace", image=image, **frame)
-    return square, inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+def found(inner: Graph, image, **how) -> Node:
+    """The square of a face: looked for in photos, the whole picture of avatars and drawings."""
+    return inner.add("AlignFace", image=image, no_face="whole picture", **how)
+
+
+def inverted(inner: Graph, networks: tuple[Node, Node], square: Node, **more) -> Node:
+    return inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"], **more)
+
+
+def face_of(inner: Graph, image, networks: tuple[Node, Node], **how) -> tuple[Node, Node]:
+    """A picture's square and its code."""
+    square = found(inner, image, **how)
+    return square, inverted(inner, networks, square)
 
 
 def pasted(inner: Subgraph, photo, square: Node, generator: Node, still, moved, **how) -> tuple[Node, Node, Node]:
@@ -61,19 +83,20 @@ def sliders(inner: Subgraph, codes, **values: float) -> tuple[list[Node], Node]:
 # Subgraphs
 
 
-def animate_face(around: Graph, unknown: str = "stop", find: bool = False) -> Subgraph:
+def animate_face(around: Graph, unknown: str = "stop") -> Subgraph:
     inner = Subgraph(
         around,
-        "Animate Face in Photo" if find else "Animate Face",
+        "Animate Face",
         "Make the face in a picture move along one motion, such as a smile, and give the frames of a clip that loops.",
         ("face animation", "talking head", "portrait", "smile", "expression", "liveportrait alternative", "stylegan", "micromotion"),
     )
     image, motion = inner.inlet("image", "IMAGE"), inner.inlet("motion", "COMBO", embedded("smile"))
     strength, frames = inner.inlet("strength", "FLOAT", 1.0), inner.inlet("frames", "INT", 48)
     networks = models(inner)
-    square, codes = face_of(inner, image, networks, find)
+    square, codes = face_of(inner, image, networks)
     codes.values["unknown"] = unknown
-    load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=frames)
+    load = inner.add("LoadSubspace", properties=known("motion"), file=motion)
+    sweep = inner.add("Sweep", frames=frames)
     moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep, coefficient=strength)
     drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
     inner.columns([*networks], [square, codes], [load, sweep, moved], [drawn, rest], [paste])
@@ -93,10 +116,9 @@ def edit_expression(around: Graph, side: int = 0) -> Subgraph:
     image, sweep = inner.inlet("image", "IMAGE"), None if side else inner.inlet("sweep", "MICROMOTION_SWEEP")
     first = [inner.add("ImageScaleToMaxDimension", image=image, upscale_method="lanczos", largest_size=side)] if side else []
     photo = first[0] if side else image
-    square = inner.add("FrameFace", image=photo)
     loads, moved = sliders(inner, None, smile=0.8)
     networks = models(inner)
-    codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+    square, codes = face_of(inner, photo, networks)
     inner.link(codes, moved, "codes")
     if sweep:
         inner.link(sweep, moved, "sweep")
@@ -116,10 +138,9 @@ def edit_video(around: Graph) -> Subgraph:
     )
     video = inner.inlet("video", "VIDEO")
     parts = inner.add("GetVideoComponents", video=video)
-    square = inner.add("AlignFace", image=parts["images"], missing="keep", no_face="whole picture")
     loads, moved = sliders(inner, None, smile=0.9)
     networks = models(inner)
-    codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+    square, codes = face_of(inner, parts["images"], networks, missing="keep")
     inner.link(codes, moved, "codes")
     drawn, rest, paste = pasted(inner, parts["images"], square, networks[0], codes, moved)
     inner.columns([*networks, parts], [square, codes], loads, [moved], [drawn, rest], [paste])
@@ -139,8 +160,8 @@ def drive_face(around: Graph) -> Subgraph:
     motion, strength = inner.inlet("motion", "COMBO", embedded("turn")), inner.inlet("strength", "FLOAT", 1.0)
     networks = models(inner)
     parts = inner.add("GetVideoComponents", video=video)
-    clip_square = inner.add("FrameFace", title="Frame the clip", image=parts["images"])
-    clip = inner.add("InvertFace", title="Invert the clip", generator=networks[0], inverter=networks[1], image=clip_square["square"])
+    clip_square = found(inner, parts["images"], path="fixed", title="Align the clip")
+    clip = inverted(inner, networks, clip_square, title="Invert the clip")
     square, codes = face_of(inner, image, networks)
     load = inner.add("LoadSubspace", file=motion)
     read = inner.add("ReadCoefficients", codes=clip, motion=load, generator=networks[0], inverter=networks[1])
@@ -179,7 +200,7 @@ def motion_from_clip(around: Graph) -> Subgraph:
     video = inner.inlet("clip", "VIDEO")
     networks = models(inner)
     parts = inner.add("GetVideoComponents", video=video)
-    square, codes = face_of(inner, parts["images"], networks)
+    square, codes = face_of(inner, parts["images"], networks, path="fixed", missing="skip")
     anchors = inner.add("VideoAnchors", generator=networks[0], codes=codes)
     fit = inner.add("FitSubspace", anchors__anchors_1=anchors)
     inner.columns([*networks, parts], [square, codes], [anchors], [fit])
@@ -222,9 +243,8 @@ def act_from_rest(around: Graph) -> Subgraph:
         inner.inlet("strength", "FLOAT", 1.0),
         inner.inlet("frames", "INT", 48),
     )
-    square = inner.add("FrameFace", image=image)
     networks = models(inner)
-    codes = inner.add("InvertFace", generator=networks[0], inverter=networks[1], image=square["square"])
+    square, codes = face_of(inner, image, networks)
     rested, resting, loads = codes, [], []
     for name, measured in RESTED.items():
         loads.append(inner.add("LoadSubspace", file=embedded(name)))
@@ -250,7 +270,8 @@ def one_of_several(around: Graph) -> Subgraph:
     x, share = inner.inlet("face at x", "FLOAT", 0.5), inner.inlet("size of face", "FLOAT", 1.0)
     motion, strength = inner.inlet("motion", "COMBO", embedded("smile")), inner.inlet("strength", "FLOAT", 1.0)
     networks = models(inner)
-    square, codes = face_of(inner, image, networks, x=x, share=share)
+    square = inner.add("FrameFace", image=image, x=x, share=share)
+    codes = inverted(inner, networks, square)
     load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=48)
     moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep, coefficient=strength)
     drawn, rest, paste = pasted(inner, frames, square, networks[0], codes, moved)
@@ -362,8 +383,8 @@ def start_here(top: Graph, name: str) -> dict:
         "1. Press **Run**: the face smiles.\n"
         "2. Choose another *motion* and run again.\n"
         "3. *strength* goes further, or below 0 the other way.\n"
-        "4. Your own picture: *choose file to upload*.\n"
-        "5. Photos of people want an FFHQ *generator* and its *inverter*."
+        "4. Your own picture: *choose file to upload*; a face is looked for.\n"
+        "5. Photos of people: *Animate the face in your photo*."
     )
     return row(
         top, name, text, [image], [face], [video], [saved], form=[(image, "image"), (face, "motion"), (face, "strength")], results=[saved]
@@ -371,15 +392,16 @@ def start_here(top: Graph, name: str) -> dict:
 
 
 def own_photo(top: Graph, name: str) -> dict:
-    image = load_image(top, "micromotion_avatar_2.png")
-    face = top.use(animate_face(top, find=True), image=image["IMAGE"], motion=embedded("anger"))
+    image = load_image(top, "micromotion_photo.png")
+    files = {kind: catalog.find(entry).file for kind, entry in PHOTO_FILES.items()}
+    face = top.use(animate_face(top), properties=known(*files), image=image["IMAGE"], **files)
     video, saved = film(top, face["images"], "photo")
     text = (
-        "1. Put an FFHQ generator into `models/stylegan2`, its inverter into `models/stylegan2_inverters`, press **R**.\n"
-        "2. Choose both in *Animate Face*, and a motion made for them.\n"
-        "3. Upload a photo and **Run**: only the face changes.\n"
-        "4. Without these files a drawn head stands in.\n"
-        "5. The face is found by itself; a drawing is taken whole."
+        "1. Once: open *Fetch the models for photos*, run it, then press **R** here.\n"
+        "2. Upload a photo and **Run**: the face is found, and only the face changes.\n"
+        "3. *smile.pt* and its siblings were made for this *generator*.\n"
+        "4. Avatars go in whole: choose *avatar* and an embedded *motion*.\n"
+        "5. Ask people before you animate them."
     )
     return row(
         top, name, text, [image], [face], [video], [saved], form=[(image, "image"), (face, "motion"), (face, "strength")], results=[saved]

@@ -21,13 +21,6 @@ def official_align():
 
 
 @pytest.fixture(scope="session")
-def photo():
-    """``[512, 512, 3]`` uint8."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image brings the test photo")
-    return data.astronaut()
-
-
-@pytest.fixture(scope="session")
 def landmarks():
     """dlib's 68 points of the photo."""
     return np.array(json.loads((HERE / "astronaut.json").read_text())["dlib"], dtype=np.float64)

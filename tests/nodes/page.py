@@ -44,6 +44,20 @@ IDLE = """async () => {
   return queue.queue_running.length + queue.queue_pending.length === 0;
 }"""
 RUN = "async () => { await window.comfyAPI.app.app.queuePrompt(0); }"
+SAID = """() => window.comfyAPI.app.app.graph._nodes.map((node) => {
+  const widget = node.widgets?.find((one) => one.name === 'micromotion_remark');
+  const shown = widget?.element;
+  return shown && [node.type, shown.textContent, shown.offsetHeight > 15 && shown.offsetHeight >= shown.scrollHeight - 1];
+}).filter(Boolean)"""
+WHERE = """([id, name]) => {
+  const { app } = window.comfyAPI.app;
+  const node = app.graph.getNodeById(id), { scale, offset } = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
+  const widget = node.widgets.find((one) => one.name === name);
+  const x = node.pos[0] + node.size[0] / 2, y = node.pos[1] + widget.last_y + 10;
+  return [box.x + (x + offset[0]) * scale, box.y + (y + offset[1]) * scale];
+}"""
+RUN_BUTTON = "[data-testid=queue-button]"
+CANCEL_BUTTON = "button[aria-label='Cancel current run']"
 
 
 def chromium() -> str | None:
@@ -110,12 +124,36 @@ class Page:
         self.page.evaluate(RUN)
         self.wait()
 
+    def press_run(self, wait: bool = True) -> None:
+        """Press the page's own button, and wait as ``run`` does."""
+        self.page.locator(RUN_BUTTON).first.click()
+        if wait:
+            self.wait()
+
+    def press_cancel(self) -> None:
+        """Press the page's own button that ends the run, and wait until it has ended."""
+        self.page.locator(CANCEL_BUTTON).first.click()
+        self.wait()
+
     def wait(self) -> None:
         """Until the queue is empty and what came out is drawn."""
         self.page.wait_for_timeout(2 * STILL_MS)
         while not self.page.evaluate(IDLE):
             self.page.wait_for_timeout(STILL_MS)
         self.page.wait_for_timeout(SETTLE_MS)
+
+    def click_widget(self, node: int, name: str) -> None:
+        """Click a switch of a node where it is drawn."""
+        switch = self.page.locator(f"[data-node-id='{node}'] [role=switch]")
+        if switch.count():
+            switch.first.click()
+        else:
+            self.page.mouse.click(*self.page.evaluate(WHERE, [node, name]))
+        self.page.wait_for_timeout(STILL_MS)
+
+    def said(self) -> dict[str, str]:
+        """What stands under nodes, by their type."""
+        return {kind: text for kind, text, _ in self.page.evaluate(SAID)}
 
     def fit(self) -> None:
         """Show the whole graph."""
@@ -155,3 +193,17 @@ def overlaps(boxes: list[dict]) -> list[tuple[int, int]]:
             if not apart:
                 found.append((a["id"], b["id"]))
     return found
+
+
+def graph(*nodes: tuple, links: tuple = ()) -> dict:
+    """A small workflow of ``(type, widget values)``; links are (from node, slot, to node, input name, type), nodes counted from 1."""
+    made = [
+        {"id": i, "type": kind, "pos": [340 * i - 300, 100], "size": [300, 200], "mode": 0, "widgets_values": values, "inputs": []}
+        for i, (kind, values) in enumerate(nodes, 1)
+    ]
+    drawn = []
+    for number, (source, slot, target, name, kind) in enumerate(links, 1):
+        inputs = made[target - 1]["inputs"]
+        drawn.append([number, source, slot, target, len(inputs), kind])
+        inputs.append({"name": name, "type": kind, "link": number})
+    return {"nodes": made, "links": drawn, "groups": [], "extra": {}, "version": 0.4}

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 START, TEXT, LONG = WORKFLOWS[0], "05 Make a micromotion from text", "13 Long video in little memory"
 DIFFUSION = [name for name in WORKFLOWS if "Stable Diffusion" in name]
+PHOTO = "02 Animate the face in your photo"  # needs files that are fetched
+EMBEDDED = {"MicromotionLoadGenerator": "avatar", "MicromotionLoadInverter": "avatar", "MicromotionLoadSubspace": "smile"}
 FEWER = {"MicromotionSweep": ("frames", 8), "MicromotionTextAnchors": ("steps", 4)}
 
 
@@ -66,15 +68,42 @@ def test_the_page_finds_templates_help_translations_and_blueprints(server):
     assert any(entry["name"] == "Animate Face" for entry in server.get("/global_subgraphs").values())
 
 
-@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name not in DIFFUSION and "Fetch" not in name])
+@pytest.mark.parametrize("name", [n for n in WORKFLOWS if n not in (*DIFFUSION, PHOTO) and "Fetch" not in n])
 def test_a_workflow_runs_and_what_it_makes_moves(server, hosted, name):
     entry = server.run(prompt_of(server, hosted, name))
-    videos, pictures = files(server, entry, ".mp4"), files(server, entry, ".png")
+    moves(files(server, entry, ".mp4"), files(server, entry, ".png"))
+
+
+def moves(videos: list[Path], pictures: list[Path]) -> None:
     assert videos or pictures
     assert all(path.stat().st_size > 500 for path in (*videos, *pictures))
     for path in videos:
         clip = frames(path)
         assert len(clip) >= 8 and abs(clip - clip[0]).mean((1, 2, 3)).max() > 0.05, "the video stands still"
+
+
+def test_the_photo_workflow_names_its_files_and_takes_avatars_without_rewiring(server, hosted):
+    prompt = prompt_of(server, hosted, PHOTO)
+    with pytest.raises(hosted.RunError) as error:
+        server.run(prompt)
+    for words in ("stylegan2-ffhq-config-f.pt", "e4e_ffhq_encode.pt", "smile.pt", "models/stylegan2_inverters", "drive.google.com"):
+        assert words in str(error.value)
+    for node in prompt.values():
+        if node["class_type"] in EMBEDDED:
+            node["inputs"]["file"] = f"{EMBEDDED[node['class_type']]} (embedded)"
+    entry = server.run(prompt)
+    moves(files(server, entry, ".mp4"), [])
+    assert "The face was cut out" in json.dumps(entry["outputs"])
+
+
+def test_a_photo_in_the_first_workflow_stops_with_the_remedy(server, hosted, photo):
+    from PIL import Image
+
+    Image.fromarray(photo).save(server.base / "input" / "me.png")
+    prompt = prompt_of(server, hosted, START)
+    next(node for node in prompt.values() if node["class_type"] == "LoadImage")["inputs"]["image"] = "me.png"
+    with pytest.raises(hosted.RunError, match="MicromotionInvertFace: .*rendered avatars.*Fetch Model"):
+        server.run(prompt)
 
 
 def test_the_fetching_workflow_shows_the_terms_and_fetches_nothing(server, hosted):

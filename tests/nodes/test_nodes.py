@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -474,6 +475,26 @@ def test_a_frame_without_a_face_takes_its_place_from_the_others(run, caplog):
 def test_no_face_is_one_sentence(run):
     with pytest.raises(ValueError, match="No face was found in image"):
         run("AlignFace", image=torch.rand(1, 100, 200, 3), landmarks=landmarks([]))
+
+
+def test_without_the_tools_square_pictures_go_in_whole_where_that_is_wanted(run, pack, monkeypatch, caplog):
+    module = sys.modules[pack.nodes["AlignFace"].__module__]
+
+    def no_tools(*args, **kwargs):
+        raise module.MissingToolError("Finding faces needs dlib, which is not installed: run `pip`.")
+
+    monkeypatch.setattr(module, "detect", no_tools)
+    square, wide = torch.rand(1, 64, 64, 3), torch.rand(1, 64, 90, 3)
+    with caplog.at_level("INFO", "micromotion"):
+        whole, crop, *_ = run("AlignFace", image=square, size=64, no_face="whole picture")
+    assert (
+        torch.allclose(whole, square, atol=1 / 255)
+        and crop[0].is_whole
+        and "Nobody looked for faces. Finding faces needs dlib" in caplog.text
+    )
+    for given in ({"image": square}, {"image": wide, "no_face": "whole picture"}):
+        with pytest.raises(ValueError, match="needs dlib.*Fetch Model"):
+            run("AlignFace", **given)
 
 
 def test_a_model_is_fetched_only_once_its_license_is_accepted(run, pack, monkeypatch, tmp_path):

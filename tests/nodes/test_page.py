@@ -38,35 +38,14 @@ def changed(sent: dict, meant: dict) -> dict:
     }
 
 
-def graph(*nodes: tuple, links: tuple = ()) -> dict:
-    """A small workflow of ``(type, widget values)``; links are (from node, slot, to node, input name, type), nodes counted from 1."""
-    made = [
-        {"id": i, "type": kind, "pos": [340 * i - 300, 100], "size": [300, 200], "mode": 0, "widgets_values": values, "inputs": []}
-        for i, (kind, values) in enumerate(nodes, 1)
-    ]
-    drawn = []
-    for number, (source, slot, target, name, kind) in enumerate(links, 1):
-        inputs = made[target - 1]["inputs"]
-        drawn.append([number, source, slot, target, len(inputs), kind])
-        inputs.append({"name": name, "type": kind, "link": number})
-    return {"nodes": made, "links": drawn, "groups": [], "extra": {}, "version": 0.4}
-
-
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_pick_face_sends_order_and_index_and_no_box(page, renderer):
-    page.open(graph(("LoadImage", ["micromotion_group.png", "image"]), ("MicromotionPickFace", ["largest", 2, 0.5, 0.5])), renderer)
+def test_pick_face_sends_order_and_index_and_no_box(browser, page, renderer):
+    page.open(browser.graph(("LoadImage", ["micromotion_group.png", "image"]), ("MicromotionPickFace", ["largest", 2, 0.5, 0.5])), renderer)
     sent = next(node for node in page.prompt().values() if node["class_type"] == "MicromotionPickFace")["inputs"]
     assert (sent["order"], sent["index"]) == ("largest", 2) and "box" not in sent
 
 
-SAID = """() => window.comfyAPI.app.app.graph._nodes.map((node) => {
-  const widget = node.widgets?.find((one) => one.name === 'micromotion_remark');
-  const shown = widget?.element;
-  return shown && [node.type, shown.textContent, shown.offsetHeight > 15 && shown.offsetHeight >= shown.scrollHeight - 1];
-}).filter(Boolean)"""
-
-
-def beyond(coefficient: float) -> dict:
+def beyond(browser, coefficient: float) -> dict:
     """A face that is moved along a motion, and its picture."""
     nodes = [("MicromotionLoadGenerator", ["avatar (embedded)"]), ("MicromotionSampleFaces", [7, "fixed", 1, 0.7])]
     nodes += [("MicromotionLoadSubspace", ["smile (embedded)"]), ("MicromotionApplySubspace", [coefficient])]
@@ -74,28 +53,29 @@ def beyond(coefficient: float) -> dict:
     generator, codes = "STYLEGAN2_GENERATOR", "STYLEGAN2_CODES"
     links = ((1, 0, 2, "generator", generator), (2, 0, 4, "codes", codes), (3, 0, 4, "motion", "MICROMOTION_SUBSPACE"))
     links += ((1, 0, 5, "generator", generator), (4, 0, 5, "codes", codes), (5, 0, 6, "images", "IMAGE"))
-    return graph(*nodes, links=links)
+    return browser.graph(*nodes, links=links)
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_a_remark_stays_under_its_node_on_a_cached_run_too(page, renderer):
+def test_a_remark_stays_under_its_node_on_a_cached_run_too(browser, page, renderer):
     for _ in range(2):
-        page.open(beyond(4.25), renderer)
+        page.open(beyond(browser, 4.25), renderer)
         page.run()
-        said = {kind: (text, whole) for kind, text, whole in page.page.evaluate(SAID)}
+        said = {kind: (text, whole) for kind, text, whole in page.page.evaluate(browser.SAID)}
         assert "goes from 4.25 to 4.25" in said["MicromotionApplySubspace"][0] and all(whole for _, whole in said.values())
-    page.open(beyond(0.5), renderer)
+    page.open(beyond(browser, 0.5), renderer)
     page.run()
-    assert "MicromotionApplySubspace" not in {kind for kind, *_ in page.page.evaluate(SAID)}
+    assert "MicromotionApplySubspace" not in {kind for kind, *_ in page.page.evaluate(browser.SAID)}
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_a_failure_is_one_sentence_under_its_node(page, renderer):
-    page.open(beyond(0.5), renderer)
+def test_a_failure_is_one_sentence_under_its_node(browser, page, renderer):
+    page.open(beyond(browser, 0.5), renderer)
     page.page.evaluate("() => { window.comfyAPI.app.app.graph._nodes[3].widgets.find((w) => w.name === 'component').value = 5 }")
     page.run()
     page.errors.clear()
-    assert ["MicromotionApplySubspace", "There is no component 5; this motion has 1, counted from 1.", True] in page.page.evaluate(SAID)
+    sentence = "There is no component 5; this motion has 1, counted from 1."
+    assert ["MicromotionApplySubspace", sentence, True] in page.page.evaluate(browser.SAID)
 
 
 SLIDERS = """() => {
