@@ -68,7 +68,7 @@ class Folder:
 
 CHECKPOINTS = (".safetensors", ".pkl", ".pt", ".pth")
 FOLDERS = {
-    "generator": Folder(catalog.GENERATORS, CHECKPOINTS, {"avatar": "generator.safetensors"}),
+    "generator": Folder(catalog.GENERATORS, (*CHECKPOINTS, ".pdparams"), {"avatar": "generator.safetensors"}),
     "inverter": Folder(catalog.INVERTERS, CHECKPOINTS, {"avatar": "inverter.safetensors"}),
     "scorer": Folder(catalog.SCORERS, CHECKPOINTS, {"avatar": "scorer.safetensors"}),
     "identity": Folder(catalog.IDENTITY, (".pth", ".pt"), {}),

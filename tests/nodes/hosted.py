@@ -25,7 +25,11 @@ SEED_CONTROLS = {"fixed", "increment", "decrement", "randomize"}
 
 
 class RunError(Exception):
-    """ComfyUI refused or failed a prompt; the message is what its user would see."""
+    """ComfyUI refused or failed a prompt; the message is what its user would see, ``kind`` the class of what a node raised."""
+
+    def __init__(self, message: str, kind: str = ""):
+        super().__init__(message)
+        self.kind = kind
 
 
 def find_comfyui() -> Path | None:
@@ -164,7 +168,8 @@ def _checked(entry: dict) -> dict:
         return entry
     for name, message in status["messages"]:
         if name == "execution_error":
-            raise RunError(f"{message['node_type']}: {message['exception_message']}\n{''.join(message['traceback'])}")
+            said = f"{message['node_type']}: {message['exception_message']}\n{''.join(message['traceback'])}"
+            raise RunError(said, message["exception_type"])
     raise RunError(json.dumps(status))
 
 
