@@ -213,7 +213,7 @@ def _of_networks(folder: Path, generator: Generator) -> Iterator[Reader]:
     inverter = EncoderInverter(CompactEncoder(config), start=torch.zeros(8))
     save_inverter(inverter, folder / "inverter.safetensors")
     yield Reader("inverter", load_inverter, (folder / "inverter.safetensors",))
-    identity = Identity(BodySpec("irse", 3, 4, (4, 4, 6)), 32, 8)
+    identity = Identity(BodySpec("irse", 3, 4, (4, 6, 8, 10)), 32, 8)
     torch.save(identity.state_dict(), folder / "identity.pth")
     yield Reader("identity", load_identity, (folder / "identity.pth",))
     tuned = _generator()

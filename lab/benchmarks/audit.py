@@ -45,6 +45,7 @@ PAGE = ROOT / "SECURITY.md"
 AVATAR = "avatar (embedded)"
 RULED_OUT = ("socket.", "urllib.", "http.", "ftplib.", "smtplib.", "subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn")
 RULED_OUT += ("os.fork", "os.startfile", "pty.", "webbrowser.", "pickle.find_class")
+IN_TORCH = "b'torch.classes."  # how PyTorch names a class of its own profiler, which every optimizer's step asks for
 IN_LOADING = ("exec", "compile", "marshal.loads", "import", "ctypes.dlopen")  # what Python does to load modules
 WRITES = set("wax+")
 DAMAGED = 25  # files of each kind
@@ -163,7 +164,11 @@ def own(error: hosted.RunError) -> bool:
 def generators(session: Session) -> None:
     session.group("generators of every layout")
     folder = session.models / "stylegan2"
-    names = [path.name for _, _, path, _ in generators_of_tools(folder)]
+    names = []
+    for _, _, path, _ in generators_of_tools(folder):
+        names.append(path.name)
+        if path.parent != folder:
+            shutil.copy(path, folder)
     for name in names:
         session.ask(session.drawn(session.node("LoadGenerator", file=name)), "result")
     listed = session.server.get("/object_info/MicromotionLoadGenerator")
@@ -266,7 +271,7 @@ def loading(session: Session, node: str, name: str) -> dict:
         return loaded_face(session, name)
     if node == "LoadSubspace":
         return moved(session, name)
-    anchors = {"steps": 1, "seeds": 1, "degrees": "no, 100%"}
+    anchors = {"steps": 1, "seeds": 1, "degrees": "no, 50%, 100%"}
     prompt = {"1": session.node("LoadGenerator", file=AVATAR), "2": session.node("LoadScorer", file=AVATAR)}
     if node == "LoadScorer":
         prompt["2"]["inputs"]["file"] = name
@@ -422,7 +427,8 @@ def numbers(session: Session) -> None:
                 for value in NUMBERS:
                     broken = json.loads(json.dumps(prompt))
                     broken[number]["inputs"][name] = value
-                    session.ask(broken, "sentence")
+                    if session.ask(broken, "sentence"):
+                        session.groups[-1].wrong[-1] = f"{kind} took {name} {value!r}"
 
 
 def terms(session: Session) -> None:
@@ -476,7 +482,7 @@ def judged(event: str, subject: str, mode: str, is_loading: bool, allowed: list[
     if event.startswith(RULED_OUT):
         return "networks and programs", True
     if event in IN_LOADING:
-        return "modules loaded", not (is_loading or event in ("import", "ctypes.dlopen"))
+        return "modules loaded", not (is_loading or event in ("import", "ctypes.dlopen") or subject.startswith(IN_TORCH))
     written = event != "open" or bool(WRITES & set(mode)) or (mode.isdigit() and int(mode) & (os.O_WRONLY | os.O_RDWR) != 0)
     places = allowed[:1] if written else allowed
     inside = subject.isdigit() or any(place in (Path(subject).resolve(), *Path(subject).resolve().parents) for place in places)

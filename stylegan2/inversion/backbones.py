@@ -7,13 +7,17 @@ loads a full-size file and builds a tiny one.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .errors import InversionError
+
 SE_REDUCTION = 16
+SHRINKS = 16  # by how much every published body makes a picture smaller
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class BodySpec:
         """``(in, out, stride)`` of every unit; a change of width halves the size, and so does the first IR-SE unit."""
         pairs = itertools.pairwise((self.stem, *self.widths))
         return [(a, b, 2 if a != b or (i == 0 and self.kind == "irse") else 1) for i, (a, b) in enumerate(pairs)]
+
+    @property
+    def shrinks(self) -> int:
+        """How much smaller the last feature map is than the picture."""
+        return math.prod(stride for _, _, stride in self.steps) * (2 if self.kind == "resnet" else 1)
 
     @property
     def stage_ends(self) -> list[int]:
@@ -121,10 +130,15 @@ class Body(nn.Module):
 
 
 def read_spec(shapes: dict[str, tuple[int, ...]]) -> BodySpec:
-    """Read a body's sizes off its tensor shapes; KeyError names the first tensor that is missing."""
+    """Read a body's sizes off its tensor shapes; KeyError names the first tensor that is missing. Raises InversionError."""
     irse = "input_layer.0.weight" in shapes
     stem = shapes["input_layer.0.weight" if irse else "conv1.weight"]
     last = "body.{}.res_layer.3.weight" if irse else "body.{}.conv2.weight"
     count = 1 + max(int(k.split(".")[1]) for k in shapes if k.startswith("body."))
     widths = tuple(shapes[last.format(i)][0] for i in range(count))
-    return BodySpec("irse" if irse else "resnet", stem[1], stem[0], widths)
+    spec = BodySpec("irse" if irse else "resnet", stem[1], stem[0], widths)
+    if spec.shrinks != SHRINKS:
+        raise InversionError(
+            f"This network makes a picture {spec.shrinks} times smaller, not {SHRINKS} times; it is not one of the published face encoders."
+        )
+    return spec

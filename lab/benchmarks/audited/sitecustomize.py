@@ -17,6 +17,7 @@ REACHES = (
     "smtplib.",
 )
 STARTS = ("subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.startfile", "pty.", "webbrowser.")
+TO_ANOTHER = ("shutil.copy", "shutil.move", "os.rename", "os.link", "os.symlink")  # whose second path is the one that is made
 WATCHED = FILES + CODE + REACHES + STARTS
 PACK = os.environ.get("MICROMOTION_AUDITED", "\0")
 LOG = os.open(os.environ["MICROMOTION_AUDIT"], os.O_WRONLY | os.O_APPEND | os.O_CREAT) if "MICROMOTION_AUDIT" in os.environ else None
@@ -37,7 +38,10 @@ def caller():
 def hook(event, args):
     if event.startswith(WATCHED) and (where := caller()):
         mode = args[1] if event == "open" and isinstance(args[1], str) else args[2] if event == "open" else ""
-        shown = [event, str(args[0])[:300] if args else "", str(mode), *where]
+        touched = (
+            args[1] if event.startswith(("shutil.copy", "shutil.move", "os.rename", "os.link", "os.symlink")) else args[0] if args else ""
+        )
+        shown = [event, str(touched)[:300], str(mode), *where]
         os.write(LOG, (json.dumps(shown) + "\n").encode())
 
 

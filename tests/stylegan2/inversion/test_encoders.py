@@ -175,6 +175,14 @@ def test_face_crop_is_that_of_the_loss():
     torch.testing.assert_close(crop_face(ramp), expected)
 
 
+def test_a_body_that_shrinks_a_picture_otherwise_is_refused_when_it_is_read(fill, tmp_path):
+    from micromotion.stylegan2.inversion.backbones import BodySpec
+
+    torch.save(fill(Identity(BodySpec("irse", 3, 4, (4, 4, 6)), 32, 8)).state_dict(), tmp_path / "face.pth")
+    with pytest.raises(InversionError, match="makes a picture 4 times smaller, not 16 times"):
+        load_identity(tmp_path / "face.pth")
+
+
 def test_other_networks_are_no_identity(fill):
     with pytest.raises(InversionError, match=r"model_ir_se50\.pth"):
         identity_from_state({"conv1.weight": torch.zeros(4, 3, 7, 7)}, "this.pth")
