@@ -48,7 +48,9 @@ class Portrait:
         images = images.cpu()
         if not self.replaces:
             mask = "square" if self.crop.is_whole else "face"
-            return faces.paste(self.photo, images, self.crop, reconstruction=self.reconstruction, mask=mask)[0]
+            # portrait_of has said how poor the reconstruction is, and what helps at the command line
+            options = {"reconstruction": self.reconstruction, "mask": mask, "warn": lambda sentence: None}
+            return faces.paste(self.photo, images, self.crop, **options)[0]
         return faces.fade(self.photo, images, self.crop, reconstruction=self.reconstruction, mask="square")[0]
 
     def facing(self, farthest: torch.Tensor) -> Portrait:

@@ -40,7 +40,7 @@ def test_a_photo_walks_through_every_command(walking):
         "1024" in said["inspectmodels/stylegan2/ffhq.pkl"]
         and "Encoder4Editing" in said["inspectmodels/stylegan2_inverters/e4e_ffhq_encode.pt"]
     )
-    for name in ("me", "turn", "drawn", "driven"):
+    for name in ("me", "turn", "driven"):
         assert moves(full_size.frames_of(folder / "output" / f"{name}.mp4")), name
     assert (folder / "output" / "pure.safetensors").is_file()
 

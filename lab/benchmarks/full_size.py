@@ -39,10 +39,9 @@ COMMANDS = (
     "convert models/stylegan2/ffhq.pkl models/stylegan2/ffhq.safetensors",
     f"animate me.jpg {E4E} {SMILE} --frames FRAMES --out output/me.mp4",
     f"animate me.jpg {RESTYLE} --motion models/micromotion/headsTurn.pt --frames FRAMES --out output/turn.mp4",
-    f"animate {GENERATOR} {SMILE} --seed 7 --frames FRAMES --out output/drawn.mp4",
     f"animate me.jpg {E4E} {SMILE} --drive clip.mp4 --out output/driven.mp4",
     f"fit clip.mp4 output/nod.safetensors {E4E}",
-    f'fit "a person with {{degree}} smile" output/text.safetensors {GENERATOR} {SCORER} --degrees "no, 100%" --seeds 1 --steps 8'
+    f'fit "a person with {{degree}} smile" output/text.safetensors {GENERATOR} {SCORER} --degrees "no, 50%, 100%" --seeds 1 --steps 3'
     " --quality fast --identity models/stylegan2_identity/model_ir_se50.pth",
     f"combine without output/text.safetensors output/nod.safetensors --out output/pure.safetensors {GENERATOR}",
 )
@@ -172,7 +171,7 @@ def row(one: Walked) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where the files are written and kept (4 GB); a temporary one otherwise")
-    parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--write", action="store_true", help="renew docs/performance.md and docs/full_size.jpg")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -23,11 +23,12 @@ from types import ModuleType
 
 from hosts import ROOT, catalog, hosted
 from hosts import page as browser
+from micromotion.files.download import hash_file
 from PIL import Image
 
 PAGE, PICTURES = ROOT / "docs" / "first_photo.md", ROOT / "docs" / "first_photo"
 SIZE = (1500, 840)
-FRAMES = 24
+FRAMES = 12
 COMMANDS = (
     "animate me.png",
     "download photos",
@@ -123,7 +124,9 @@ def addresses(models: Path) -> dict[str, Path]:
 def published(models: Path, path: Path) -> str:
     """Python that gives the catalog the stand-ins' sizes and hashes, which are written to ``path``."""
     entries = full_size.stand_ins.as_published(models, tuple(map(catalog.find, catalog.SETS["photos"])))
-    path.write_text(json.dumps({e.name: {"size": e.size, "sha256": e.sha256, "packed_sha256": None} for e in entries}), "utf-8")
+    packed = {e.name: hash_file(models / f"{e.target}.bz2") if e.url.endswith(".bz2") else None for e in entries}
+    known = {e.name: {"size": e.size, "sha256": e.sha256, "packed_sha256": packed[e.name]} for e in entries}
+    path.write_text(json.dumps(known), "utf-8")
     return PUBLISHED.format(path=str(path))
 
 
