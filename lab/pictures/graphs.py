@@ -85,14 +85,20 @@ class Graph:
         self.info = {**self.info, subgraph.id: subgraph.definition()}
         return self.add(subgraph.id, width=width, height=height, title=subgraph.name, **puts)
 
-    def columns(self, *columns: list[Node], x: float = 0, y: float = 0, gap: float = GAP) -> None:
-        """Nodes below each other in columns, columns from left to right."""
+    def columns(self, *columns: list[Node | int] | int, x: float = 0, y: float = 0, gap: float = GAP) -> None:
+        """Nodes below each other in columns, columns from left to right; a number among them is as much more room for wires."""
         for column in columns:
+            if isinstance(column, int):
+                x += column
+                continue
             top = y
             for node in column:
+                if isinstance(node, int):
+                    top += node
+                    continue
                 node.x, node.y = x, top + TITLE
-                top += TITLE + node.height + BETWEEN - TITLE
-            x += max(node.width for node in column) + gap
+                top += node.height + BETWEEN
+            x += max(node.width for node in column if isinstance(node, Node)) + gap
 
     def outputs(self, node: Node) -> list[tuple[str, str]]:
         definition = self.info.get(node.kind)

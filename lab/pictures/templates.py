@@ -212,7 +212,7 @@ def try_motion(around: Graph) -> Subgraph:
     inner = Subgraph(
         around,
         "Try Motion",
-        "Show a motion on a face that nobody has, as the frames of a clip that loops.",
+        "Show a motion on a face that nobody has, as a clip that loops.",
         ("preview motion", "random face", "stylegan"),
     )
     motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 11)
@@ -222,8 +222,9 @@ def try_motion(around: Graph) -> Subgraph:
     moved = inner.add("ApplySubspace", codes=codes, motion=motion, sweep=sweep, coefficient=strength)
     drawn = inner.add("Synthesize", generator=generator, codes=moved)
     large = inner.add("ImageScale", image=drawn["images"], upscale_method="bicubic", width=384, height=384, crop="disabled")
-    inner.columns([generator], [codes, sweep], [moved], [drawn, large])
-    inner.outlet("images", large)
+    video = inner.add("CreateVideo", images=large, fps=24.0)
+    inner.columns([generator], [codes, sweep], [moved], [drawn, large], [video])
+    inner.outlet("video", video)
     return inner
 
 
@@ -300,8 +301,9 @@ def act_by_timeline(around: Graph) -> Subgraph:
         moved = inner.add("ApplySubspace", codes=moved, motion=loads[-1], sweep=time)
         applied.append(moved)
     drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
-    inner.columns([*networks], [square, codes], loads, applied, [drawn, rest], [paste])
-    inner.outlet("images", paste["images"])
+    video = inner.add("CreateVideo", images=paste["images"], fps=24.0)
+    inner.columns([*networks], [square, codes], loads, applied, [drawn, rest], [paste], [video])
+    inner.outlet("video", video)
     return inner
 
 
@@ -365,14 +367,18 @@ def row(top: Graph, name: str, text: str, *columns, form: list, results: list[No
     return workflow(top, name, form, results)
 
 
-def load_image(top: Graph, name: str, **more) -> Node:
-    return top.add("LoadImage", width=250, height=330, image=name, **more)
+def load_image(top: Graph, name: str, width: int = 250) -> Node:
+    return top.add("LoadImage", width=width, height=330, image=name)
 
 
 def film(top: Graph, images, name: str, fps: Any = 24.0, audio=None, height: int = 390, width: int = 310) -> tuple[Node, Node]:
     sound = {} if audio is None else {"audio": audio}
     video = top.add("CreateVideo", width=225, images=images, fps=fps, **sound)
-    return video, top.add("SaveVideo", width=width, height=height, video=video, filename_prefix=f"micromotion/{name}")
+    return video, save_video(top, video, name, height=height, width=width)
+
+
+def save_video(top: Graph, video, name: str, height: int = 390, width: int = 310, mode: int = 0) -> Node:
+    return top.add("SaveVideo", width=width, height=height, mode=mode, video=video, filename_prefix=f"micromotion/{name}")
 
 
 def start_here(top: Graph, name: str) -> dict:
@@ -443,7 +449,7 @@ def sentence(top: Graph, name: str) -> dict:
     made = top.use(motion_from_sentence(top), sentence="a person with {degree} smile")
     kept = top.add("SaveSubspace", width=270, motion=made["motion"], name="my_motion")
     shown = top.use(try_motion(top), motion=made["motion"], width=270)
-    video, saved = film(top, shown["images"], "from_sentence")
+    saved = save_video(top, shown["video"], "from_sentence")
     text = (
         "1. Write what changes; `{degree}` becomes no, 10% ... 100%.\n"
         "2. Press **Run**; cancel goes on next time where it stopped.\n"
@@ -451,7 +457,7 @@ def sentence(top: Graph, name: str) -> dict:
         "4. The motion is saved in `models/micromotion`.\n"
         "5. Then it stands in every *motion* list (press **R**)."
     )
-    return row(top, name, text, [made], [shown, kept], [video], [saved], form=[(made, "sentence"), (made, "faces")], results=[saved])
+    return row(top, name, text, [made], [shown, kept], [saved], form=[(made, "sentence"), (made, "faces")], results=[saved])
 
 
 def from_clip(top: Graph, name: str) -> dict:
@@ -459,7 +465,7 @@ def from_clip(top: Graph, name: str) -> dict:
     made = top.use(motion_from_clip(top), clip=clip, width=270)
     kept = top.add("SaveSubspace", width=270, motion=made["motion"], name="my_motion")
     shown = top.use(try_motion(top), motion=made["motion"], width=270, face=30)
-    video, saved = film(top, shown["images"], "from_clip", width=300)
+    saved = save_video(top, shown["video"], "from_clip")
     text = (
         "1. Load one to three seconds of one motion, from rest to its end.\n"
         "2. Press **Run**: the motion is learned without a word.\n"
@@ -467,7 +473,7 @@ def from_clip(top: Graph, name: str) -> dict:
         "4. And saved in `models/micromotion`.\n"
         "5. Then it stands in every *motion* list (press **R**)."
     )
-    return row(top, name, text, [clip], [made, kept], [shown], [video], [saved], form=[(clip, "file")], results=[saved])
+    return row(top, name, text, [clip], [made, kept], [shown], [saved], form=[(clip, "file")], results=[saved])
 
 
 def driven(top: Graph, name: str) -> dict:
@@ -482,7 +488,7 @@ def driven(top: Graph, name: str) -> dict:
         "5. Photos of people want an FFHQ generator and inverter."
     )
     form = [(clip, "file"), (image, "image"), (face, "motion"), (face, "strength")]
-    return row(top, name, text, [clip, image], [face], [video], [saved], form=form, results=[saved])
+    return row(top, name, text, [clip, image], 40, [face], [video], [saved], form=form, results=[saved])
 
 
 def edited_video(top: Graph, name: str) -> dict:
@@ -549,12 +555,12 @@ def timeline(top: Graph, name: str) -> dict:
         "0: 0, 34: 0, 48: 0.9, 62: -0.8, 76: 0",
     )
     times = [
-        top.add("Sweep", width=270, title=title, frames=80, shape="keyframes", shape__keyframes=text)
+        top.add("Sweep", width=240, title=title, frames=80, shape="keyframes", shape__keyframes=text)
         for title, text in zip(("Smile", "Blink", "Look around"), keys)
     ]
     links = dict(zip(("first timeline", "second timeline", "third timeline"), times))
-    face = top.use(act_by_timeline(top), width=290, image=image["IMAGE"], **links)
-    video, saved = film(top, face["images"], "timeline", width=300)
+    face = top.use(act_by_timeline(top), width=270, image=image["IMAGE"], **links)
+    saved = save_video(top, face["video"], "timeline", width=300)
     text = (
         "1. Each timeline is one motion: frame, colon, how far.\n"
         "2. Frames between two are eased.\n"
@@ -563,7 +569,7 @@ def timeline(top: Graph, name: str) -> dict:
         "5. Press **Run**."
     )
     form = [(image, "image"), *((face, f"{word} motion") for word in ("first", "second", "third"))]
-    return row(top, name, text, [image], times, [face], [video], [saved], form=form, results=[saved])
+    return row(top, name, text, [image], [80, *times], 110, [face], [saved], form=form, results=[saved])
 
 
 def sheet(top: Graph, name: str) -> dict:
@@ -629,10 +635,10 @@ def how_it_works(top: Graph, name: str) -> dict:
 
 def convert(top: Graph, name: str) -> dict:
     written = top.add("ConvertCheckpoint", file=AVATAR, name="converted")
-    generator = top.add("LoadGenerator", width=270, file=AVATAR)
+    generator = top.add("LoadGenerator", file=AVATAR)
     codes = top.add("SampleFaces", width=270, generator=generator, seed=21, count=4)
     drawn = top.add("Synthesize", width=250, generator=generator, codes=codes)
-    shown = top.add("PreviewImage", width=360, height=420, images=drawn["images"])
+    shown = top.add("PreviewImage", width=330, height=420, images=drawn["images"])
     text = (
         "1. Choose a `.pkl`, `.pt` or `.pth` of `models/stylegan2`.\n"
         "2. Press **Run**: it is written as `.safetensors`.\n"
@@ -641,7 +647,7 @@ def convert(top: Graph, name: str) -> dict:
         "5. The license of the weights stays what it was."
     )
     form = [(written, "file"), (written, "precision"), (written, "name")]
-    return row(top, name, text, [written, generator], [codes], [drawn], [shown], form=form, results=[shown])
+    return row(top, name, text, [written, generator], [270, codes], [drawn], [shown], form=form, results=[shown])
 
 
 def fetch(top: Graph, name: str) -> dict:
@@ -686,8 +692,9 @@ def refine_frames(around: Graph) -> Subgraph:
         sampler_name="euler", scheduler="normal", denoise=denoise,
     )  # fmt: skip
     decoded = inner.add("VAEDecode", samples=sampled, vae=model["VAE"])
-    inner.columns([model], [positive, negative, encoded, masked], [sampled], [decoded])
-    inner.outlet("images", decoded)
+    video = inner.add("CreateVideo", images=decoded, fps=24.0)
+    inner.columns([model], [positive, negative, encoded, masked], [sampled], [decoded], [video])
+    inner.outlet("video", video)
     return inner
 
 
@@ -715,7 +722,7 @@ def refined(top: Graph, name: str) -> dict:
     image = load_image(top, "micromotion_face_9.jpg")
     face = top.use(animate_face(top), width=270, image=image["IMAGE"], frames=24)
     better = top.use(refine_frames(top), width=270, images=face["images"], mask=face["mask"])
-    video, saved = film(top, better["images"], "refined", width=300)
+    saved = save_video(top, better["video"], "refined")
     text = (
         "1. Needs a Stable Diffusion 1.5 checkpoint.\n"
         "2. The frames of the motion go through it at a low *denoise*.\n"
@@ -724,7 +731,7 @@ def refined(top: Graph, name: str) -> dict:
         "5. An edit model fits into the same place."
     )
     form = [(image, "image"), (face, "motion"), (better, "denoise")]
-    return row(top, name, text, [image], [face], [better], [video], [saved], form=form, results=[saved])
+    return row(top, name, text, [image], [face], [better], [saved], form=form, results=[saved])
 
 
 def portrait(top: Graph, name: str) -> dict:
@@ -781,8 +788,9 @@ def wan_film(around: Graph) -> Subgraph:
         end_at_step=10000, return_with_leftover_noise="disable", **puts, **steps,
     )  # fmt: skip
     decoded = inner.add("VAEDecode", samples=fine, vae=vae)
-    inner.columns([high, low, clip, vae], [*shifted, positive, negative], [frames], [rough], [fine], [decoded])
-    inner.outlet("images", decoded)
+    video = inner.add("CreateVideo", images=decoded, fps=16.0)
+    inner.columns([high, low, clip, vae], [*shifted, positive, negative], [frames], [rough], [fine], [decoded], [video])
+    inner.outlet("video", video)
     return inner
 
 
@@ -791,24 +799,23 @@ def at(name: str, url: str, directory: str) -> dict:
 
 
 def first_last(top: Graph, name: str) -> dict:
-    image = load_image(top, "micromotion_face_10.jpg")
-    face = top.use(animate_face(top), width=270, image=image["IMAGE"], frames=3)
+    image = load_image(top, "micromotion_face_10.jpg", width=230)
+    face = top.use(animate_face(top), width=230, image=image["IMAGE"], frames=3)
     first = top.add("ImageFromBatch", width=220, title="First frame", image=face["images"], batch_index=0, length=1)
     last = top.add("ImageFromBatch", width=220, title="Last frame", image=face["images"], batch_index=1, length=1)
-    saved = top.add("SaveImage", width=250, height=300, title="Save the last frame", images=last, filename_prefix="micromotion/last_frame")
-    wan = top.use(wan_film(top), width=290, **{"first frame": first, "last frame": last})
+    saved = top.add("SaveImage", width=220, height=300, title="Save the last frame", images=last, filename_prefix="micromotion/last_frame")
+    wan = top.use(wan_film(top), width=232, **{"first frame": first, "last frame": last})
     wan.mode = MUTED
-    video = top.add("CreateVideo", width=225, mode=MUTED, images=wan["images"], fps=16.0)
-    film_ = top.add("SaveVideo", width=250, height=120, mode=MUTED, video=video, filename_prefix="micromotion/wan")
+    film_ = save_video(top, wan["video"], "wan", width=220, mode=MUTED)
     text = (
         "1. **Run** saves the last frame: the face with its smile.\n"
         "2. Photo and last frame go to any first-last-frame model.\n"
-        "3. Wan 2.2 stands ready, switched off: select the three gray nodes and press **Ctrl+M**.\n"
+        "3. Wan 2.2 stands ready, switched off: select the two gray nodes and press **Ctrl+M**.\n"
         "4. Newer: connect both frames to core's *First-Last-Frame to Video (LTX-2.3)*, LTX-2.5 or *MiniMax H3*.\n"
         "5. *strength* says how far the smile goes."
     )
     form = [(image, "image"), (face, "motion"), (face, "strength")]
-    return row(top, name, text, [image], [face], [first, last, saved], [wan], [video, film_], form=form, results=[saved])
+    return row(top, name, text, [image], [face], [first, last, saved], [wan], [film_], form=form, results=[saved])
 
 
 TEMPLATES = {
