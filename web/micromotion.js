@@ -35,6 +35,20 @@ app.registerExtension({
   },
 });
 
+// App Mode of pages before 1.49 knows a widget by [node, name]; newer pages, and our files, by ["graph:node:name", name].
+const NEW_APP_MODE = 49;
+
+app.registerExtension({
+  name: "micromotion.appmode",
+  async beforeConfigureGraph(graph) {
+    const ours = (graph.extra?.linearData?.inputs ?? []).filter(([id]) => String(id).split(":").length === 3);
+    if (!ours.length) return;
+    const version = (await app.graphToPrompt()).workflow.extra?.frontendVersion ?? "";
+    if (Number(version.split(".")[1] ?? NEW_APP_MODE) >= NEW_APP_MODE) return;
+    for (const input of ours) input[0] = Number(input[0].split(":")[1]);
+  },
+});
+
 // What Fetch Model has fetched is listed by the loaders without pressing R.
 app.registerExtension({
   name: "micromotion.fetched",

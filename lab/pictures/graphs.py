@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 VERSION = "0.1.0"
 NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
@@ -17,6 +18,7 @@ VIEW = [70, 115]  # where the graph begins in the window: right of the side bar,
 GAP = 70  # pixels between columns
 BETWEEN = 50  # pixels between nodes of a column, with the title of the lower one
 INPUT_ID, OUTPUT_ID = -10, -20
+UNQUOTED = "!~*'()"  # what the page leaves in the name of a widget, beside letters and digits
 OPTIONS = ("keyframes", "curve", "blendshapes")
 MUTED = 2  # mode of a node that is switched off
 
@@ -225,9 +227,11 @@ def workflow(graph: Graph, name: str, form: list[tuple[Node, str]], results: lis
     inner = [inner.saved() for inner in every(graph)]
     last = max([link[0] for link in links] + [one["state"]["lastLinkId"] for one in inner], default=0)
     extra = {"ds": {"scale": 1.0, "offset": VIEW}, "workflowRendererVersion": "LG"}
-    extra["linearData"] = {"inputs": [[node.id, widget] for node, widget in form], "outputs": [node.id for node in results]}
+    own = str(uuid.uuid5(NAMESPACE, name))
+    inputs = [[f"{own}:{node.id}:{quote(widget, safe=UNQUOTED)}", widget] for node, widget in form]
+    extra["linearData"] = {"inputs": inputs, "outputs": [node.id for node in results]}
     return {
-        "id": str(uuid.uuid5(NAMESPACE, name)), "revision": 0, "last_node_id": graph.next_id - 1, "last_link_id": last,
+        "id": own, "revision": 0, "last_node_id": graph.next_id - 1, "last_link_id": last,
         "nodes": nodes, "links": links, "groups": groups or [],
         "definitions": {"subgraphs": inner},
         "config": {}, "extra": extra, "version": 0.4,

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -236,7 +237,9 @@ def test_app_mode_names_widgets_and_results_that_exist(path):
     nodes = {node["id"]: node for node in workflow["nodes"] if node.get("mode", 0) == 0}
     form = workflow["extra"]["linearData"]
     widgets = {number: {put["name"] for put in node["inputs"] if "widget" in put and put["link"] is None} for number, node in nodes.items()}
-    assert form["inputs"] and not [[number, name] for number, name in form["inputs"] if name not in widgets.get(number, ())]
+    named = [(*identity.split(":"), name) for identity, name in form["inputs"]]
+    assert named and {graph for graph, *_ in named} == {workflow["id"]}
+    assert not [one for one in named if one[3] not in widgets.get(int(one[1]), ()) or unquote(one[2]) != one[3]]
     assert form["outputs"] and {nodes[number]["type"] for number in form["outputs"]} <= {
         "SaveVideo",
         "SaveImage",
