@@ -122,7 +122,7 @@ def stands(page) -> list[str]:
 def sheet(arguments: tuple[str, ...]) -> str:
     """Write the contact sheet; a line that says what it is."""
     rows: dict[str, list[Image.Image]] = {name: [] for name in WORKFLOWS}
-    titles: list[str] = []
+    titles = [f"{renderer}, {when}" for renderer in browser.RENDERERS for when in ("as it opens", "after a run")]
     with opened(arguments) as page:
         write_checkpoint(page.base / "models" / "checkpoints")
         for renderer in browser.RENDERERS:
@@ -134,8 +134,7 @@ def sheet(arguments: tuple[str, ...]) -> str:
                 page.run()
                 rows[name].append(picture(page))
                 print(page.version, renderer, name, *wrong(page), flush=True)
-            titles += [f"{renderer}, {when}" for when in ("as it opens", "after a run")]
-            save(rows, titles)
+                save(rows, titles)
         version = page.version
     what = f"Page {version}, a window of {WINDOW[0]} x {WINDOW[1]} pixels; the Stable Diffusion templates ran on a small random checkpoint."
     return f"![every template in both renderers]({SHEET.relative_to(PAGE.parent).as_posix()})\n\n{what}"

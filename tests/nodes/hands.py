@@ -95,7 +95,7 @@ def clear(page, renderer: str = "nodes 2.0") -> None:
 def search_templates(page, words: str) -> list[str]:
     """Titles that the Template Browser shows for these words, in its order; the browser stays open."""
     box = page.page.get_by_placeholder("Search").last
-    if not box.is_visible():
+    if not page.page.get_by_test_id("template-workflows-content").is_visible():
         command(page, "Comfy.BrowseTemplates")
         page.page.wait_for_timeout(4 * SETTLE_MS)  # it lists nothing before its files are there
     box.fill(words)
@@ -118,8 +118,9 @@ def search_nodes(page, words: str) -> list[tuple[str, str]]:
     page.page.keyboard.type(words)
     page.page.wait_for_timeout(2 * SETTLE_MS)
     found = page.page.locator("[role=option]").evaluate_all(NAMED)
-    page.page.keyboard.press("Escape")
-    page.page.wait_for_timeout(SETTLE_MS)
+    for _ in range(3):  # the first only closes what hovers
+        page.page.keyboard.press("Escape")
+        page.page.wait_for_timeout(SETTLE_MS // 2)
     lines = [text.split("\n") for _, text in found if text.strip()]
     return [(line[0], line[1] if len(line) > 1 else "") for line in lines]
 
