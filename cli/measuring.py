@@ -17,6 +17,7 @@ from ..subspaces import from_measured, neutralize, smooth_track
 from .models import Models, embedded, find_motion, models_folder, open_named
 from .terminal import Clock, UsageError, note, progress_bar
 
+CHEAPER = "MOTION=code reads the code alone, at once."
 CODE = "code"  # the code's own coefficient, in place of a quantity
 
 
@@ -25,10 +26,10 @@ def brought_to_rest(codes: torch.Tensor, wanted: list[str], models: Models, cloc
     for text in wanted:
         name, quantity = _split(text)
         motion = open_named(name, models.generator)
-        with clock.stage("bring the face to rest"):
-            label = find_motion(name).stem
-            read, rest, what = _instrument(quantity, label, models)
-            found = neutralize(codes.to(models.torch_device), motion, models.generator, read, rest)
+        label = find_motion(name).stem
+        read, rest, what = _instrument(quantity, label, models)
+        with clock.stage("bring the face to rest"), progress_bar("Neutralize", "picture", cheaper=CHEAPER) as progress:
+            found = neutralize(codes.to(models.torch_device), motion, models.generator, read, rest, progress=progress)
         note(found.describe(label, what))
         codes = found.codes.to(codes.device)
     return codes

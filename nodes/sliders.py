@@ -17,6 +17,7 @@ from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
 SLIDERS = 8
+CHEAPER = "The code's own coefficient is read at once."
 AS_IT_IS, OWN = "no, as it is", "the code's own coefficient"
 TRAVEL = (-1.25, 1.25)  # of a slider whose motion is not known, or was not measured
 ROUTE = "/micromotion/motion"
@@ -60,7 +61,7 @@ def at_rest(codes: torch.Tensor, motion, component: int, quantity: str, generato
         raise host.HostError("To bring a face to rest it must be drawn and measured: connect the generator of these codes to generator.")
     net = host.ready(generator)
     read = (None, 0.0) if quantity == OWN else measure.instrument(quantity, net.w_avg.device)
-    rested = neutralize_codes(codes, motion, net, *read, component=component, progress=host.progress())
+    rested = neutralize_codes(codes, motion, net, *read, component=component, progress=host.progress(CHEAPER))
     host.remark(rested.describe(motion.name, quantity))
     return made_by(rested.codes, net)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..files import limits
-from ..stylegan2.frames import synthesize_frames
+from ..stylegan2.frames import shifted, synthesize_frames
 from ..stylegan2.generator import Generator
 from .calibration import Measure, Progress, direction_only
 from .errors import SubspaceError
@@ -75,11 +75,10 @@ def neutralize(
     steps = torch.linspace(-reach, reach, POINTS)
     found = []
     for i, code in enumerate(codes):
-        pictures = synthesize_frames(generator, one.apply(code[None], steps))
+        told = shifted(progress, i * POINTS, len(codes) * POINTS)
+        pictures = synthesize_frames(generator, one.apply(code[None], steps), progress=told)
         values = torch.cat([measure(images).detach().cpu().double().reshape(-1) for images in pictures])
         found.append(_at_rest(steps.double(), values, rest))
-        if progress is not None:
-            progress(i + 1, len(codes), None)
     c, before, after, reached = (torch.tensor(column) for column in zip(*found))
     return Neutral(_moved(one, codes, c.float()), c.float(), reached, before, after)
 
