@@ -22,7 +22,7 @@ EVERY, ROOMY = "all faces", "faces with headroom"
 
 
 def run(study: Study) -> dict:
-    """The ready motions, or else the pooled ones, and the oracle, on drawn faces: all, and those with headroom."""
+    """The ready motions, where there are any, and the oracle on drawn faces: on all, and on those with headroom."""
     codes = draw_faces(study.world.generator, range(FIRST_SEED, FIRST_SEED + study.sizes.identities), TRUNCATION)
     faces, rows = Faces(torch.zeros(len(codes), 0), codes), []
     for group in [SHIPPED] * (SHIPPED in study.groups) + [ORACLE]:
@@ -30,9 +30,8 @@ def run(study: Study) -> dict:
             readings = sweep(study.world, faces, study.directions(group, motion), [0.0, STEP[motion.name]])
             roomy = headroom(readings, motion)
             rows += [row(ROOM, group, motion.name, float(roomy.double().mean()))]
-            rows += _rows(f"{EVERY} | {group}", readings, motion, torch.ones_like(roomy)) + _rows(
-                f"{ROOMY} | {group}", readings, motion, roomy
-            )
+            rows += _rows(f"{EVERY} | {group}", readings, motion, torch.ones_like(roomy))
+            rows += _rows(f"{ROOMY} | {group}", readings, motion, roomy)
     text = (
         f"{len(codes)} faces drawn at truncation {TRUNCATION:g}, as Sample Faces does: some smile already, some have their eyes closed. The"
         " asked change is that of a transfer. Headroom: the instrument reads the factor of the unmoved face so that the asked change does"

@@ -323,7 +323,7 @@ def test_faces_as_drawn_succeed_where_they_have_headroom(tmp_path):
     world.generator.map = lambda z, *_, **__: world.generator.codes(torch.sigmoid(z))
     study = Study(world, Cache(tmp_path, "drawn"), MOTIONS[:2])
     section = drawn.run(study)
-    assert 0 < value(section, "drawn_room", ORACLE, "smile") < 1 or "drawn_room" not in {r["metric"] for r in section["rows"]}
+    assert 0 < value(section, "drawn_room", ORACLE) < 1
     assert value(section, "drawn_gain", f"{drawn.EVERY} | {ORACLE}") == pytest.approx(1, abs=0.05)
 
 
