@@ -120,24 +120,32 @@ def stands(page) -> list[str]:
 
 
 def sheet(arguments: tuple[str, ...]) -> str:
-    """Write the contact sheet; a line that says what it is."""
-    rows: dict[str, list[Image.Image]] = {name: [] for name in WORKFLOWS}
-    titles = [f"{renderer}, {when}" for renderer in browser.RENDERERS for when in ("as it opens", "after a run")]
+    """Write the contact sheet, again after every picture; a line that says what it is."""
+    titles = [f"{renderer}, {when}" for when in ("as it opens", "after a run") for renderer in browser.RENDERERS]
+    shots: dict[tuple[str, str], Image.Image] = {}
+    quickest = sorted(WORKFLOWS, key=lambda name: "from text" in name)
     with opened(arguments) as page:
         write_checkpoint(page.base / "models" / "checkpoints")
-        for renderer in browser.RENDERERS:
-            for name in WORKFLOWS:
+        for title in titles:
+            renderer, when = title.split(", ")
+            for name in quickest:
                 show(page, name, renderer)
-                rows[name].append(picture(page))
-                if "Stable Diffusion" in name:
-                    page.open(smaller(json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))), renderer)
-                page.run()
-                rows[name].append(picture(page))
-                print(page.version, renderer, name, *wrong(page), flush=True)
-                save(rows, titles)
+                if when == "after a run":
+                    run(page, name, renderer)
+                shots[name, title] = picture(page)
+                print(page.version, title, name, *wrong(page), flush=True)
+                if when == "after a run":
+                    save(shots, titles)
+            save(shots, titles)
         version = page.version
     what = f"Page {version}, a window of {WINDOW[0]} x {WINDOW[1]} pixels; the Stable Diffusion templates ran on a small random checkpoint."
     return f"![every template in both renderers]({SHEET.relative_to(PAGE.parent).as_posix()})\n\n{what}"
+
+
+def run(page, name: str, renderer: str) -> None:
+    if "Stable Diffusion" in name:
+        page.open(smaller(json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))), renderer)
+    page.run()
 
 
 def wrong(page) -> list[str]:
@@ -152,18 +160,19 @@ def picture(page) -> Image.Image:
         return Image.open(page.picture(Path(folder) / "page.png")).convert("RGB").resize(CELL, Image.Resampling.LANCZOS)
 
 
-def save(rows: dict[str, list[Image.Image]], titles: list[str], line: int = 18) -> None:
+def save(shots: dict[tuple[str, str], Image.Image], titles: list[str], line: int = 18) -> None:
     """One row a template, under its name."""
     (width, height), count = CELL, len(titles)
-    made = Image.new("RGB", (count * width, line + len(rows) * (height + line)), "white")
+    made = Image.new("RGB", (count * width, line + len(WORKFLOWS) * (height + line)), "white")
     draw = ImageDraw.Draw(made)
     for i, title in enumerate(titles):
         draw.text((i * width + 4, 3), title, "black")
-    for j, (name, pictures) in enumerate(rows.items()):
+    for j, name in enumerate(WORKFLOWS):
         top = line + j * (height + line)
         draw.text((4, top + 3), name, "black")
-        for i, one in enumerate(pictures):
-            made.paste(one, (i * width, top + line))
+        for i, title in enumerate(titles):
+            if (name, title) in shots:
+                made.paste(shots[name, title], (i * width, top + line))
     made.save(SHEET, quality=72, method=6)
 
 
