@@ -223,7 +223,9 @@ def _animate(commands) -> None:
 
 def _fit(commands) -> None:
     parser = _command(commands, "fit", "decode a motion from a text or a clip into a small file")
-    parser.add_argument("source", help='a template such as "a person with {degree} smile", or a video, GIF or folder of pictures')
+    parser.add_argument(
+        "source", help='a template such as "a person with {degree} smile", or a video, GIF, folder of pictures, or folder of videos'
+    )
     parser.add_argument("out", type=Path, help="the motion file to write (.safetensors)")
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, metavar="NAME", help=f"{', '.join(ESTIMATORS)} (default: theil_sen for text, rpca for clips)"
@@ -261,6 +263,7 @@ def _fit(commands) -> None:
         "--positive", type=within(limits.FRAME), metavar="FRAME", help="the frame of a clip that shows the motion most (counted from 0)"
     )
     clip.add_argument("--reverse", action="store_true", help="take the other end of the clip's motion as the positive one")
+    _engine(parser.add_argument_group("engine, for many clips"))
     _framing(parser)
     _models(parser)
 
@@ -394,7 +397,8 @@ def _dataset(commands) -> None:
     words.add_argument("--instruction", metavar="TEXT", help='for positive strengths, such as "make the person smile {degree}"')
     words.add_argument("--opposite", metavar="TEXT", help="for negative strengths")
     words.add_argument("--caption", metavar="TEXT", help='of the result, such as "a person with a {degree} smile"')
-    gate = parser.add_argument_group("quality (measured for the embedded avatars)")
+    gate = parser.add_argument_group("quality (avatars are measured by their factors, other faces by dlib's landmarks)")
+    gate.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that measures the likeness")
     gate.add_argument("--least-identity", type=within(limits.SHARE), default=0.9, help="lowest identity cosine (default 0.9)")
     gate.add_argument(
         "--least-change", type=within(limits.CHANGE_SHARE), default=0.5, help="lowest share of the intended change (default 0.5)"
@@ -403,11 +407,9 @@ def _dataset(commands) -> None:
         "--most-leakage", type=within(limits.CHANGE_SHARE), default=0.5, help="largest other changes beside the intended one (default 0.5)"
     )
     gate.add_argument("--no-gate", action="store_true", help="keep every pair")
+    parser.add_argument("--license", default="", help="of the generator, for the set's card (default: where it is known)")
     engine = parser.add_argument_group("engine")
-    engine.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: on this machine, or on the cluster there")
-    engine.add_argument(
-        "--workers", type=within(limits.WORKERS), metavar="N", help="--ray: how many processes (default: one for each GPU or core)"
-    )
+    _engine(engine)
     engine.add_argument(
         "--threads",
         type=within(limits.THREADS),
@@ -415,8 +417,21 @@ def _dataset(commands) -> None:
         metavar="N",
         help="of each worker on a CPU; the pictures depend on it (default 1)",
     )
+    engine.add_argument(
+        "--batch",
+        type=within(limits.BATCH),
+        metavar="N",
+        help="pictures made together; they depend on it (default: by the GPU's memory, else 1)",
+    )
     engine.add_argument("--shard", type=within(limits.SHARD), default=8, metavar="N", help="faces in one unit of work (default 8)")
     _models(parser)
+
+
+def _engine(group) -> None:
+    group.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: on this machine, or on the cluster there")
+    group.add_argument(
+        "--workers", type=within(limits.WORKERS), metavar="N", help="--ray: how many processes (default: one for each GPU or core)"
+    )
 
 
 def _doctor(commands) -> None:

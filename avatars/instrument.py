@@ -33,7 +33,6 @@ class AvatarInstrument:
         column = self.quantities.index(quantity)
         return lambda images: self.read(images)[:, column], next(m.low for m in MOTIONS if m.parameter == quantity)
 
-    def quantity_of(self, motion: str) -> tuple[str, float] | None:
-        """The factor that a ready motion changes, and its change for one unit; None for any other motion."""
-        found = next((m for m in MOTIONS if m.name == motion), None)
-        return None if found is None else (found.parameter, found.high - found.low)
+    def meant_by(self, motion: str) -> dict[str, float | None]:
+        """The factor that a ready motion changes, and its change for one unit; of any other motion none is known."""
+        return {m.parameter: m.high - m.low for m in MOTIONS if m.name == motion}

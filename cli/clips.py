@@ -8,11 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..files import native
 from ..media.clips import open_clip, thinned
 from ..stylegan2.inversion import out_of_domain, reconstruction_report
 from .models import Models
 from .portrait import STRANGERS, Framing
 from .terminal import Clock, UsageError, note, progress_bar
+
+KIND = "clip"
+HEADER = {"frames": native.integers, "spacing": native.integer, "total": native.integer}
+FILMS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,16 @@ class ClipCodes:
     fps: float | None = None
     sound: Path | None = None
 
+    def save(self, path: Path) -> None:
+        """Keep the codes and which frames they are."""
+        native.write(path, KIND, {"frames": self.frames, "spacing": self.spacing, "total": self.total}, {"codes": self.codes})
+
+    @classmethod
+    def load(cls, path: Path) -> ClipCodes:
+        """What `save` kept. Raises CheckpointError."""
+        header, tensors = native.read(path, KIND, {"codes": True})
+        return cls(codes=tensors["codes"], **native.take(header, HEADER, path))
+
     def nearest(self, frame: int) -> int:
         """The code whose frame is nearest to ``frame``."""
         return min(range(len(self.frames)), key=lambda i: abs(self.frames[i] - frame))
@@ -36,6 +51,12 @@ class ClipCodes:
         wanted, known = np.arange(0, self.total, self.spacing), np.asarray(self.frames)
         columns = [np.interp(wanted, known, column) for column in track.double().numpy().T]
         return torch.from_numpy(np.stack(columns, 1)).to(track.dtype)
+
+
+def clips_in(path: Path) -> list[Path]:
+    """The clips that ``path`` stands for: the films of a folder that has some; a folder of pictures, or a film, is one clip."""
+    films = sorted(p for p in path.iterdir() if p.suffix.lower() in FILMS) if path.is_dir() else []
+    return films or [path]
 
 
 def codes_of_clip(path: Path, models: Models, framing: Framing, most: int, clock: Clock) -> ClipCodes:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..avatars.instrument import AvatarInstrument
+from ..files import catalog
 from ..media.clips import PICTURES
-from ..pairs import Gate, Job, MotionPlan, Plan, make
+from ..pairs import Gate, Job, LandmarkInstrument, MotionPlan, Plan, make, plain_name, repeated_codes, repeated_photos
+from ..pairs.landmarks import why_not
+from ..pairs.samples import fitting_batch
 from ..pairs.store import is_address
-from ..stylegan2 import Generator, load_codes
+from ..stylegan2 import load_codes
 from ..stylegan2.sampling import class_labels, unchosen
-from .models import Models, check_files, embedded, find_motion
+from .models import Models, check_files, embedded, find_motion, models_folder
 from .terminal import Clock, UsageError, note, progress_bar, say
 
 STRENGTHS = (0.5, 1.0)
@@ -19,9 +24,11 @@ STRENGTHS = (0.5, 1.0)
 
 def run(args: Namespace, clock: Clock) -> None:
     """Make the set that ``args`` describe, or go on with it, and say what it holds."""
-    check_files(args.generator, args.inverter)
+    check_files(args.generator, args.inverter, args.identity)
     job = job_of(args)
     note(f"{job.plan.pairs:,} pairs of {len(job.plan.keys):,} faces in {job.plan.shards:,} shards.")
+    if job.repeats:
+        note(f"Copies of other faces, which are left out: {len(job.repeats):,}.")
     with clock.stage("make the pairs"), progress_bar("Pairs", "shard") as progress:
         summary = make(job, ray=args.ray, workers=args.workers, progress=lambda done, total: progress(done, total))
     say(f"{args.out}  ({summary})")
@@ -30,7 +37,7 @@ def run(args: Namespace, clock: Clock) -> None:
 def job_of(args: Namespace) -> Job:
     """The job that the arguments describe. Raises UsageError or PairsError."""
     models = Models(args.generator, args.inverter, None, args.device)
-    kind, keys = _faces(args, models)
+    kind, keys, repeats = _faces(args, models)
     _check_class(args, kind, models)
     if kind == "photo" and args.generator is None:
         raise UsageError("The embedded models know rendered avatars only; for --photos give --generator and --inverter.")
@@ -56,10 +63,36 @@ def job_of(args: Namespace) -> Job:
         seed=args.seed,
         shard=args.shard,
         threads=args.threads,
+        batch=args.batch or (1 if models.torch_device.type == "cpu" else fitting_batch(models.generator)),
     )
     out = args.out if is_address(args.out) else str(Path(args.out).resolve())
-    instrument = AvatarInstrument if models.is_embedded else None
-    return Job(plan, out, args.layout, instrument, _gate(args), str(models.torch_device))
+    device = "auto" if args.ray is not None and args.device == "auto" else str(models.torch_device)
+    license = args.license or _license(args.generator)
+    return Job(plan, out, args.layout, _instrument(args, models), _gate(args), device, license, landmark_folders(), tuple(repeats.items()))
+
+
+def _instrument(args: Namespace, models: Models) -> Callable | None:
+    """What measures the pairs: the avatars' own regressor, or landmarks; nothing where nobody asks."""
+    if models.is_embedded:
+        return AvatarInstrument
+    if args.no_gate and args.identity is None:
+        return None
+    if sentence := why_not(models.generator, landmark_folders()):
+        note(f"{sentence} The pairs are not measured, and every pair is kept.")
+        return None
+    return partial(LandmarkInstrument, "" if args.identity is None else str(args.identity.resolve()), landmark_folders())
+
+
+def landmark_folders() -> tuple[str, ...]:
+    """Where dlib's landmark file may lie."""
+    return (str((models_folder() / catalog.LANDMARKS).resolve()),)
+
+
+def _license(generator: Path | None) -> str:
+    """That of the embedded avatars, or of a public file that has this name."""
+    if generator is None:
+        return "MIT"
+    return next((entry.license for entry in catalog.ENTRIES if entry.file == generator.name), "")
 
 
 def _check_class(args: Namespace, kind: str, models: Models) -> None:
@@ -75,14 +108,19 @@ def _gate(args: Namespace) -> Gate:
     return Gate(None, None, None) if args.no_gate else Gate(args.least_identity, args.least_change, args.most_leakage)
 
 
-def _faces(args: Namespace, models: Models) -> tuple[str, tuple[str, ...]]:
+def _faces(args: Namespace, models: Models) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    """The kind of the faces, their keys, and those that are copies of others."""
     if (args.photos is not None) + bool(args.codes) + (args.seeds is not None) > 1:
         raise UsageError("--seeds, --photos and --codes each say whose faces; give one of them.")
     if args.photos is not None:
-        return "photo", _photos(args.photos)
+        photos = _photos(args.photos)
+        repeats = repeated_photos(photos)
+        return "photo", tuple(p for p in photos if p not in repeats), repeats
     if args.codes:
-        return "code", tuple(key for file in args.codes for key in _codes(file, models.generator))
-    return "seed", tuple(str((args.seed + i) % 2**32) for i in range(args.seeds or 100))
+        stored = {f"{file.resolve()}#{i}": code for file in args.codes for i, code in enumerate(load_codes(file, models.generator))}
+        repeats = repeated_codes(stored)
+        return "code", tuple(key for key in stored if key not in repeats), repeats
+    return "seed", tuple(str((args.seed + i) % 2**32) for i in range(args.seeds or 100)), {}
 
 
 def _photos(folder: Path) -> tuple[str, ...]:
@@ -94,15 +132,11 @@ def _photos(folder: Path) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _codes(file: Path, generator: Generator) -> list[str]:
-    return [f"{file.resolve()}#{i}" for i in range(len(load_codes(file, generator)))]
-
-
 def _motion(text: str, args: Namespace) -> MotionPlan:
     """``NAME``, ``NAME=0.25,0.5,1`` or ``NAME=-1:1`` (random draws between)."""
     name, _, values = text.partition("=")
     file = find_motion(name)
-    label = file.stem
+    label = plain_name(file.stem)
     words = {"plus": args.instruction or "", "minus": args.opposite or "", "caption": args.caption or ""}
     if not values:
         return MotionPlan(label, str(file.resolve()), STRENGTHS, (0.0, 1.0), **words)

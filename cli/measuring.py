@@ -46,9 +46,9 @@ def _instrument(quantity: str, motion: str, models: Models) -> tuple[Callable | 
         return landmark_meter(quantity), REST[quantity], quantity
     if quantity != CODE and models.is_embedded:
         avatars = AvatarInstrument(embedded("regressor"))
-        if known := avatars.quantity_of(motion):
+        if known := next(iter(avatars.meant_by(motion)), ""):
             avatars.regressor.to(models.torch_device)
-            return *avatars.meter(known[0]), known[0]
+            return *avatars.meter(known), known
     return None, 0.0, ""
 
 

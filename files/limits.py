@@ -74,6 +74,7 @@ PAIR_FACES = Limit(1, 1_000_000, whole=True)
 WORKERS = Limit(1, 1024, whole=True)
 SHARD = Limit(1, 10_000, whole=True)  # faces
 THREADS = Limit(1, 256, whole=True)
+BATCH = Limit(1, 256, whole=True)  # pictures
 HALF = Limit(0, 16, whole=True)  # resolutions
 VIEWS = Limit(0, 16, whole=True)
 

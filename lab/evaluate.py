@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from ..avatars.captions import MOTIONS
+from ..pairs.cluster import spread
 from .evaluation import (
     ablations,
     baselines,
@@ -107,6 +108,37 @@ def run(study: Study, only: list[str], gate: dict | None = None) -> dict[str, di
     return done
 
 
+class Sections:
+    """Makes sections in whatever process it lives in; the cache hands them over."""
+
+    def __init__(self, weights: Path, size: str, seed: int, device: str, out: Path, recognizer: Path | None, gate: dict | None):
+        self.study, self.gate = study_of(weights, size, seed, device, out, recognizer), gate
+
+    def __call__(self, item: dict[str, str]) -> dict[str, str]:
+        """Make the section ``item["section"]`` unless it is there; Ray calls this with rows of its own."""
+        run(self.study, [str(item["section"])], self.gate)
+        return {"section": str(item["section"])}
+
+
+def study_of(weights: Path, size: str, seed: int, device: str, out: Path, recognizer: Path | None) -> Study:
+    """The study of the networks in ``weights``, with what ``out`` keeps of it."""
+    world = load_world(weights, SIZES[size], seed, device)
+    study = Study(world, Cache(out, setting(world)), made=Cache(out, anchor_setting(world)))
+    study.recognizer = recognizer
+    return study
+
+
+def spread_out(study: Study, settings: tuple, only: list[str], address: str, workers: int | None) -> None:
+    """Make the sections on Ray, so that `run` finds them in the cache; nothing where the gate is not passed.
+
+    ``settings``: what `Sections` takes, the gate as it is known last.
+    """
+    if run(study, [], settings[-1])["gate"]["passed"]:
+        items = [{"section": name} for name in only if name != "gate"]
+        for made in spread(Sections, settings, items, ray=address, workers=workers):
+            log.info("%-14s made", made["section"])
+
+
 def timed(study: Study, name: str) -> dict:
     """A section with the seconds it took."""
     log.info("%-14s ...", name)
@@ -181,6 +213,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--recognizer", type=Path, help="what lab.train_recognizer saved; without it that section is left out")
     parser.add_argument("--again", nargs="+", choices=SECTIONS, default=[], help="sections to measure anew")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="make the sections side by side on Ray: here, or there")
+    parser.add_argument("--workers", type=int, metavar="N", help="--ray: how many processes (default: one for each GPU or core)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     real_page.add_arguments(parser)
     args = parser.parse_args(arguments)
@@ -189,16 +223,25 @@ def main(arguments: list[str] | None = None) -> None:
         return real_page.run(args)
     if args.from_json:
         return render(args.docs)
-    world = load_world(args.weights, SIZES[args.size], args.seed, args.device)
-    study = Study(world, Cache(args.out, setting(world)), made=Cache(args.out, anchor_setting(world)))
+    settings = (
+        args.weights.resolve(),
+        args.size,
+        args.seed,
+        args.device,
+        args.out.resolve(),
+        args.recognizer and args.recognizer.resolve(),
+    )
+    study = study_of(*settings)
     for name in args.again:
         study.cache.forget(name)
     command = "python -m micromotion.lab.evaluate" + ("" if args.size == "full" else f" --size {args.size}")
     command += "" if len(args.only) == len(SECTIONS) else f" --only {' '.join(args.only)}"
-    study.recognizer = args.recognizer
     chosen = [name for name in args.only if name != "recognizer" or args.recognizer]
     before = json.loads((args.docs / "results" / "results.json").read_text(encoding="utf-8")) if args.keep else None
-    write(study, run(study, chosen, before and before["sections"]["gate"]), args.docs, command, before)
+    gate = before and before["sections"]["gate"]
+    if args.ray is not None:
+        spread_out(study, (*settings, gate), chosen, args.ray, args.workers)
+    write(study, run(study, chosen, gate), args.docs, command, before)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from comfy_api.v0_0_2 import ComfyExtension, io
 
-from . import anchors, codes, examples, faces, host, loaders, replaced, sliders, subspaces, sweep
+from . import anchors, codes, examples, faces, host, loaders, pairs, replaced, sliders, subspaces, sweep
 
 
 def groups() -> tuple[list[type[io.ComfyNode]], ...]:
     """The nodes of every verb group."""
-    return loaders.NODES, faces.NODES, codes.NODES, anchors.NODES, subspaces.NODES, sliders.NODES, sweep.NODES
+    return loaders.NODES, faces.NODES, codes.NODES, anchors.NODES, subspaces.NODES, sliders.NODES, sweep.NODES, pairs.NODES
 
 
 class Micromotion(ComfyExtension):

@@ -178,17 +178,29 @@ def file_fingerprint(kind: str, choice: str) -> str:
 
 def save_path(kind: str, name: str) -> Path:
     """A new file for ``name`` in the kind's folder: counted, never outside it, never over another, whatever the name."""
-    place = f"models/{FOLDERS[kind].name}"
-    root = os.path.abspath(folder_paths.get_folder_paths(FOLDERS[kind].name)[0])
+    root = folder_paths.get_folder_paths(FOLDERS[kind].name)[0]
+    folder, stem, counter = _inside(root, name, kind, f"models/{FOLDERS[kind].name}")
+    while (path := folder / f"{stem}_{counter:05}_.safetensors").exists():
+        counter += 1
+    return path
+
+
+def output_folder(name: str, fallback: str) -> Path:
+    """The folder ``name`` in ComfyUI's output folder, which it need not have yet: never outside it, whatever the name."""
+    folder, stem, _ = _inside(folder_paths.get_output_directory(), name, fallback, "output")
+    return folder / stem
+
+
+def _inside(root: str, name: str, fallback: str, place: str) -> tuple[Path, str, int]:
+    """Folder, stem and next number for ``name`` under ``root``, which the user knows as ``place``."""
+    root = os.path.abspath(root)
     try:
-        folder, stem, counter, _, _ = folder_paths.get_save_image_path(clean_name(name, kind), root)
+        folder, stem, counter, _, _ = folder_paths.get_save_image_path(clean_name(name, fallback), root)
     except OSError as error:
         raise HostError(f"{ascii(name)[:80]} cannot be saved in {root} ({refused(error)}).") from error
     except Exception as error:  # the host raises no class of its own
         raise HostError(f"{ascii(name)[:80]} leaves the folder {place}; give a plain name or a subfolder of it.") from error
-    while (path := Path(folder) / f"{stem}_{counter:05}_.safetensors").exists():
-        counter += 1
-    return path
+    return Path(folder), stem, counter
 
 
 def tuning_of(codes: Path) -> Path:

@@ -5,17 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from ..media import to_bytes
+from .card import Origin, model_card
 from .errors import PairsError
 from .layouts import LAYOUTS
 from .plan import MotionPlan, Plan, Variant
 from .samples import Sample, encoded, sample_of
 from .store import Store
-from .work import MARKERS, mark_done
+from .work import MARKERS, begin, is_begun, mark_done
+
+Marker = dict[str, Any]  # what the file of one call holds
+
+
+@dataclass(frozen=True)
+class Added:
+    """How many pairs a call added, and what the set holds now."""
+
+    new: int
+    pairs: int
+    faces: int
+
+    def __str__(self) -> str:
+        return f"{self.new:,} new; the set holds {_many(self.pairs, 'pair')} of {_many(self.faces, 'face')}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def add_face(
@@ -29,12 +49,30 @@ def add_face(
     form: str = "png",
     test: float = 0.1,
     seed: int = 0,
-) -> int:
-    """Add the pairs (``neutral [3, H, W]``, each of ``edited [F, 3, H, W]``), in -1..1, moved by ``coefficients [F]``; return how many.
+    unit: str = "",
+    license: str = "",
+) -> Added:
+    """Add the pairs (``neutral [3, H, W]``, each of ``edited [F, 3, H, W]``), in -1..1, moved by ``coefficients [F]``.
 
-    Frames at coefficient 0 are the neutral picture itself and are left out, and so are coefficients that come again. The same face
-    and strengths are added once: a second call adds nothing. Raises PairsError.
+    Frames at coefficient 0 are the neutral picture itself and are left out, and so are coefficients that come again, and pictures that
+    equal the neutral one. The same face and strengths are added once: a second call adds nothing. A set keeps its layout, format and
+    split. ``unit`` and ``license`` of the motion go into the set's card. Raises PairsError.
     """
+    wanted = _wanted(neutral, edited, coefficients, layout)
+    key = hashlib.sha256(to_bytes(neutral[None]).tobytes()).hexdigest()[:16]
+    plan = Plan("code", (key,), (replace(motion, strengths=tuple(sorted(wanted))),), format=form, test=test, seed=seed)
+    store, settings = Store(out), {"added": True, "layout": layout, "format": form, "test": test, "seed": seed}
+    is_begun(store, settings)
+    markers = _markers(store)
+    rows = [row for marker in markers for row in marker["rows"]]
+    if samples := _new(plan, neutral, edited, wanted, rows):
+        begin(store, settings)
+        rows = _write(store, plan, layout, markers, samples, {"name": motion.name, "unit": unit, "license": license})
+    return Added(len(samples), len(rows), len({r["face"] for r in rows}))
+
+
+def _wanted(neutral: torch.Tensor, edited: torch.Tensor, coefficients: Sequence[float], layout: str) -> dict[float, int]:
+    """The first frame of each coefficient but 0. Raises PairsError for what makes no pairs."""
     if layout not in LAYOUTS:
         raise PairsError(f"There is no layout {layout!r}; choose one of {', '.join(LAYOUTS)}.")
     if len(edited) != len(coefficients):
@@ -44,39 +82,45 @@ def add_face(
     wanted = {round(float(c), 4): i for i, c in reversed(list(enumerate(coefficients))) if round(float(c), 4)}
     if not wanted:
         raise PairsError("Every coefficient is 0, so nothing differs from the neutral picture; give a sweep that moves.")
-    store, source = Store(out), encoded(neutral, form)
-    key = hashlib.sha256(to_bytes(neutral[None]).tobytes()).hexdigest()[:16]
-    rows = _known(store)
-    done = {(r["key"], tuple(r["coefficients"].items())) for r in rows}
-    new = [c for c in sorted(wanted) if (key, ((motion.name, c),)) not in done]
-    if not new:
-        return 0
-    face, taken = _face(rows, key)
-    motion = MotionPlan(**{**vars(motion), "strengths": tuple(sorted({*new, *(c for r in rows for c in r["coefficients"].values())}))})
-    plan = Plan("code", (key,), (motion,), format=form, test=test, seed=seed)
-    moves = [(c, Variant(face, taken + n, ((motion.name, c),))) for n, c in enumerate(new)]
-    samples = [sample_of((motion,), v, key, plan.split(0), source, encoded(edited[wanted[c]], form), {}) for c, v in moves]
-    _write(store, plan, layout, rows, samples)
-    return len(samples)
+    return wanted
+
+
+def _new(plan: Plan, neutral: torch.Tensor, edited: torch.Tensor, wanted: dict[float, int], rows: list[dict[str, Any]]) -> list[Sample]:
+    """The pairs of the plan's one face that ``rows`` lack, without pictures that equal the neutral one."""
+    (key,), (motion,) = plan.keys, plan.motions
+    mine, source = [r for r in rows if r["key"] == key], encoded(neutral, plan.format)
+    face = mine[0]["face"] if mine else len({r["face"] for r in rows})
+    missing = [c for c in sorted(wanted) if {motion.name: c} not in [r["coefficients"] for r in mine]]
+    changed = [(c, picture) for c in missing if (picture := encoded(edited[wanted[c]], plan.format)) != source]
+    variants = [(Variant(face, len(mine) + n, ((motion.name, c),)), picture) for n, (c, picture) in enumerate(changed)]
+    return [sample_of((motion,), variant, key, plan.split(0), source, picture, {}) for variant, picture in variants]
 
 
 def _size(picture: torch.Tensor) -> str:
     return f"{picture.shape[-1]} x {picture.shape[-2]} px"
 
 
-def _known(store: Store) -> list[dict[str, Any]]:
-    """The rows of everything that was added before."""
+def _markers(store: Store) -> list[Marker]:
+    """What was added before, call by call."""
     found = (store.read(f"{MARKERS}/{name}") for name in store.names(MARKERS))
-    return [row for raw in found if raw is not None for row in json.loads(raw)["rows"]]
+    return [json.loads(raw) for raw in found if raw is not None]
 
 
-def _face(rows: list[dict[str, Any]], key: str) -> tuple[int, int]:
-    """The number of a face in the set, and how many pairs of it are there."""
-    mine = [r for r in rows if r["key"] == key]
-    return (mine[0]["face"] if mine else len({r["face"] for r in rows})), len(mine)
+def _write(
+    store: Store, plan: Plan, layout: str, markers: list[Marker], samples: list[Sample], motion: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Write one call's files, then the lists and the card of the whole set; return the rows of all pairs."""
+    LAYOUTS[layout].write(plan, store, len(markers), samples)
+    new = mark_done(store, len(markers), samples, [], motion=motion)
+    rows = [row for marker in markers for row in marker["rows"]] + new
+    known = {m["name"]: m for m in (*(marker["motion"] for marker in markers), motion)}
+    strengths = {name: tuple(sorted({r["coefficients"][name] for r in rows if name in r["coefficients"]})) for name in known}
+    whole = replace(plan, motions=tuple(MotionPlan(name, "", strengths[name]) for name in known))
+    LAYOUTS[layout].finish(whole, store, rows)
+    store.write("README.md", model_card(_origin(layout, whole, known), rows, []).encode())
+    return rows
 
 
-def _write(store: Store, plan: Plan, layout: str, rows: list[dict[str, Any]], samples: list[Sample]) -> None:
-    shard = len(store.names(MARKERS))
-    LAYOUTS[layout].write(plan, store, shard, samples)
-    LAYOUTS[layout].finish(plan, store, rows + mark_done(store, shard, samples, []))
+def _origin(layout: str, plan: Plan, motions: dict[str, dict[str, str]]) -> Origin:
+    units = [(m.name, motions[m.name]["unit"], ", ".join(f"{s:g}" for s in m.strengths), motions[m.name]["license"]) for m in plan.motions]
+    return Origin(layout, "pictures that were given", "that of these pictures, not stated", units, f"seed {plan.seed}")

@@ -3,45 +3,74 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ..subspaces.opening import open_motion
+from ..stylegan2 import Generator
+from ..subspaces import Subspace
 from .job import Job
-from .layouts import LAYOUTS, SPLITS
-from .plan import MotionPlan
+from .layouts import LAYOUTS, SPLITS, Rows
+from .plan import MotionPlan, Plan
 
 BINS = 20
+NOT_STATED = "not stated"
 CONSENT = (
     "Faces of real people need their consent: for the pictures, for the changes made to them, and for training on them."
     " Say of every picture made from this set that it was edited."
 )
 
 
-def model_card(job: Job, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> str:
+@dataclass(frozen=True)
+class Origin:
+    """Where the pairs of a set come from, in the words of its card. ``motions``: name, unit, strengths, license of each."""
+
+    layout: str
+    faces: str
+    generator: str
+    motions: Sequence[tuple[str, str, str, str]]
+    made: str
+
+
+def origin_of(job: Job, generator: Generator, motions: Mapping[str, Subspace]) -> Origin:
+    """The origin of a planned set."""
+    plan = job.plan
+    size = f"{generator.size[1]} x {generator.size[0]} px" if generator.size[0] != generator.size[1] else f"{generator.resolution} px"
+    drawn = f"`{Path(plan.generator).name}` ({size}, fingerprint `{generator.fingerprint}`); license: {job.license or NOT_STATED}"
+    rows = [(m.name, motions[m.name].calibration.unit, _strengths(plan, m), motions[m.name].license) for m in plan.motions]
+    return Origin(job.layout, _faces(plan), drawn, rows, f"seed {plan.seed}, plan `{plan.fingerprint}`")
+
+
+def model_card(origin: Origin, rows: Rows, left: list[dict[str, Any]]) -> str:
     """The README of the set: origin, terms, motions with their calibration, counts, how it is split, and how to make it again."""
-    plan, layout = job.plan, LAYOUTS[job.layout]
-    splits = [s for s in SPLITS if any(r["split"] == s for r in rows)]
+    layout = LAYOUTS[origin.layout]
+    pairs = Counter(r["split"] for r in rows)
+    faces = Counter(split for split, _ in {(r["split"], r["face"]) for r in rows})
+    splits = [s for s in SPLITS if pairs[s]]
     front = f"---\n{layout.card(splits)}\n---\n\n" if layout.card and splits else ""
+    lines = [f"| {name} | {unit} | {strengths} | {license or NOT_STATED} |" for name, unit, strengths, license in origin.motions]
     return (
         front
         + f"""\
 # Face pairs of known strength
 
-{len(rows):,} pairs of {_faces_in(rows):,} faces. Each pair is the same face before and after a motion of a known coefficient.
+{pairs.total():,} pairs of {faces.total():,} faces. Each pair is the same face before and after a motion of a known coefficient.
 Layout: {layout.about}.
 
 | motion | unit | strengths | license |
 |---|---|---|---|
-{chr(10).join(_motion_row(job, m) for m in plan.motions)}
+{chr(10).join(lines)}
 
-Faces: {_faces(job)}. Made with micromotion, seed {plan.seed}, plan `{plan.fingerprint}`.
+Faces: {origin.faces}. Generator: {origin.generator}. Made with micromotion, {origin.made}.
 
 | split | pairs | faces |
 |---|---|---|
-{chr(10).join(_split_row(rows, split) for split in SPLITS)}
+{chr(10).join(f"| {split} | {pairs[split]:,} | {faces[split]:,} |" for split in SPLITS)}
 
-No face is on both sides. Left out by the quality gate: {_left(left)}. Histograms: `quality.html`.
+No face is on both sides. Left out: {_left(left)}.
 
 ## Terms
 
@@ -51,24 +80,12 @@ The pictures derive from the generator: its license holds for them. The motions'
     )
 
 
-def _motion_row(job: Job, motion: MotionPlan) -> str:
-    subspace = open_motion(motion.file)
-    grid = ", ".join(f"{s:g}" for s in motion.strengths)
-    strengths = f"random, {motion.span[0]:g} to {motion.span[1]:g}" if job.plan.draws else grid
-    return f"| {motion.name} | {subspace.calibration.unit} | {strengths} | {subspace.license or 'not stated'} |"
+def _strengths(plan: Plan, motion: MotionPlan) -> str:
+    drawn = f"random, {motion.span[0]:g} to {motion.span[1]:g}"
+    return drawn if plan.draws else ", ".join(f"{s:g}" for s in motion.strengths)
 
 
-def _split_row(rows: list[dict[str, Any]], split: str) -> str:
-    found = [r for r in rows if r["split"] == split]
-    return f"| {split} | {len(found):,} | {_faces_in(found):,} |"
-
-
-def _faces_in(rows: list[dict[str, Any]]) -> int:
-    return len({r["face"] for r in rows})
-
-
-def _faces(job: Job) -> str:
-    plan = job.plan
+def _faces(plan: Plan) -> str:
     kinds = {
         "seed": f"drawn by the generator at truncation {plan.truncation:g}",
         "code": "saved codes",
@@ -82,18 +99,28 @@ def _left(left: list[dict[str, Any]]) -> str:
     return ", ".join(f"{sum(r['reason'] == name for r in left):,} for {name}" for name in reasons) or "none"
 
 
-def quality_page(rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> str:
+def quality_page(rows: Rows, left: list[dict[str, Any]]) -> str:
     """Histograms of every measure, kept pairs dark and left-out ones light, as one HTML page that needs nothing else."""
-    names = sorted({name for r in rows + left for name in r.get("measures", {})})
-    parts = [f"<h1>{len(rows):,} pairs kept, {len(left):,} left out</h1>", f"<p>{html.escape(_left(left))}</p>"]
+    count, kept = _measures(rows)
+    _, out = _measures(left)
+    parts = [f"<h1>{count:,} pairs kept, {len(left):,} left out</h1>", f"<p>{html.escape(_left(left))}</p>"]
+    names = sorted({*kept, *out})
     for name in names:
-        kept = [r["measures"][name] for r in rows if name in r["measures"]]
-        out = [r["measures"][name] for r in left if name in r.get("measures", {})]
-        parts.append(f"<h2>{html.escape(name)}</h2>{_histogram(kept, out)}")
+        parts.append(f"<h2>{html.escape(name)}</h2>{_histogram(kept[name], out[name])}")
     if not names:
         parts.append("<p>Nothing was measured.</p>")
     style = "body{font:15px sans-serif;margin:2em;max-width:50em}svg{display:block}"
     return f"<!doctype html><meta charset='utf-8'><title>Quality</title><style>{style}</style>" + "".join(parts) + "\n"
+
+
+def _measures(rows: Rows) -> tuple[int, defaultdict[str, array]]:
+    """How many rows there are, and the values of each measure."""
+    count, found = 0, defaultdict(lambda: array("d"))
+    for r in rows:
+        count += 1
+        for name, value in r.get("measures", {}).items():
+            found[name].append(value)
+    return count, found
 
 
 def _histogram(kept: Sequence[float], out: Sequence[float]) -> str:

@@ -1,29 +1,50 @@
-"""The same work over Ray Data: shards are rows, workers are actors that hold the models, back-pressure and retries are Ray's."""
+"""The same work in this process or over Ray Data: items are rows, workers are actors that hold the models, retries are Ray's."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 from .errors import PairsError
-from .job import Job
-from .work import Worker
 
 SECONDS_TO_ANSWER = 10
+STARTS = 2  # tries to start Ray on this machine
+Item = dict[str, Any]
 
 
-def over_ray(job: Job, shards: list[int], address: str, workers: int | None = None) -> Iterator[dict[str, int]]:
-    """Make ``shards`` on a Ray cluster, yielding each as it is finished. An actor that dies is replaced, and its shard made again."""
-    ray = connected(address)
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    count = max(1, min(workers or gpus or int(ray.cluster_resources().get("CPU", 1)) // job.plan.threads, len(shards)))
-    data = ray.data.from_items([{"shard": s} for s in shards], override_num_blocks=len(shards))
-    pool = ray.data.ActorPoolStrategy(size=count)
-    made = data.map(Worker, fn_constructor_args=(job,), compute=pool, num_gpus=1 if gpus else 0, num_cpus=0 if gpus else job.plan.threads)
+def spread(
+    work: Callable[..., Callable[[Item], Item]],
+    arguments: tuple,
+    items: list[Item],
+    *,
+    ray: str | None = None,
+    workers: int | None = None,
+    threads: int = 1,
+) -> Iterator[Item]:
+    """Yield ``work(*arguments)(item)`` of every item as it is finished: here (``ray`` None), or on the Ray cluster at the address ``ray``.
+
+    ``work`` makes a worker, which loads its models once. ``workers``: how many (None: one for each GPU, or for each ``threads`` cores).
+    A worker that dies is replaced and its item done again, so an item must do no harm when it is done twice. Raises PairsError.
+    """
+    if ray is None:
+        yield from map(work(*arguments), items)
+        return
+    engine = connected(ray)
+    gpus = int(engine.cluster_resources().get("GPU", 0))
+    count = max(1, min(workers or gpus or int(engine.cluster_resources().get("CPU", 1)) // threads, len(items)))
+    rows = engine.data.from_items(items, override_num_blocks=len(items))
+    pool = engine.data.ActorPoolStrategy(size=count)
+    made = rows.map(work, fn_constructor_args=arguments, compute=pool, num_gpus=1 if gpus else 0, num_cpus=0 if gpus else threads)
+    with closing(_answers(engine, made)) as answers:  # whoever stops early stops the cluster's work too
+        yield from answers
+
+
+def _answers(engine: Any, made: Any) -> Generator[Item, None, None]:
     try:
         yield from made.iter_rows()
-    except ray.exceptions.RayError as error:
+    except engine.exceptions.RayError as error:
         raise PairsError(f"The cluster could not finish the work: {_cause(error)}. Run the same command again to go on.") from error
 
 
@@ -33,7 +54,7 @@ def connected(address: str) -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise PairsError("Making pairs over several processes needs Ray: pip install 'micromotion[cluster]'.") from error
+        raise PairsError("Working over several processes needs Ray: pip install 'micromotion[cluster]'.") from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     if ray.is_initialized():
         return ray
@@ -41,11 +62,28 @@ def connected(address: str) -> Any:
     options |= {"include_dashboard": False} if address == "local" else {"address": address}
     try:
         _knock(address)
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = f"No Ray cluster answers at {address} ({_cause(error)})."
-        raise PairsError(f"{reason} Start one, or say --ray alone for this machine.") from error
+        _start(ray, options, STARTS if address == "local" else 1)
+    except Exception as error:  # Ray raises plain ones too, of a machine too busy to start it
+        raise PairsError(_not_there(address, _cause(error))) from error
     return ray
+
+
+def _start(ray: Any, options: dict[str, Any], tries: int) -> None:
+    """Start or join Ray. It gives its own parts half a minute; on a busy machine they are quicker when they were read once."""
+    for left in reversed(range(tries)):
+        try:
+            ray.init(**options)
+            return
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
+
+
+def _not_there(address: str, cause: str) -> str:
+    if address == "local":
+        return f"Ray cannot be started on this machine ({cause}). Close other programs, or leave --ray out: one process makes the same."
+    return f"No Ray cluster answers at {address} ({cause}). Start one, or say --ray alone for this machine."
 
 
 def _knock(address: str) -> None:

@@ -7,20 +7,20 @@ where it stopped: no pair is lost, and none is made twice.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .card import model_card, quality_page
-from .cluster import over_ray
+from .card import model_card, origin_of, quality_page
+from .cluster import connected, spread
 from .errors import PairsError
 from .job import Job
 from .layouts import LAYOUTS
-from .samples import Maker
+from .samples import Maker, shown
 from .store import Store
-from .work import MARKERS, Worker, marker
+from .work import MARKERS, Worker, begin, marker
 
-PLAN = ".plan.json"
 Progress = Callable[[int, int], None]  # (shards done, shards)
 
 
@@ -47,24 +47,28 @@ def make(job: Job, *, ray: str | None = None, workers: int | None = None, progre
     if job.layout not in LAYOUTS:
         raise PairsError(f"There is no layout {job.layout!r}; choose one of {', '.join(LAYOUTS)}.")
     store = Store(job.out)
-    _begin(job, store)
+    if ray is not None:
+        connected(ray)  # before anything is written
+    maker = _begin(job, store)
     done = {name.removesuffix(".json") for name in store.names(MARKERS)}
     missing = [s for s in range(job.plan.shards) if f"{s:06}" not in done]
     if missing:
-        made = over_ray(job, missing, ray, workers) if ray is not None else map(Worker(job), ({"shard": s} for s in missing))
-        _finish_all(made, job, len(missing), progress)
-    return _conclude(job, store)
+        items = [{"shard": s} for s in missing]
+        _finish_all(
+            spread(Worker, (job, None if ray else maker), items, ray=ray, workers=workers, threads=job.plan.threads),
+            job,
+            len(missing),
+            progress,
+        )
+    return _conclude(job, store, maker)
 
 
-def _begin(job: Job, store: Store) -> None:
-    """Check the job against the folder and its own files before any work: a set is gone on with by its own plan alone."""
-    wanted = {"fingerprint": job.plan.fingerprint, "layout": job.layout, "gate": asdict(job.gate)}
-    raw = store.read(PLAN)
-    if raw is None:
-        _ = Maker(job).motions  # a motion of another generator, or a file that is missing, ends here
-        store.write(PLAN, json.dumps(wanted, sort_keys=True).encode())
-    elif json.loads(raw) != wanted:
-        raise PairsError(f"{job.out} holds a set that was begun with other settings. Give the same settings to go on, or another folder.")
+def _begin(job: Job, store: Store) -> Maker:
+    """Check the job against the folder and its own files before any work: a set is gone on with by its own plan and files alone."""
+    maker = Maker(job)
+    found = maker.found()  # a motion of another generator, a file that is missing, or a face that cannot be measured ends here
+    begin(store, {"fingerprint": job.plan.fingerprint, "layout": job.layout, "gate": asdict(job.gate), "found": found})
+    return maker
 
 
 def _finish_all(finished: Iterable[dict[str, int]], job: Job, missing: int, progress: Progress | None) -> None:
@@ -74,29 +78,33 @@ def _finish_all(finished: Iterable[dict[str, int]], job: Job, missing: int, prog
             progress(count, total)
 
 
-def _rows(job: Job, store: Store) -> Iterator[dict[str, Any]]:
-    for shard in range(job.plan.shards):
-        raw = store.read(marker(shard))
-        if raw is None:
-            raise PairsError(f"Shard {shard} of {job.out} is missing; run the same command again.")
-        yield json.loads(raw)
+@dataclass(frozen=True)
+class _Marked:
+    """What the markers of all shards say, read anew each time it is gone through, so that a set of any size takes little memory."""
+
+    store: Store
+    shards: int
+    part: str  # "rows" or "left"
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for shard in range(self.shards):
+            raw = self.store.read(marker(shard))
+            if raw is None:
+                raise PairsError(f"Shard {shard} of {self.store.out} is missing; run the same command again.")
+            yield from json.loads(raw)[self.part]
 
 
-def _conclude(job: Job, store: Store) -> Summary:
+def _conclude(job: Job, store: Store, maker: Maker) -> Summary:
     """Write the lists, the card and the quality page over all shards."""
-    rows: list[dict[str, Any]] = []
-    left: list[dict[str, Any]] = []
-    for found in _rows(job, store):
-        rows += found["rows"]
-        left += found["left"]
+    rows = _Marked(store, job.plan.shards, "rows")
+    left = [{"key": shown(key), "reason": "duplicate", "detail": f"the same as {shown(other)}"} for key, other in job.repeats]
+    left += _Marked(store, job.plan.shards, "left")
     LAYOUTS[job.layout].finish(job.plan, store, rows)
-    summary = Summary(_counts(rows, "split"), _counts(left, "reason"))
     store.write("left_out.jsonl", "".join(json.dumps(r, sort_keys=True) + "\n" for r in left).encode())
-    store.write("README.md", model_card(job, rows, left).encode())
+    store.write("README.md", model_card(origin_of(job, maker.generator, maker.motions), rows, left).encode())
     store.write("quality.html", quality_page(rows, left).encode())
-    return summary
+    return Summary(_counts(rows, "split"), _counts(left, "reason"))
 
 
-def _counts(rows: list[dict[str, Any]], key: str) -> dict[str, int]:
-    names = sorted({r[key] for r in rows}, reverse=True)
-    return {name: sum(r[key] == name for r in rows) for name in names}
+def _counts(rows: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
+    return dict(sorted(Counter(r[key] for r in rows).items(), reverse=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+
+MEASURABLE = 0.5  # of an instrument's units: motions that change less are not judged by it
 
 
 class Instrument(Protocol):
@@ -15,15 +17,18 @@ class Instrument(Protocol):
     quantities: tuple[str, ...]
 
     def read(self, images: torch.Tensor) -> torch.Tensor:
-        """``[N, Q]``: one column for each of ``quantities``, in the units of a calibrated coefficient."""
+        """``[N, Q]``: one column for each of ``quantities``, in units that can be compared; not a number where no face is seen."""
         ...
 
-    def identity(self, images: torch.Tensor) -> torch.Tensor:
-        """``[N, E]``: vectors whose cosine says how alike two people are."""
+    def identity(self, images: torch.Tensor) -> torch.Tensor | None:
+        """``[N, E]``: vectors whose cosine says how alike two people are. None: it cannot tell people apart."""
         ...
 
-    def quantity_of(self, motion: str) -> tuple[str, float] | None:
-        """The quantity that a motion is meant to change, and by how much one unit changes it; None where that is not known."""
+    def meant_by(self, motion: str) -> Mapping[str, float | None]:
+        """The quantities that a motion is meant to change, and by how much one unit does; None where the mean face has to tell.
+
+        None at all: the instrument cannot judge this motion, and only identity counts.
+        """
         ...
 
 
@@ -37,7 +42,9 @@ class Gate:
     leakage: float | None = 0.5
 
     def verdict(self, measures: dict[str, float]) -> str:
-        """Why a pair is left out, or an empty string."""
+        """Why a pair is left out, or an empty string. Where a face was asked for and none was found, any bound leaves the pair out."""
+        if measures.get("face", 1.0) < 1 and (self.identity, self.change, self.leakage) != (None, None, None):
+            return "no face"
         if self.identity is not None and measures.get("identity", 1.0) < self.identity:
             return "identity"
         if self.change is not None and measures.get("change", 1.0) < self.change:
@@ -47,30 +54,49 @@ class Gate:
         return ""
 
 
+def meanings(instrument: Instrument, motions: Sequence[str], response: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What one unit of each motion is meant to change: ``[Q]`` by motion; 0 for what it should leave alone.
+
+    ``response(motion)`` is what one unit changes on the generator's mean face ``[Q]``; it is asked only where the instrument does not know.
+    """
+    return {name: _meaning(instrument, instrument.meant_by(name), name, response) for name in motions}
+
+
+def _meaning(instrument: Instrument, known: Mapping[str, float | None], name: str, response: Callable[[str], torch.Tensor]) -> torch.Tensor:
+    meant = torch.zeros(len(instrument.quantities))
+    if not known:
+        return meant
+    measured = response(name) if None in known.values() else meant
+    for quantity, amount in known.items():
+        i = instrument.quantities.index(quantity)
+        meant[i] = measured[i] if amount is None else amount
+    return meant if None not in known.values() or float(meant.norm()) >= MEASURABLE else torch.zeros_like(meant)
+
+
 @torch.no_grad()
 def measure(
-    instrument: Instrument, neutral: torch.Tensor, edited: torch.Tensor, coefficients: Sequence[tuple[tuple[str, float], ...]]
+    instrument: Instrument,
+    neutral: torch.Tensor,
+    edited: torch.Tensor,
+    coefficients: Sequence[tuple[tuple[str, float], ...]],
+    meant: Mapping[str, torch.Tensor],
 ) -> list[dict[str, float]]:
-    """What the variants ``edited [V, 3, R, R]`` change in ``neutral [1, 3, R, R]``.
+    """What the variants ``edited [V, 3, R, R]`` change in ``neutral [1, 3, R, R]``; ``meant`` is of `meanings`.
 
     ``identity``: cosine; ``change``: measured over intended change, 1 where they are equal (left out where no motion has a known
-    quantity); ``leakage``: root mean square of the other quantities' changes over the intended one.
+    quantity); ``leakage``: root mean square of the other quantities' changes over the intended one; ``face``: 0 where none was found.
     """
-    before, after = instrument.read(neutral), instrument.read(edited)
-    people = torch.cosine_similarity(instrument.identity(neutral), instrument.identity(edited))
-    moved = (after - before).cpu()
-    return [
-        {"identity": round(float(same), 4), **_change(instrument, change, asked)}
-        for same, change, asked in zip(people.cpu(), moved, coefficients)
-    ]
+    moved = (instrument.read(edited) - instrument.read(neutral)).cpu()
+    before, after = instrument.identity(neutral), instrument.identity(edited)
+    alike = None if before is None or after is None else torch.cosine_similarity(before, after).cpu()
+    found = [_change(change, asked, meant) for change, asked in zip(moved, coefficients)]
+    return [f if alike is None else {"identity": round(float(alike[i]), 4), **f} for i, f in enumerate(found)]
 
 
-def _change(instrument: Instrument, change: torch.Tensor, asked: tuple[tuple[str, float], ...]) -> dict[str, float]:
-    wanted = torch.zeros(len(instrument.quantities))
-    for name, coefficient in asked:
-        known = instrument.quantity_of(name)
-        if known is not None:
-            wanted[instrument.quantities.index(known[0])] += coefficient * known[1]
+def _change(change: torch.Tensor, asked: tuple[tuple[str, float], ...], meant: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    if not torch.isfinite(change).all():
+        return {"face": 0.0}
+    wanted = sum((coefficient * meant[name] for name, coefficient in asked), torch.zeros(len(change)))
     size = float(wanted.norm())
     if not size:
         return {}

@@ -14,7 +14,9 @@ class Job:
     """A plan, where it is written (``out``, a folder or an address) and in which ``layout``.
 
     ``instrument`` makes what the pairs are measured with (None: nothing is measured, and every pair stays), and ``gate`` says which of
-    them stay. ``device``: where to compute.
+    them stay. ``device``: where to compute; "auto" is each worker's GPU, if it has one. ``license``: of the generator, for the card.
+    ``folders``: where dlib's landmark file may lie, for photos (see `faces.detect`).
+    ``repeats``: faces that are copies of others and were left out of the plan, each with the face that it repeats.
     """
 
     plan: Plan
@@ -23,3 +25,6 @@ class Job:
     instrument: Callable[[], Instrument] | None = None
     gate: Gate = Gate()
     device: str = "cpu"
+    license: str = ""
+    folders: tuple[str, ...] = ()
+    repeats: tuple[tuple[str, str], ...] = ()

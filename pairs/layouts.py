@@ -1,7 +1,8 @@
 """How trainers want pairs on disk. Each layout writes one shard's files, and at the end whatever lists all of them.
 
 The sources of the rules: ai-toolkit (dataset config: ``folder_path`` with ``.txt`` captions, ``control_path`` with equal names),
-musubi-tuner (``image_directory`` / ``control_directory``, and JSONL with ``image_path``, ``control_path``, ``caption``), Hugging Face
+musubi-tuner (``image_directory`` / ``control_directory``, and JSONL with ``image_path``, ``control_path``, ``caption``), DiffSynth-Studio
+(JSONL with ``image``, ``edit_image`` and ``prompt``, beneath its ``dataset_base_path``), Hugging Face
 Datasets (ImageFolder's ``metadata.jsonl`` with ``*_file_name`` columns, Parquet with ``{bytes, path}`` pictures, WebDataset), the image
 sliders of Concept Sliders (folders by scale with equal names), WebDataset (files of one sample share their base name in a tar).
 """
@@ -21,7 +22,7 @@ from .samples import Sample
 from .store import Store
 
 SPLITS = ("train", "test")
-Rows = list[dict[str, Any]]
+Rows = Iterable[dict[str, Any]]  # which can be gone through again
 WriteShard = Callable[[Plan, Store, int, list[Sample]], None]
 Finish = Callable[[Plan, Store, Rows], None]
 
@@ -37,8 +38,10 @@ class Layout:
     card: Callable[[list[str]], str] | None = None
 
 
-def _jsonl(rows: Iterable[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+def _list(store: Store, name: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as JSONL; no file where there are none."""
+    if lines := "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows):
+        store.write(name, lines.encode())
 
 
 def _nothing(plan: Plan, store: Store, rows: Rows) -> None:
@@ -54,17 +57,22 @@ def _pairs(plan: Plan, store: Store, shard: int, samples: list[Sample]) -> None:
 
 def _listed(plan: Plan, store: Store, rows: Rows) -> None:
     for split in SPLITS:
-        found = [r for r in rows if r["split"] == split]
         lines = (
             {
                 "image_path": store.path(f"{split}/images/{r['name']}.{plan.format}"),
                 "control_path": store.path(f"{split}/control/{r['name']}.{plan.format}"),
                 "caption": r["instruction"],
             }
-            for r in found
+            for r in rows
+            if r["split"] == split
         )
-        if found:
-            store.write(f"{split}/dataset.jsonl", _jsonl(lines))
+        _list(store, f"{split}/dataset.jsonl", lines)
+        _list(store, f"{split}/diffsynth.jsonl", (_for_diffsynth(plan, r) for r in rows if r["split"] == split))
+
+
+def _for_diffsynth(plan: Plan, row: dict[str, Any]) -> dict[str, Any]:
+    picture = f"{row['name']}.{plan.format}"
+    return {"image": f"images/{picture}", "edit_image": f"control/{picture}", "prompt": row["instruction"]}
 
 
 def _imagefolder(plan: Plan, store: Store, shard: int, samples: list[Sample]) -> None:
@@ -75,7 +83,6 @@ def _imagefolder(plan: Plan, store: Store, shard: int, samples: list[Sample]) ->
 
 def _metadata(plan: Plan, store: Store, rows: Rows) -> None:
     for split in SPLITS:
-        found = [r for r in rows if r["split"] == split]
         lines = (
             {
                 "source_file_name": f"source/{r['name']}.{plan.format}",
@@ -84,10 +91,10 @@ def _metadata(plan: Plan, store: Store, rows: Rows) -> None:
                 "caption": r["caption"],
                 "coefficients": json.dumps(r["coefficients"], sort_keys=True),
             }
-            for r in found
+            for r in rows
+            if r["split"] == split
         )
-        if found:
-            store.write(f"{split}/metadata.jsonl", _jsonl(lines))
+        _list(store, f"{split}/metadata.jsonl", lines)
 
 
 def _sliders(plan: Plan, store: Store, shard: int, samples: list[Sample]) -> None:
@@ -178,7 +185,11 @@ def _tar_card(splits: list[str]) -> str:
 
 
 LAYOUTS = {
-    "pairs": Layout("image and control folders with equal names and .txt captions (ai-toolkit, musubi-tuner), and JSONL", _pairs, _listed),
+    "pairs": Layout(
+        "image and control folders with equal names and .txt captions (ai-toolkit, musubi-tuner), and JSONL (DiffSynth-Studio too)",
+        _pairs,
+        _listed,
+    ),
     "imagefolder": Layout("Hugging Face ImageFolder with metadata.jsonl (InstructPix2Pix trainers)", _imagefolder, _metadata),
     "sliders": Layout("folders by scale with equal names (image sliders)", _sliders, _scales),
     "webdataset": Layout("WebDataset shards (.tar)", _webdataset, _nothing, _tar_card),

@@ -13,7 +13,7 @@ import math
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
 
@@ -32,6 +32,7 @@ NUMBERS = {
     "seed": limits.SEED,
     "shard": limits.SHARD,
     "threads": limits.THREADS,
+    "batch": limits.BATCH,
 }
 DIGITS = 4  # of a drawn coefficient: what a caption or a file name can still say
 
@@ -74,8 +75,8 @@ class Plan:
     ``kind``: what the ``keys`` are: seeds of the generator, ``FILE#INDEX`` of saved codes, or photo files. ``category``: the class of
     drawn faces, where the generator has classes. ``draws``: random variants per face (0: the grids). ``mixed``: variants move all
     motions at once, else one motion each. ``test``: share of the faces that are kept for the test split. ``shard``: faces per unit of
-    work, which is also the unit of resuming. ``threads``: of each worker on a CPU; they belong to the plan, because sums in another
-    order round otherwise.
+    work, which is also the unit of resuming. ``batch``: pictures of a face that are synthesized together, and ``threads`` of each worker
+    on a CPU; both belong to the plan, because sums in another order round otherwise.
     """
 
     kind: str
@@ -95,7 +96,7 @@ class Plan:
     seed: int = 0
     shard: int = 8
     threads: int = 1
-    extra: dict = field(default_factory=dict)
+    batch: int = 1
 
     def __post_init__(self):
         _require(self.kind in KINDS, f"Faces come from one of {', '.join(KINDS)}, not from {self.kind!r}.")
@@ -111,6 +112,8 @@ class Plan:
         for name, limit in NUMBERS.items():
             limit.checked(getattr(self, name), f"Of a set of pairs, {name} is", PairsError)
         _require(self.test < 1, f"The share of test faces is 0 to below 1, not {self.test}.")
+        drawn = self.kind != "seed" or len(self.keys) == 1 or self.truncation > 0
+        _require(drawn, "At truncation 0 every seed draws the mean face; give a truncation above 0.")
         for motion in self.motions:
             for value in (*motion.strengths, *motion.span):
                 limits.COEFFICIENT.checked(value, f"A strength of {motion.name} is", PairsError)
@@ -163,6 +166,11 @@ class Plan:
     def fingerprint(self) -> str:
         """Sixteen digits that name this plan; a folder that was begun with another plan is not gone on with."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plain_name(text: str) -> str:
+    """``text`` as a motion's name: what cannot be part of a file's name becomes a dash."""
+    return re.sub(r"[^\w .+-]+", "-", text)[:60].strip(" .-+") or "motion"
 
 
 def _require(fine: bool, sentence: str) -> None:

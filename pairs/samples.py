@@ -15,18 +15,20 @@ from PIL import Image
 from .. import faces, stylegan2
 from ..files.errors import MicromotionError
 from ..media import read_image, to_bytes
-from ..stylegan2.frames import synthesize_frames
+from ..stylegan2.frames import frame_bytes, synthesize_frames
 from ..stylegan2.inversion import OptimizingInverter, out_of_domain, reconstruction_report
 from ..stylegan2.resample import area_resize, centered
 from ..subspaces import Subspace, apply_motions
 from ..subspaces.anchors import draw_faces
 from ..subspaces.opening import open_motion
 from .captions import caption, instruction
-from .gates import measure
+from .errors import PairsError
+from .gates import meanings, measure
 from .job import Job
 from .plan import MotionPlan, Variant
 
 SQUARE = 256  # px of an aligned photo, which every published inverter reads
+UNMEASURED = "With --no-gate every pair is kept unmeasured."
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,17 @@ class Maker:
         self.job, self.plan = job, job.plan
         self._files: dict[str, torch.Tensor] = {}  # codes by file
 
+    @property
+    def device(self) -> str:
+        return ("cuda" if torch.cuda.is_available() else "cpu") if self.job.device == "auto" else self.job.device
+
     @cached_property
     def generator(self) -> stylegan2.Generator:
-        return stylegan2.load(self.plan.generator).to(self.job.device).eval().requires_grad_(False)
+        return stylegan2.load(self.plan.generator).to(self.device).eval().requires_grad_(False)
 
     @cached_property
     def inverter(self) -> Any:
-        return stylegan2.load_inverter(self.plan.inverter).to(self.job.device) if self.plan.inverter else OptimizingInverter()
+        return stylegan2.load_inverter(self.plan.inverter).to(self.device) if self.plan.inverter else OptimizingInverter()
 
     @cached_property
     def motions(self) -> dict[str, Subspace]:
@@ -72,22 +78,45 @@ class Maker:
     def instrument(self) -> Any:
         return None if self.job.instrument is None else self.job.instrument()
 
+    @cached_property
+    def meant(self) -> dict[str, torch.Tensor]:
+        """What one unit of each motion is meant to change, as the instrument measures it."""
+        return {} if self.instrument is None else meanings(self.instrument, list(self.motions), self._response)
+
+    def found(self) -> dict[str, Any]:
+        """What the plan's files hold, and so whether they can be used at all: names of the generator's and the motions' numbers."""
+        motions = {name: hashlib.sha256(m.directions.numpy().tobytes()).hexdigest()[:16] for name, m in self.motions.items()}
+        measured = {name: [round(float(v), 4) for v in meant] for name, meant in self.meant.items()}
+        return {"generator": self.generator.fingerprint, "motions": motions, "measured": measured}
+
+    def _response(self, motion: str) -> torch.Tensor:
+        """What one unit changes on the mean face ``[Q]``; by half a unit where no face is seen in the whole one, as with closed eyes."""
+        mean = self.generator.w_avg.expand(1, self.generator.num_layers, -1).cpu()
+        steps = (0.0, 1.0, 0.5)
+        still, whole, half = self.instrument.read(self._drawn(self.motions[motion].apply(mean, steps))).cpu()
+        for step, moved in zip(steps[1:], (whole, half)):
+            if torch.isfinite(moved - still).all():
+                return (moved - still) / step
+        raise PairsError(f"The motion {motion} cannot be measured: no face is found in the moved mean face. {UNMEASURED}")
+
     def make(self, face: int) -> tuple[list[Sample], list[dict[str, Any]]]:
         """The pairs of a face that pass the gate, and a row for each that does not, with the reason."""
         key, variants = self.plan.keys[face], list(self.plan.variants(face))
         try:
             found = self._face(key)
         except (MicromotionError, OSError) as error:
-            return [], [{"face": face, "key": _shown(key), "reason": "failed", "detail": str(error)[:300]}]
+            return [], [{"face": face, "key": shown(key), "reason": "failed", "detail": str(error)[:300]}]
         squares = self._squares(found, variants)
         measures = self._measures(squares, variants)
         neutral, *edited = self._pictures(found, squares)
         source, split = self._encode(neutral), self.plan.split(face)
         kept: list[Sample] = []
         left: list[dict[str, Any]] = []
+        seen = {source: "unchanged"}
         for variant, picture, measured in zip(variants, edited, measures):
-            sample = sample_of(self.plan.motions, variant, _shown(key), split, source, self._encode(picture), measured)
-            reason = "unchanged" if sample.edited == source else self.job.gate.verdict(measured)
+            sample = sample_of(self.plan.motions, variant, shown(key), split, source, self._encode(picture), measured)
+            reason = seen.setdefault(sample.edited, "") or self.job.gate.verdict(measured)
+            seen[sample.edited] = seen[sample.edited] or "duplicate"
             if reason:
                 left.append({**sample.row, "reason": reason})
             else:
@@ -111,16 +140,27 @@ class Maker:
         photo = read_image(path)
         if self.generator.is_oblong:
             return Face(self.inverter.invert(self.generator, centered(photo, self.generator.size)).cpu())
-        square, crop = faces.align(photo, faces.choose(faces.detect(photo)[0], where=path.name), SQUARE)
+        square, crop = self._framed(photo, path.name)
         codes = self.inverter.invert(self.generator, square)
         if sentence := out_of_domain(self.inverter.card, reconstruction_report(self.generator, codes, square)):
             raise MicromotionError(sentence)
         return Face(codes.cpu(), photo, crop)
 
+    def _framed(self, photo: torch.Tensor, where: str) -> tuple[torch.Tensor, faces.Crop]:
+        """The square of the largest face; what is framed as the inverter knows faces already is taken whole."""
+        height, width = photo.shape[-2:]
+        domain = self.inverter.card.domain
+        if width == height and domain and "photo" not in domain:
+            return faces.align(photo, "aligned", width)
+        crop, _ = faces.frame(faces.detect(photo, folders=self.job.folders)[0], (width, height), SQUARE, where=where)
+        return faces.align(photo, crop, width if crop.is_whole else SQUARE)
+
     def _squares(self, face: Face, variants: list[Variant]) -> torch.Tensor:
         """``[1 + V, 3, R, R]``: the neutral face and its variants, always in chunks of one face, so that no neighbor changes a bit."""
-        codes = torch.cat([self._moved(face.codes, variant) for variant in variants])
-        chunks = synthesize_frames(self.generator, torch.cat([face.codes, codes]).to(self.generator.w_avg.device), batch=1)
+        return self._drawn(torch.cat([face.codes, *(self._moved(face.codes, variant) for variant in variants)]))
+
+    def _drawn(self, codes: torch.Tensor) -> torch.Tensor:
+        chunks = synthesize_frames(self.generator, codes.to(self.generator.w_avg.device), batch=self.plan.batch)
         return torch.cat([chunk.cpu() for chunk in chunks])
 
     def _moved(self, codes: torch.Tensor, variant: Variant) -> torch.Tensor:
@@ -129,7 +169,7 @@ class Maker:
     def _measures(self, squares: torch.Tensor, variants: list[Variant]) -> list[dict[str, float]]:
         if self.instrument is None:
             return [{} for _ in variants]
-        return measure(self.instrument, squares[:1], squares[1:], [v.coefficients for v in variants])
+        return measure(self.instrument, squares[:1], squares[1:], [v.coefficients for v in variants], self.meant)
 
     def _pictures(self, face: Face, squares: torch.Tensor) -> list[torch.Tensor]:
         """The pictures of the pairs: squares, or whole photos with the change pasted in."""
@@ -178,6 +218,14 @@ def encoded(picture: torch.Tensor, form: str, quality: int = 95) -> bytes:
     return out.getvalue()
 
 
-def _shown(key: str) -> str:
+def fitting_batch(generator: stylegan2.Generator) -> int:
+    """Pictures to synthesize together: what fits into a quarter of a GPU, at most 16, whatever else it holds now; 1 on a CPU."""
+    device = generator.w_avg.device
+    if device.type != "cuda":
+        return 1
+    return int(max(1, min(16, torch.cuda.get_device_properties(device).total_memory // 4 // frame_bytes(generator))))
+
+
+def shown(key: str) -> str:
     """A key as the set tells it: of files the name alone, because the set travels and the folder does not."""
     return Path(key).name

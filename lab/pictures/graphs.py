@@ -277,7 +277,7 @@ def fill(definition: dict, values: dict, linked: set[str]) -> tuple[list[dict], 
             entry["widget"] = {"name": name}
             filled.append(left.pop(name, default(kind, options)))
             if options.get("control_after_generate"):
-                filled.append("fixed")
+                filled.append(left.pop("control_after_generate", "fixed"))
             if options.get("image_upload") or options.get("video_upload"):
                 filled.append("image")
         inputs.append(entry)

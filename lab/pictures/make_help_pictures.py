@@ -181,6 +181,17 @@ def save_subspace(flow: Flow):
     return words("Written:\n" + flow.text(flow("SaveSubspace", motion=flow.motion("smile"))))
 
 
+def save_pairs(flow: Flow):
+    face, motion = flow("SampleFaces", generator=flow.generator(), seed=4), flow.motion("smile")
+    sweep = flow("Sweep", frames=4, **ramp())
+    frames = flow.draw(flow("ApplySubspace", codes=face, motion=motion, coefficient=1.0, sweep=sweep))
+    flow.text(flow("SavePairs", images=frames, sweep=sweep, motion=motion, test=0.0))
+    folder = flow.server.base / "output" / "training_pairs" / "train"
+    pictures = [next((folder / "control").glob("*.png")), *sorted((folder / "images").glob("*.png"))]
+    said = sorted((folder / "images").glob("*.txt"))[-1].read_text(encoding="utf-8")
+    return row([Image.open(path).convert("RGB") for path in pictures], f'The neutral picture and its pairs; the last: "{said}"')
+
+
 def sample_faces(flow: Flow):
     (faces,) = flow.run(flow.draw(flow("SampleFaces", generator=flow.generator(), count=4, seed=30, truncation=0.9)))
     return row(faces, "seed 30, count 4, truncation 0.9, drawn by Synthesize Faces")
@@ -349,6 +360,7 @@ RECIPES = {
     "SaveFace": save_face,
     "LoadSubspace": load_subspace,
     "SaveSubspace": save_subspace,
+    "SavePairs": save_pairs,
     "SampleFaces": sample_faces,
     "PickFace": pick_face,
     "AlignFace": align_face,

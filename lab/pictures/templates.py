@@ -662,6 +662,44 @@ def fetch(top: Graph, name: str) -> dict:
     return row(top, name, text, [fetched], form=[(fetched, "what"), (fetched, "accept")], results=[fetched])
 
 
+def pose_face(around: Graph) -> Subgraph:
+    inner = Subgraph(
+        around,
+        "Pose Face",
+        "Draw a face at several strengths of one motion, 0 among them: what a pair of pictures is made of.",
+        ("expression strengths", "dataset", "training pairs", "before and after", "stylegan"),
+    )
+    codes, generator = inner.inlet("codes", "STYLEGAN2_CODES"), inner.inlet("generator", "STYLEGAN2_GENERATOR")
+    motion = inner.inlet("motion", "COMBO", embedded("smile"))
+    strengths, count = inner.inlet("strengths", "STRING", "0: 0, 1: 0.25, 2: 0.5, 3: 0.75, 4: 1"), inner.inlet("frames", "INT", 5)
+    load = inner.add("LoadSubspace", file=motion)
+    steps = {"shape": "keyframes", "shape.keyframes": strengths, "shape.easing": "linear", "shape.loop": False}
+    sweep = inner.add("Sweep", frames=count, **steps)
+    moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep)
+    drawn = inner.add("Synthesize", generator=generator, codes=moved)
+    inner.columns([load, sweep], [moved], [drawn])
+    for name, source in (("images", drawn["images"]), ("sweep", sweep), ("motion", load)):
+        inner.outlet(name, source)
+    return inner
+
+
+def pairs(top: Graph, name: str) -> dict:
+    generator = top.add("LoadGenerator", width=270, file=AVATAR)
+    codes = top.add("SampleFaces", width=270, generator=generator, seed=4, control_after_generate="increment")
+    posed = top.use(pose_face(top), codes=codes, generator=generator)
+    saved = top.add("SavePairs", width=310, images=posed["images"], sweep=posed["sweep"], motion=posed["motion"])
+    shown = top.add("PreviewImage", width=300, height=320, images=posed["images"])
+    text = (
+        "1. **Run** writes one face and its smiles into `output/training_pairs`.\n"
+        "2. Run it 100 times (the number beside *Run*): the seed rises, the set grows by 100 faces.\n"
+        "3. *strengths* are frame: coefficient; 0 must be among them.\n"
+        "4. *layout* is what your trainer reads.\n"
+        "5. For thousands, measured and sorted: `micromotion dataset`."
+    )
+    form = [(codes, "seed"), (posed, "motion"), (posed, "strengths"), (saved, "layout"), (saved, "name")]
+    return row(top, name, text, [generator, codes], [posed], [saved], [shown], form=form, results=[shown])
+
+
 # With diffusion models
 
 
@@ -838,5 +876,6 @@ TEMPLATES = {
     "17 How a StyleGAN2 motion works": how_it_works,
     "18 Convert a StyleGAN2 checkpoint": convert,
     "19 Fetch the models for photos": fetch,
+    "20 Make training pairs": pairs,
 }
 BLUEPRINTS = (animate_face, edit_expression, drive_face, edit_video)

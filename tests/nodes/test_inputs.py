@@ -29,6 +29,7 @@ GIVEN = {
     "InvertFace": {"steps": 0},
     "PasteFace": {},
     "SampleFaces": {"count": 2},
+    "SavePairs": {},
     "Sweep": {"frames": 12, "hold_start": 1, "hold_end": 2},
     "Sweep curve": {"shape": "curve", "frames": 6},
     "Sweep keyframes": {"shape": "keyframes", "frames": 12, "keyframes": "0: 0, 4: 1, 9: 0.2"},
@@ -38,7 +39,7 @@ GIVEN = {
     "VideoAnchors": {"max_frames": 4},
 }
 CANNED = {"text_anchors"}  # what takes long is asked, and not done
-OPTIONAL = {"SweepToVideo": ("photo", "crop", "unedited"), "PasteFace": ("unedited",)}
+OPTIONAL = {"SweepToVideo": ("photo", "crop", "unedited"), "PasteFace": ("unedited",), "SavePairs": ("neutral",)}
 OTHER = {
     "layers": "0-1",
     "keyframes": "0: 1, 5: 0",
@@ -132,6 +133,7 @@ def things(pack, loaded, face, call):
         "second": motions["b"],
         "third": motions["c"],
         "faces": 1 - square,
+        "images": torch.cat([face, 1 - face, face / 2]),
         "unedited": square,
         "clip": moved,
     }

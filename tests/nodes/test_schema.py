@@ -18,7 +18,7 @@ VERBS = {"Load", "Save", "Convert", "Sample", "Pick", "Align", "Frame", "Paste",
 VERBS |= {"Calibrate", "Combine", "Inspect", "Read", "Apply", "Sweep", "Measure", "Fetch", "Face"}  # Face Sliders: known by this name
 TAKEN = {"LoadStyleGAN", "StyleGANSampler", "StyleGANInversion", "StyleGAN2ModelLoader", "StyleGAN2Sampler", "ExpressionEditor"}
 DYNAMIC, GROWING = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
-MOST_NODES = 30
+MOST_NODES = 31
 HOSTS_OWN = {
     DYNAMIC,
     GROWING,

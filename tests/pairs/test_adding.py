@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from micromotion.pairs import MotionPlan, PairsError, add_face
+from micromotion.pairs import Added, MotionPlan, PairsError, add_face
 
 SMILE = MotionPlan("smile", "")
 
@@ -21,13 +21,38 @@ def listed(out):
 
 def test_a_set_grows_face_by_face_and_takes_each_pair_once(tmp_path):
     out, faces = tmp_path / "set", pictures(5)
-    assert add_face(str(out), faces[0], faces[1:4], [0.0, 0.5, -0.5], SMILE) == 2
-    assert add_face(str(out), faces[0], faces[1:4], [0.0, 0.5, -0.5], SMILE) == 0
-    assert add_face(str(out), faces[0], faces[1:3], [0.5, 1.0], SMILE) == 1
-    assert add_face(str(out), faces[4], faces[1:3], [0.5, 0.5], SMILE) == 1
+    assert add_face(str(out), faces[0], faces[1:4], [0.0, 0.5, -0.5], SMILE).new == 2
+    assert add_face(str(out), faces[0], faces[1:4], [0.0, 0.5, -0.5], SMILE).new == 0
+    assert add_face(str(out), faces[0], faces[1:3], [0.5, 1.0], SMILE).new == 1
+    assert add_face(str(out), faces[4], faces[1:3], [0.5, 0.5], SMILE) == Added(1, 4, 2)
     assert len(listed(out)) == 4
     names = sorted(p.stem for p in out.rglob("images/*.png"))
     assert names == ["0000000-000", "0000000-001", "0000000-002", "0000001-000"]
+
+
+def test_a_picture_that_did_not_change_is_no_pair(tmp_path):
+    face = pictures(1)
+    assert add_face(str(tmp_path / "set"), face[0], face, [1.0], SMILE) == Added(0, 0, 0)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_set_has_a_card_of_all_that_was_added(tmp_path):
+    faces = pictures(3)
+    add_face(str(tmp_path), faces[0], faces[1:], [0.5, 1.0], SMILE, unit="one smile", license="MIT")
+    add_face(str(tmp_path), faces[1], faces[2:], [-1.0], MotionPlan("turn", ""), unit="a half turn")
+    card = (tmp_path / "README.md").read_text()
+    assert "| smile | one smile | 0.5, 1 | MIT |" in card and "| turn | a half turn | -1 | not stated |" in card
+    assert "3 pairs of 2 faces" in card and "consent" in card
+
+
+@pytest.mark.parametrize("other", [{"layout": "imagefolder"}, {"form": "jpg"}, {"test": 0.5}, {"seed": 3}])
+def test_a_set_keeps_its_settings(tmp_path, other):
+    faces = pictures(4)
+    add_face(str(tmp_path), faces[0], faces[1:2], [1.0], SMILE)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(PairsError, match="begun with other settings"):
+        add_face(str(tmp_path), faces[2], faces[3:], [1.0], SMILE, **other)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_slider_folders_grow_too(tmp_path):

@@ -173,3 +173,40 @@ def test_saved_codes_give_the_same_pairs_as_their_seeds(job, tmp_path):
     pictures = sorted((tmp_path / "set").rglob("*.png"))
     assert len(pictures) == 8
     assert all(p.read_bytes() == (tmp_path / "coded" / p.relative_to(tmp_path / "set")).read_bytes() for p in pictures)
+
+
+def test_variants_that_are_the_same_picture_are_kept_once(job):
+    twin = MotionPlan("smile", str(embedded_root() / "motions" / "smile.safetensors"), (0.5, 0.5 + 1e-9))
+    summary = make(job(motions=(twin,)))
+    assert summary.left == {"duplicate": 6} and sum(summary.kept.values()) == 6
+
+
+def test_a_motion_that_changed_meanwhile_does_not_go_on_with_a_set(job, tmp_path):
+    smile = Subspace.load(embedded_root() / "motions" / "smile.safetensors")
+    smile.save(tmp_path / "m.safetensors")
+    wanted = job(motions=(MotionPlan("smile", str(tmp_path / "m.safetensors"), (0.5,)),))
+    make(wanted)
+    Subspace(-smile.basis, name="smile").save(tmp_path / "m.safetensors")
+    with pytest.raises(PairsError, match="begun with other settings"):
+        make(wanted)
+
+
+def test_pictures_are_made_together_as_the_plan_says(job, monkeypatch):
+    from micromotion.pairs import samples
+
+    asked, real = [], samples.synthesize_frames
+    monkeypatch.setattr(samples, "synthesize_frames", lambda *args, batch: asked.append(batch) or real(*args, batch=batch))
+    make(job(batch=3))
+    assert set(asked) == {3}
+
+
+def test_a_batch_is_what_fits_into_a_quarter_of_a_gpu_whatever_else_it_holds(monkeypatch):
+    from types import SimpleNamespace
+
+    from micromotion.pairs import samples
+
+    monkeypatch.setattr(samples, "frame_bytes", lambda _: 1 << 30)
+    for gigabytes, batch in ((2, 1), (16, 4), (80, 16)):
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, g=gigabytes: SimpleNamespace(total_memory=g << 30))
+        assert samples.fitting_batch(SimpleNamespace(w_avg=SimpleNamespace(device=torch.device("cuda")))) == batch
+    assert samples.fitting_batch(SimpleNamespace(w_avg=torch.zeros(1))) == 1

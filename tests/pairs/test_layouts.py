@@ -35,6 +35,30 @@ def test_pairs_have_equal_names_and_captions(job, tmp_path):
             assert Image.open(line["image_path"]).size == Image.open(line["control_path"]).size and line["caption"]
 
 
+def test_a_trainer_of_edit_models_reads_pairs(job, tmp_path, monkeypatch):
+    """DiffSynth-Studio trains Qwen-Image-Edit and FLUX Kontext; its package brings much, so the tests do not ask for it by themselves."""
+    trainer = pytest.importorskip("diffsynth.core.data.unified_dataset").UnifiedDataset
+    kept = make(job()).kept
+    folder = tmp_path / "set" / "train"
+    load = trainer.default_image_operator(base_path=str(folder), height=64, width=64)
+    options = {"data_file_keys": ("image", "edit_image"), "main_data_operator": load}
+    found = trainer(base_path=str(folder), metadata_path=str(folder / "diffsynth.jsonl"), **options)
+    assert len(found) == kept["train"]
+    assert found[0]["image"].size == found[0]["edit_image"].size == (64, 64) and found[0]["prompt"].startswith("make the person smile")
+    assert found[0]["image"].tobytes() == Image.open(folder / "images" / "0000000-000.png").tobytes()
+    assert found[0]["edit_image"].tobytes() == Image.open(folder / "control" / "0000000-000.png").tobytes()
+
+
+def test_the_lists_of_all_readers_agree(job, tmp_path):
+    make(job())
+    for split in ("train", "test"):
+        folder = tmp_path / "set" / split
+        ours, theirs = ([json.loads(line) for line in (folder / f"{n}.jsonl").read_text().splitlines()] for n in ("dataset", "diffsynth"))
+        assert [(str(folder / t["image"]), str(folder / t["edit_image"]), t["prompt"]) for t in theirs] == [
+            (o["image_path"], o["control_path"], o["caption"]) for o in ours
+        ]
+
+
 @pytest.mark.parametrize("layout", ["imagefolder", "parquet"])
 def test_hugging_face_datasets_reads_them(job, tmp_path, layout):
     kept = make(job(layout)).kept
@@ -69,6 +93,13 @@ def test_sliders_have_a_folder_for_each_strength(job, tmp_path):
     names = [{p.name for p in (folder / scale).iterdir()} for scale in ("-0.3", "0", "+0.5")]
     assert names[0] == names[1] == names[2] and len(names[0]) == 6
     assert json.loads((tmp_path / "set" / "smile.json").read_text()) == {"folders": ["-0.3", "0", "+0.5"], "scales": [-0.3, 0.0, 0.5]}
+
+
+def test_torchvision_reads_slider_folders(job, tmp_path):
+    vision = pytest.importorskip("torchvision.datasets")
+    make(job("sliders", test=0.0))
+    found = vision.ImageFolder(str(tmp_path / "set" / "train" / "smile"))
+    assert found.classes == ["+0.5", "-0.3", "0"] and len(found) == 18 and found[0][0].size == (64, 64)
 
 
 def test_sliders_refuse_what_has_no_scale(job):
