@@ -34,10 +34,10 @@ RESTYLE = f"{GENERATOR} --inverter models/stylegan2_inverters/restyle_psp_ffhq_e
 SMILE = "--motion models/micromotion/smile.pt"
 SCORER = "--scorer models/micromotion_scorers/ViT-B-32.pt"
 COMMANDS = (
+    f"animate me.jpg {E4E} {SMILE} --frames FRAMES --out output/me.mp4",
     "inspect models/stylegan2/ffhq.pkl",
     "inspect models/stylegan2_inverters/e4e_ffhq_encode.pt",
     "convert models/stylegan2/ffhq.pkl models/stylegan2/ffhq.safetensors",
-    f"animate me.jpg {E4E} {SMILE} --frames FRAMES --out output/me.mp4",
     f"animate me.jpg {RESTYLE} --motion models/micromotion/headsTurn.pt --frames FRAMES --out output/turn.mp4",
     f"animate me.jpg {E4E} {SMILE} --drive clip.mp4 --out output/driven.mp4",
     f"fit clip.mp4 output/nod.safetensors {E4E}",
@@ -45,6 +45,9 @@ COMMANDS = (
     " --quality fast --identity models/stylegan2_identity/model_ir_se50.pth",
     f"combine without output/text.safetensors output/nod.safetensors --out output/pure.safetensors {GENERATOR}",
 )
+
+
+HEADING = ["what", "seconds", "seconds of CPU", "peak memory, GB"]
 
 
 class Walked(NamedTuple):
@@ -115,6 +118,21 @@ def walk(folder: Path, commands: tuple[str, ...], frames: int) -> Iterator[Walke
         )
 
 
+def named(command: str, frames: int) -> str:
+    return f"`micromotion {command.replace('FRAMES', str(frames))}`"
+
+
+def named_template(frames: int) -> str:
+    return f"the template *{TEMPLATE.stem[3:]}*, {frames} frames, in ComfyUI"
+
+
+def steps(folder: Path, frames: int) -> Iterator[Walked]:
+    """All of it: the photo by command and by template, then the other commands."""
+    yield from walk(folder, COMMANDS[:1], frames)
+    yield walk_template(folder, frames)[0]
+    yield from walk(folder, COMMANDS[1:], frames)
+
+
 def walk_template(folder: Path, frames: int) -> tuple[Walked, Path]:
     """Run the photo template in a real ComfyUI on the files of ``folder``; what it took, and the video."""
     with tempfile.TemporaryDirectory() as base:
@@ -136,7 +154,7 @@ def walk_template(folder: Path, frames: int) -> tuple[Walked, Path]:
             made = next(one for out in entry["outputs"].values() for one in out.get("images", ()) if one["filename"].endswith(".mp4"))
             kept = folder / "output" / "template.mp4"
             kept.write_bytes((Path(base) / made["type"] / made["subfolder"] / made["filename"]).read_bytes())
-    return Walked(f"the template *{TEMPLATE.stem[3:]}*, {frames} frames, in ComfyUI", *took, peak, said), kept
+    return Walked(named_template(frames), *took, peak, said), kept
 
 
 def cpu_seconds(pid: int) -> float:
@@ -178,16 +196,15 @@ def main() -> None:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder)
-        walked = []
-        for one in walk(folder, COMMANDS, args.frames):
-            walked.append(one)
+        walked = {}
+        for one in steps(folder, args.frames):
+            walked[one.what] = row(one)
             print(*row(one), one.said, sep="\n", flush=True)
-        walked.append(walk_template(folder, args.frames)[0])
-        print(walked[-1].said)
+            names = [named(c, args.frames) for c in COMMANDS]
+            rows = [walked.get(name, [name, *["not measured yet"] * 3]) for name in (*names, named_template(args.frames))]
+            publish("full size", f"{machine()}, shared with other work\n\n{table(HEADING, rows)}", args.write)
         if args.write:
             sheet(folder).save(PICTURE, quality=85)
-    heading = ["what", "seconds", "seconds of CPU", "peak memory, GB"]
-    publish("full size", f"{machine()}, shared with other work\n\n{table(heading, list(map(row, walked)))}", args.write)
 
 
 if __name__ == "__main__":
