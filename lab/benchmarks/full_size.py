@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ import numpy as np
 from measuring import ROOT, machine, publish, table
 from PIL import Image
 
-PICTURE = ROOT / "docs" / "full_size.jpg"
+PICTURE = ROOT / "docs" / "full_size.png"
 TEMPLATE = ROOT / "workflows" / "02 Animate the face in your photo.json"
 FILES = ("ffhq-rosinality", "ffhq", "e4e", "restyle-psp", "arcface", "clip-vit-b-32-openai", "direction-smile", "direction-heads-turn")
 GENERATOR = "--generator models/stylegan2/stylegan2-ffhq-config-f.pt"
@@ -169,19 +170,6 @@ def frames_of(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
 
 
-def sheet(folder: Path) -> Image.Image:
-    """First and farthest frame of each video."""
-    cells = []
-    for name in ("me", "turn", "driven", "template"):
-        film = frames_of(folder / "output" / f"{name}.mp4")
-        far = max(film, key=lambda frame: float(np.abs(frame.astype(float) - film[0]).mean()))
-        cells += [Image.fromarray(frame).resize((224, 224)) for frame in (film[0], far)]
-    page = Image.new("RGB", (224 * len(cells), 224))
-    for i, cell in enumerate(cells):
-        page.paste(cell, (224 * i, 0))
-    return page
-
-
 def row(one: Walked) -> list[str]:
     return [one.what, f"{one.clock:.0f}", f"{one.cpu:.0f}", f"{one.peak:.1f}"]
 
@@ -189,8 +177,8 @@ def row(one: Walked) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where the files are written and kept (4 GB); a temporary one otherwise")
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--write", action="store_true", help="renew docs/performance.md and docs/full_size.jpg")
+    parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--write", action="store_true", help="renew docs/performance.md and docs/full_size.png")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
@@ -204,7 +192,7 @@ def main() -> None:
             rows = [walked.get(name, [name, *["not measured yet"] * 3]) for name in (*names, named_template(args.frames))]
             publish("full size", f"{machine()}, shared with other work\n\n{table(HEADING, rows)}", args.write)
         if args.write:
-            sheet(folder).save(PICTURE, quality=85)
+            shutil.copy(folder / "output" / "me_sheet.png", PICTURE)
 
 
 if __name__ == "__main__":
