@@ -136,7 +136,7 @@ class Session:
         try:
             entry = self.server.run(prompt, seconds=300)
         except hosted.RunError as error:
-            if own(error) and wanted != "result":
+            if own(str(error), error.kind) and wanted != "result":
                 group.refused += 1
             else:
                 group.wrong.append(f"{error.kind} {str(error)[:300]!r} for {json.dumps(prompt)[:400]}")
@@ -155,10 +155,9 @@ class Session:
         return self.node("PreviewImage", images=images)
 
 
-def own(error: hosted.RunError) -> bool:
+def own(said: str, kind: str) -> bool:
     """Whether a prompt was refused by ComfyUI's check of it, or failed with an error of our family, in one sentence."""
-    said = str(error)
-    return said.startswith("{") and "required_input_missing" not in said if not error.kind else "micromotion" in error.kind
+    return "micromotion" in kind if kind else said.startswith("{") and "required_input_missing" not in said
 
 
 def generators(session: Session) -> None:
@@ -220,7 +219,8 @@ def directions(session: Session) -> None:
     np.save(folder / "code.npy", stylegan2.load(embedded_root() / "generator.safetensors").w_avg.repeat(10, 1).numpy())
     session.ask(moved(session, "code.npy"), "sentence")
     styles = folder / "styles.npz"
-    np.savez(styles, **{f"layer{i}": np.zeros((100, 48), np.float32) for i in range(26)})
+    layers: dict[str, Any] = {f"layer{i}": np.zeros((100, 48), np.float32) for i in range(26)}
+    np.savez(styles, **layers)
     session.ask(moved(session, styles.name), "sentence")
 
 
@@ -243,7 +243,7 @@ def inverters(session: Session) -> None:
     for kind, channels in kinds.items():
         for mean in (True, False):
             state = {f"encoder.{k}": v for k, v in keyed.fill(encoders.tiny_encoder(kind, channels)).state_dict().items()}
-            state |= {"decoder.input.input": made.synthesis.b4.const.data[None]}
+            state |= {"decoder.input.input": made.state_dict()["synthesis.b4.const"][None]}
             state |= {f"decoder.convs.{i}.conv.weight": torch.zeros(1) for i in range(made.num_layers - 2)}
             content = {"state_dict": state, "opts": {"encoder_type": kind, "start_from_latent_avg": True}}
             content |= {"latent_avg": made.w_avg.repeat(made.num_layers, 1)} if mean else {}

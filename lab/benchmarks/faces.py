@@ -686,7 +686,7 @@ def measure_readers() -> str:
     for entry, photo in frontal_portraits():
         own, value = faces.detect(photo), read_by_mediapipe(photo)
         frame = faces.faces_from_mediapipe(value)[0] if value else []
-        if not own or not frame:
+        if not own or value is None or not frame:
             continue
         face = faces.choose(own)
         other = faces.choose(frame, point=face.landmarks[36:48].mean(0))

@@ -9,6 +9,7 @@ from .naming import EXACT, SOURCES, THROUGH, said, source_of
 from .study import CLEANED, INVERTED, ONE, ORACLE, POOLED, SHIPPED, TEXT, VIDEO
 from .tables import cell, pictures
 
+RENDERER = "the renderer itself"
 KEPT = (f"{VIDEO}, {POOLED}", f"{INVERTED}, {POOLED}", f"{TEXT}, {POOLED}", SHIPPED, ORACLE)
 BOUNDS = {"evr1", "rank1_response", "cosine_one", "cosine_pooled", "cosine_other", "success", "domain_success", "domain_share"}
 BOUND = " †"
@@ -307,8 +308,8 @@ def styles(sections: dict) -> list[str]:
     for r in section["rows"]:
         style, _, group = r["group"].rpartition(" | ")
         if r["metric"] == "domain_success":
-            found.setdefault(style, {}).setdefault(group, []).append(r["value"])
-    columns = [g for g in KEPT if any(g in groups for groups in found.values())] + ["the renderer itself"]
+            found.setdefault(style.replace(", renders", ", inverted"), {}).setdefault(group, []).append(r["value"])
+    columns = [g for g in KEPT if any(g in groups for groups in found.values())] + [RENDERER]
     means = {style: {g: sum(v) / len(v) for g, v in groups.items()} for style, groups in found.items()}
     lines = [[style, *(_of_oracle(groups, c) for c in columns)] for style, groups in means.items()]
     text = (
@@ -327,7 +328,7 @@ def _of_oracle(groups: dict[str, float], column: str) -> str:
     if column not in groups:
         return ""
     best = groups.get(ORACLE, 0.0)
-    return f"{groups[column]:.2f}" + (f" ({groups[column] / best:.0%})" if best and column != ORACLE else "")
+    return f"{groups[column]:.2f}" + (f" ({groups[column] / best:.0%})" if best and column not in (ORACLE, RENDERER) else "")
 
 
 def _oracle_by_motion(section: dict) -> list[str]:
@@ -362,7 +363,7 @@ def inverted(sections: dict) -> list[str]:
 def shown(sections: dict) -> list[str]:
     found = [line for section in sections.values() for line in pictures(section, "results/")]
     chosen = [line for line in found if any(said(name) in line for name in SHOWN)]
-    return ["## Pictures", *chosen, "The other pictures are in [results/rows.md](results/rows.md)."] if chosen else []
+    return ["## Pictures", "\n".join(chosen), "The other pictures are in [results/rows.md](results/rows.md)."] if chosen else []
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -87,7 +87,7 @@ class Graph:
         self.info = {**self.info, subgraph.id: subgraph.definition()}
         return self.add(subgraph.id, width=width, height=height, title=subgraph.name, **puts)
 
-    def columns(self, *columns: list[Node | int] | int, x: float = 0, y: float = 0, gap: float = GAP) -> None:
+    def columns(self, *columns: Sequence[Node | int] | int, x: float = 0, y: float = 0, gap: float = GAP) -> None:
         """Nodes below each other in columns, columns from left to right; a number among them is as much more room for wires."""
         for column in columns:
             if isinstance(column, int):

@@ -115,7 +115,8 @@ def addresses(models: Path) -> dict[str, Path]:
         path = models / entry.target
         if entry.url.endswith(".bz2"):
             packed = path.with_name(f"{path.name}.bz2")
-            packed.exists() or full_size.stand_ins.landmarks(packed)
+            if not packed.exists():
+                full_size.stand_ins.landmarks(packed)
             path = packed
         found[entry.url] = path
     return found

@@ -399,7 +399,7 @@ def start_here(top: Graph, name: str) -> dict:
 
 def own_photo(top: Graph, name: str) -> dict:
     image = load_image(top, "micromotion_photo.png")
-    files = {kind: catalog.find(entry).file for kind, entry in PHOTO_FILES.items()}
+    files: dict[str, Any] = {kind: catalog.find(entry).file for kind, entry in PHOTO_FILES.items()}
     face = top.use(animate_face(top), properties=known(*files), image=image["IMAGE"], **files)
     video, saved = film(top, face["images"], "photo")
     text = (

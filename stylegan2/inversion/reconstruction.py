@@ -62,7 +62,8 @@ def reconstruction_report(
     """
     images = check_images(images, generator).to(generator.w_avg.device)
     codes = starting_codes(generator, codes, len(images)).to(images)
-    size = min(tuple(images.shape[-2:]), generator.size)
+    height, width = images.shape[-2:]
+    size = min((height, width), generator.size)
     made = torch.cat([area_resize(chunk.clamp(-1, 1), size) for chunk in synthesize_frames(generator, codes)])
     target, rows = resize(images, size).clamp(-1, 1), (codes - generator.w_avg) / code_scale(generator)
     return ReconstructionReport(

@@ -36,7 +36,7 @@ def caller():
 
 
 def hook(event, args):
-    if event.startswith(WATCHED) and (where := caller()):
+    if LOG is not None and event.startswith(WATCHED) and (where := caller()):
         mode = args[1] if event == "open" and isinstance(args[1], str) else args[2] if event == "open" else ""
         touched = (
             args[1] if event.startswith(("shutil.copy", "shutil.move", "os.rename", "os.link", "os.symlink")) else args[0] if args else ""
