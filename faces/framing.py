@@ -12,7 +12,8 @@ from .landmarks import Face, check_inside, choose
 
 NO_FACE = ("stop", "whole picture")
 FRAMED = 0.06  # of the side: how far corners move when dlib reads a framed picture again
-SURE = 1.5  # the detector's score of photos of today; it gives avatars less, where it sees them at all
+SURE = 1.5  # the detector's score of most photos of today; it gives avatars less, where it sees them at all
+LIKELY, SMALL = 1.0, 0.5  # a score, and a share of the side: avatars fill their squares (1.05 of them), so a small face is a photo's
 
 
 def is_framed(face: Face, size: tuple[int, int]) -> bool:
@@ -29,13 +30,18 @@ def _distance(face: Face, size: tuple[int, int]) -> float:
 def whole_pictures(found: Sequence[Sequence[Face]], size: tuple[int, int], no_face: str) -> bool:
     """Whether frames of ``size`` (width, height) with these faces go in whole although their landmarks do not say so.
 
-    With ``no_face`` "whole picture" square frames do when none shows a face that the detector is sure of: avatars and drawings, in which
+    With ``no_face`` "whole picture" square frames do when none shows a face that is likely a photo's: avatars and drawings, in which
     it sees nothing, or something in the wrong place. With "stop" they never do.
     """
     if no_face not in NO_FACE:
         raise FaceError(f"Without a face there is {' or '.join(NO_FACE)}, not {no_face!r}.")
-    doubtful = all(face.score < SURE for faces in found for face in faces)
+    doubtful = not any(_is_of_a_photo(face, size) for faces in found for face in faces)
     return no_face == "whole picture" and size[0] == size[1] and doubtful
+
+
+def _is_of_a_photo(face: Face, size: tuple[int, int]) -> bool:
+    """Whether the detector is sure of a face, or likely right about one that is far from filling the picture."""
+    return face.score >= SURE or (face.score >= LIKELY and Crop.from_landmarks(face.landmarks, size, size[0]).length < SMALL * size[0])
 
 
 def frame(

@@ -1,5 +1,7 @@
 """Which square of a picture is taken: cut out, whole because it is framed, or whole because it is drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from micromotion.faces import Crop, Face, FaceError, align, frame, is_framed, whole_pictures
@@ -46,7 +48,7 @@ def test_without_a_face_it_stops_and_says_what_helps():
 
 
 def test_a_drawing_goes_in_whole_where_that_was_chosen(face):
-    doubtful = Face(face.landmarks, face.box, 1.4, face.size)
+    doubtful = Face(face.landmarks, face.box, 0.9, face.size)
     for found in ([], [doubtful]):
         crop, said = frame(found, (512, 512), 256, no_face="whole picture")
         assert crop.is_whole and "no face that the detector is sure of" in said
@@ -57,6 +59,12 @@ def test_a_drawing_goes_in_whole_where_that_was_chosen(face):
 def test_only_a_square_can_be_taken_whole():
     with pytest.raises(FaceError, match="only a square picture can be taken whole, and this one is 300 x 200 px"):
         frame([], (300, 200), 256, no_face="whole picture")
+
+
+def test_a_small_face_in_a_square_photo_is_cut_out_though_its_score_is_modest(face):
+    modest = replace(face, score=1.14)
+    assert not frame([modest], (512, 512), 256, no_face="whole picture")[0].is_whole
+    assert frame([replace(face, score=0.96)], (512, 512), 256, no_face="whole picture")[0].is_whole
 
 
 def test_one_sure_face_in_a_clip_makes_it_a_photo(face):
