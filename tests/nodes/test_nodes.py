@@ -340,10 +340,10 @@ def test_a_clip_is_measured_along_its_sweep(run, loaded):
     codes, sweep = clip(run, loaded, run("LoadSubspace")[0], frames=5)
     images = run("Synthesize", generator=loaded.generator, codes=codes)[0]
     shapes = [[{"blendshapes": {"jawOpen": i / 4, "still": 0.2}}] for i in range(5)]
-    plot, table = run("Measure", images=images, scorer=loaded.scorer, landmarks={"frames": shapes}, sweep=sweep)
+    plot, table, measured = run("Measure", images=images, scorer=loaded.scorer, landmarks={"frames": shapes}, sweep=sweep)
     lines = table.splitlines()
     assert lines[0].startswith("coefficient,") and "jawOpen" in lines[0] and len(lines) == 6
-    assert lines[1].split(",")[1] == "0.00000" and plot.shape[0] == 1
+    assert lines[1].split(",")[1] == "0.00000" and plot.shape[0] == 1 and measured.shape == (5,)
     with pytest.raises(ValueError, match="5 frames and 3 coefficients"):
         run("Measure", images=images, sweep=sweep[:3])
 
