@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..files import limits
 from ..pairs import LAYOUTS, Added, MotionPlan, PairsError, add_face, plain_name
 from ..pairs.plan import FORMATS
 from . import host, sockets, wording
@@ -31,9 +32,9 @@ class SavePairs(io.ComfyNode):
                 io.Combo.Input("layout", options=list(LAYOUTS)),
                 io.String.Input("name", default="training_pairs"),
                 io.Image.Input("neutral", optional=True),
-                io.Float.Input("coefficient", default=1.0, min=-5.0, max=5.0, step=0.01, **rarely),
+                sockets.number("coefficient", limits.COEFFICIENT, 1.0, step=0.01, **rarely),
                 io.Combo.Input("format", options=list(FORMATS), **rarely),
-                io.Float.Input("test", default=0.1, min=0.0, max=0.9, step=0.05, **rarely),
+                sockets.number("test", limits.SHARE, 0.1, step=0.05, **rarely),
                 io.String.Input("instruction", default="", **rarely),
                 io.String.Input("opposite", default="", **rarely),
                 io.String.Input("caption", default="", **rarely),
@@ -63,7 +64,8 @@ class SavePairs(io.ComfyNode):
         opposite="",
         caption="",
     ) -> io.NodeOutput:
-        steps = (one_component(sweep) * coefficient).tolist()
+        factor = limits.COEFFICIENT.checked(coefficient, "The coefficient is", PairsError)
+        steps = (one_component(sweep) * factor).tolist()
         plan = MotionPlan(plain_name(motion.name or "motion"), "", plus=instruction, minus=opposite, caption=caption)
         known = {"unit": motion.calibration.unit, "license": motion.license}
         folder, report = host.output_folder(name, "training_pairs"), host.progress()

@@ -176,7 +176,7 @@ def test_progress_is_told(landmarks, still):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (dict(size=8.5), "size must be a whole number"),
+        (dict(size=8.5), "give a whole number from 1 to 8192"),
         (dict(smoothing=-3), "smoothing must be a number of frames"),
         (dict(path="steady"), "path must be one of smooth, fixed, each"),
         (dict(missing="guess"), "missing must be one of interpolate, hold, skip, error"),

@@ -17,10 +17,12 @@ def motion(name: str, *strengths: float) -> MotionPlan:
     return MotionPlan(name, str(embedded_root() / "motions" / f"{name}.safetensors"), strengths, (-0.5, 0.5))
 
 
-@pytest.fixture(autouse=True)
-def shipped_weights(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def shipped_weights():
     """The embedded networks themselves, whatever weights the tests of other rooms still work with."""
-    monkeypatch.delenv("MICROMOTION_WEIGHTS", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MICROMOTION_WEIGHTS", raising=False)
+        yield
 
 
 @pytest.fixture

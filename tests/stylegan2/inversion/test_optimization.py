@@ -40,7 +40,7 @@ def test_w_has_one_row_and_w_plus_fits_better(generator, images):
 def test_a_start_is_used_and_never_made_worse(generator, images):
     z = torch.randn(2, generator.width, generator=torch.Generator().manual_seed(5))
     start = generator.map(z, 0.7)  # the truth
-    for lr in (1e-6, 0.5):
+    for lr in (1e-4, 0.5):
         codes = optimize(generator, images, start, steps=5, lr=lr, weights=Weights(prior=0), perceptual="pyramid")
         assert (quality(generator, codes, images) > 60).all()
 
