@@ -52,7 +52,7 @@ def growth(memory: list[float]) -> str:
 
 
 def measure(runs: int) -> tuple[str, list[list[str]]]:
-    hosted = helper("hosted")
+    hosted = helper("nodes/hosted.py")
     with tempfile.TemporaryDirectory() as base, hosted.Server(Path(base)) as server:
         version = server.get("/system_stats")["system"]["comfyui_version"]
         answers, small = slide(server, *prompt_of(hosted, server, "03 Expression sliders, live"), runs)

@@ -22,7 +22,7 @@ from pathlib import Path
 from measuring import ROOT, helper, machine, publish, table
 from PIL import Image, ImageDraw
 
-hosted, browser, hands = helper("hosted"), helper("page"), helper("hands")
+hosted, browser, hands = (helper(f"nodes/{name}.py") for name in ("hosted", "page", "hands"))
 
 PAGE, SHEET = ROOT / "docs" / "comfyui.md", ROOT / "docs" / "nodes" / "templates.webp"
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))

@@ -8,7 +8,6 @@ renews docs/performance.md and its picture. Linux only: peaks come from the kern
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -19,11 +18,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
-from measuring import ROOT, machine, publish, table
+from measuring import ROOT, helper, machine, publish, table
 from PIL import Image
 
 PICTURE = ROOT / "docs" / "full_size.png"
@@ -59,15 +57,7 @@ class Walked(NamedTuple):
     said: str
 
 
-def module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"full_size_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    made = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
-stand_ins, hosted = module(ROOT / "tests" / "stand_ins.py"), module(ROOT / "tests" / "nodes" / "hosted.py")
+stand_ins, hosted = helper("stand_ins.py"), helper("nodes/hosted.py")
 
 
 def prepare(folder: Path, files: tuple[str, ...] = FILES) -> None:

@@ -29,9 +29,9 @@ if importlib.util.find_spec("micromotion") is None:
 from micromotion.stylegan2 import Architecture, Generator  # noqa: E402
 
 
-def helper(name: str) -> ModuleType:
-    """``tests/nodes/NAME.py``: the tests' ways to start and use a ComfyUI and its page."""
-    spec = importlib.util.spec_from_file_location(f"nodes_{name}", ROOT / "tests" / "nodes" / f"{name}.py")
+def helper(path: str) -> ModuleType:
+    """A module below ``tests/``, such as ``nodes/hosted.py``: the tests' ways to start and use a ComfyUI, its page, stand-ins for files."""
+    spec = importlib.util.spec_from_file_location(f"tests_{Path(path).stem}", ROOT / "tests" / path)
     assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

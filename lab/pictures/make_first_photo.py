@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
 from hosts import ROOT, catalog, hosted
 from hosts import page as browser
@@ -78,16 +77,9 @@ SET = """([type, name, value]) => {
 }"""
 
 
-def module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"first_photo_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    made = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
 sys.path.insert(0, str(ROOT / "lab" / "benchmarks"))
-file_host, full_size = module(ROOT / "tests" / "file_host.py"), module(ROOT / "lab" / "benchmarks" / "full_size.py")
+full_size = importlib.import_module("full_size")
+file_host = importlib.import_module("measuring").helper("file_host.py")
 
 
 def main() -> None:

@@ -24,26 +24,12 @@ def newest(server, suffix: str) -> Path:
     return max((server.base / "output").rglob(f"*{suffix}"), key=lambda path: path.stat().st_mtime_ns)
 
 
-def drawn_face(*end: tuple) -> dict:
+def drawn_face(browser, *end: tuple) -> dict:
     """A drawn face, and what becomes of its picture."""
     load, faces = ("MicromotionLoadGenerator", ["avatar (embedded)"]), ("MicromotionSampleFaces", [7, "fixed", 1, 0.7])
     nodes = [load, faces, ("MicromotionSynthesize", ["const"]), *end]
     links = [(1, 0, 2, "generator", "STYLEGAN2_GENERATOR"), (1, 0, 3, "generator", "STYLEGAN2_GENERATOR")]
-    return graph(*nodes, links=(*links, (2, 0, 3, "codes", "STYLEGAN2_CODES"), (3, 0, 4, "images", "IMAGE")))
-
-
-def graph(*nodes: tuple, links: tuple = ()) -> dict:
-    """A small workflow of ``(type, widget values)``; links are (from node, slot, to node, input name, type), nodes counted from 1."""
-    made = [
-        {"id": i, "type": kind, "pos": [340 * i - 300, 100], "size": [300, 200], "mode": 0, "widgets_values": values, "inputs": []}
-        for i, (kind, values) in enumerate(nodes, 1)
-    ]
-    drawn = []
-    for number, (source, slot, target, name, kind) in enumerate(links, 1):
-        inputs = made[target - 1]["inputs"]
-        drawn.append([number, source, slot, target, len(inputs), kind])
-        inputs.append({"name": name, "type": kind, "link": number})
-    return {"nodes": made, "links": drawn, "groups": [], "extra": {}, "version": 0.4}
+    return browser.graph(*nodes, links=(*links, (2, 0, 3, "codes", "STYLEGAN2_CODES"), (3, 0, 4, "images", "IMAGE")))
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
@@ -71,8 +57,8 @@ MADE = "(id) => (window.comfyAPI.app.app.nodeOutputs[id]?.images ?? []).length"
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_a_blueprint_is_found_dropped_and_runs(page, hands, renderer):
-    page.open(graph(("LoadImage", ["micromotion_avatar.png", "image"]), ("PreviewImage", [])), renderer)
+def test_a_blueprint_is_found_dropped_and_runs(page, browser, hands, renderer):
+    page.open(browser.graph(("LoadImage", ["micromotion_avatar.png", "image"]), ("PreviewImage", [])), renderer)
     assert hands.search_nodes(page, "animate face")[0] == ("Animate Face", "Blueprint")
     hands.drag_from_library(page, "Animate Face", (900, 620))
     preview, inputs, inside = page.page.evaluate(CONNECT, "Animate Face")
@@ -83,8 +69,8 @@ def test_a_blueprint_is_found_dropped_and_runs(page, hands, renderer):
 
 @pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("suffix", [".mp4", ".png"])
-def test_a_saved_file_dropped_on_the_page_brings_its_graph(server, page, hands, suffix, renderer):
-    page.open(template(START) if suffix == ".mp4" else drawn_face(("SaveImage", ["micromotion/face"])), renderer)
+def test_a_saved_file_dropped_on_the_page_brings_its_graph(server, page, browser, hands, suffix, renderer):
+    page.open(template(START) if suffix == ".mp4" else drawn_face(browser, ("SaveImage", ["micromotion/face"])), renderer)
     meant = page.prompt()
     page.run()
     page.open(EMPTY, renderer)
