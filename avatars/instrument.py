@@ -17,8 +17,8 @@ class AvatarInstrument:
 
     quantities: tuple[str, ...] = FACTORS
 
-    def __init__(self, path: Path = WEIGHTS):
-        self.regressor = load_regressor(path)
+    def __init__(self, path: Path = WEIGHTS, device: torch.device | str = "cpu"):
+        self.regressor = load_regressor(path).to(device)
 
     def read(self, images: torch.Tensor) -> torch.Tensor:
         """Factors ``[N, 5]`` of images ``[N, 3, R, R]`` in -1..1, columns of ``quantities``."""
@@ -33,6 +33,6 @@ class AvatarInstrument:
         column = self.quantities.index(quantity)
         return lambda images: self.read(images)[:, column], next(m.low for m in MOTIONS if m.parameter == quantity)
 
-    def meant_by(self, motion: str) -> dict[str, float | None]:
+    def meant_by(self, motion: str) -> dict[str, float]:
         """The factor that a ready motion changes, and its change for one unit; of any other motion none is known."""
         return {m.parameter: m.high - m.low for m in MOTIONS if m.name == motion}

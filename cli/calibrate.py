@@ -5,9 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
-from ..avatars.captions import MOTIONS
-from ..avatars.regressor import load_regressor
-from ..avatars.renderer import FACTORS
+from ..avatars.instrument import AvatarInstrument
 from ..stylegan2.sampling import seeds_from
 from ..subspaces import calibrate
 from ..subspaces.anchors import contrast
@@ -67,11 +65,7 @@ def _instrument(args: Namespace, models: Models) -> tuple[Callable, str, Callabl
         return landmark_meter(args.geometry), f"{args.geometry} by dlib's landmarks", None
     if not args.factor:
         return *contrast(models.scorer, args.full, args.none), None
-    regressor = load_regressor(embedded("regressor")).to(models.torch_device)
-    motion = next(m for m in MOTIONS if m.name == args.factor)
-    column = FACTORS.index(motion.parameter)
-    return (
-        lambda x: (regressor.factors(x)[:, column] - motion.low) / (motion.high - motion.low),
-        f"degree of {args.factor} by the avatar factor regressor",
-        regressor.identity,
-    )
+    avatars = AvatarInstrument(embedded("regressor"), models.torch_device)
+    ((factor, whole),) = avatars.meant_by(args.factor).items()
+    read, rest = avatars.meter(factor)
+    return lambda x: (read(x) - rest) / whole, f"degree of {args.factor} by the avatar factor regressor", avatars.identity

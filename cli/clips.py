@@ -59,20 +59,36 @@ def clips_in(path: Path) -> list[Path]:
     return films or [path]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Evenly spaced ``frames`` of a clip, uint8 ``[T, 3, H, W]``, their rate (None: not known), and the clip where it has sound."""
+
+    frames: torch.Tensor
+    spacing: int
+    fps: float | None
+    sound: Path | None
+
+
+def seen_of(path: Path, most: int) -> Seen:
+    """Read at most ``most`` frames of a clip. Raises UsageError where its pictures differ in size."""
+    film = open_clip(path)
+    frames, spacing = thinned(film.frames(), most)
+    if len({frame.shape for frame in frames}) != 1:
+        raise UsageError(f"The pictures in {path} have different sizes; one clip has one size.")
+    rate = None if film.fps is None else film.fps / spacing
+    return Seen(torch.stack(frames), spacing, rate, path if film.has_sound else None)
+
+
 def codes_of_clip(path: Path, models: Models, framing: Framing, most: int, clock: Clock) -> ClipCodes:
     """Align and invert at most ``most`` evenly spaced frames of a clip; frames without a face are left out, and it is said how many."""
     with clock.stage("read and align the clip"):
-        film = open_clip(path)
-        frames, spacing = thinned(film.frames(), most)
-        if len({frame.shape for frame in frames}) != 1:
-            raise UsageError(f"The pictures in {path} have different sizes; one clip has one size.")
-        squares, kept = framing.knowing(models).frame_clip(torch.stack(frames), path)
+        seen = seen_of(path, most)
+        squares, kept = framing.knowing(models).frame_clip(seen.frames, path)
     with clock.stage("invert the clip"), progress_bar("Invert") as progress:
         codes = models.inverter.invert(models.generator, squares, progress=progress).detach()
         known = range(len(codes)) if framing.anyway else _known(codes, squares, models, path)
-    shown = tuple(kept[i] * spacing for i in known)
-    rate = None if film.fps is None else film.fps / spacing
-    return ClipCodes(codes[list(known)].cpu(), shown, spacing, len(frames) * spacing, rate, path if film.has_sound else None)
+    shown = tuple(kept[i] * seen.spacing for i in known)
+    return ClipCodes(codes[list(known)].cpu(), shown, seen.spacing, len(seen.frames) * seen.spacing, seen.fps, seen.sound)
 
 
 def _known(codes: torch.Tensor, squares: torch.Tensor, models: Models, path: Path) -> list[int]:

@@ -12,10 +12,10 @@ from .. import faces
 from ..avatars.instrument import AvatarInstrument
 from ..faces.measuring import QUANTITIES, REST, measure_found
 from ..files import catalog
-from ..media.clips import open_clip, thinned
 from ..subspaces import from_measured, neutralize, smooth_track
+from .clips import seen_of
 from .models import Models, embedded, find_motion, models_folder, open_named
-from .terminal import Clock, UsageError, note, progress_bar
+from .terminal import Clock, note, progress_bar
 
 CHEAPER = "MOTION=code reads the code alone, at once."
 CODE = "code"  # the code's own coefficient, in place of a quantity
@@ -45,9 +45,8 @@ def _instrument(quantity: str, motion: str, models: Models) -> tuple[Callable | 
     if quantity in QUANTITIES:
         return landmark_meter(quantity), REST[quantity], quantity
     if quantity != CODE and models.is_embedded:
-        avatars = AvatarInstrument(embedded("regressor"))
+        avatars = AvatarInstrument(embedded("regressor"), models.torch_device)
         if known := next(iter(avatars.meant_by(motion)), ""):
-            avatars.regressor.to(models.torch_device)
             return *avatars.meter(known), known
     return None, 0.0, ""
 
@@ -59,15 +58,12 @@ def landmark_meter(quantity: str) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def track_of_clip(path: Path, args: Namespace, most: int, clock: Clock) -> tuple[torch.Tensor, float | None, Path | None]:
     """Coefficients ``[F, 1]`` of at most ``most`` frames of a clip by what their faces do, its rate, and where it has sound."""
-    film = open_clip(path)
     with clock.stage("read the clip"):
-        frames, spacing = thinned(film.frames(), most)
-        if len({frame.shape for frame in frames}) != 1:
-            raise UsageError(f"The pictures in {path} have different sizes; one clip has one size.")
+        seen = seen_of(path, most)
     options = {"predictor": args.predictor, "folders": [models_folder() / catalog.LANDMARKS], "clip": True, "steady": True}
     with clock.stage("measure the clip"), progress_bar("Measure", "frame") as progress:
-        read = measure_found(faces.detect(torch.stack(frames), progress=progress, **options))[args.by]
+        read = measure_found(faces.detect(seen.frames, progress=progress, **options))[args.by]
     if missing := int((read != read).sum()):
         note(f"No face was seen in {missing} of {len(read)} frames of {path}; they lie on the line between their neighbors.")
     track = smooth_track(from_measured(read.tolist(), args.unit)[:, None], args.smooth)
-    return track, None if film.fps is None else film.fps / spacing, path if film.has_sound else None
+    return track, seen.fps, seen.sound

@@ -10,6 +10,7 @@ from typing import overload
 
 import torch
 
+from ..files.containers import require
 from ..files.embedded import MOTIONS, PACK, embedded_root
 from ..files.native import kind_of
 from ..stylegan2 import Generator, load, load_inverter
@@ -147,7 +148,5 @@ def drawn_faces(generator: Generator, seeds: Iterable[int], truncation: float = 
 def check_files(*paths: Path | None) -> None:
     """Refuse missing files before anything slow is done."""
     for path in paths:
-        if path is not None and Path(path).is_dir():
-            raise UsageError(f"{path} is a folder; name the file in it.")
-        if path is not None and not Path(path).is_file():
-            raise UsageError(f"There is no file {path}.")
+        if path is not None:
+            require(path)

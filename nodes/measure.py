@@ -23,9 +23,7 @@ def instrument(quantity: str, device: torch.device) -> tuple[Callable[[torch.Ten
     """What reads one of ``MEASURED`` off images ``[n, 3, R, R]`` on a device, and its value in a face at rest."""
     if quantity not in OF_AVATARS:
         return meter(quantity, folders=host.landmark_folders()), REST[quantity]
-    avatars = AvatarInstrument(embedded_root() / "regressor.safetensors")
-    avatars.regressor.to(device)
-    return avatars.meter(OF_AVATARS[quantity])
+    return AvatarInstrument(embedded_root() / "regressor.safetensors", device).meter(OF_AVATARS[quantity])
 
 
 def geometry(images: torch.Tensor, quantity: str, landmarks) -> dict[str, list[float]]:
