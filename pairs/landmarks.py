@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..faces import MissingToolError, choose, detect
-from ..faces.measuring import QUANTITIES, measure
+from ..faces import MissingToolError, detect
+from ..faces.measuring import QUANTITIES, measure, measure_found
 from ..stylegan2 import Generator
 from ..stylegan2.colors import as_rgb
 from ..stylegan2.inversion import load_identity
@@ -42,13 +42,8 @@ class LandmarkInstrument:
         if images.shape[-1] < SIDE:
             size = round(SIDE * images.shape[-2] / images.shape[-1]), SIDE
             images = torch.nn.functional.interpolate(images, size=size, mode="bicubic").clamp(-1, 1)
-        return torch.stack([self._one(found) for found in detect(images, folders=self.folders, smallest=SMALLEST, tilted=False)])
-
-    def _one(self, found: list) -> torch.Tensor:
-        if not found:
-            return torch.full((len(QUANTITIES),), float("nan"))
-        values = measure(choose(found).landmarks)
-        return torch.tensor([float(values[name]) for name in QUANTITIES]) / torch.tensor(SPREAD)
+        values = measure_found(detect(images, folders=self.folders, smallest=SMALLEST, tilted=False))
+        return torch.from_numpy(np.stack([values[name] for name in QUANTITIES], 1)).float() / torch.tensor(SPREAD)
 
     def identity(self, images: torch.Tensor) -> torch.Tensor | None:
         """What the identity network says ``[N, E]``; None without one."""

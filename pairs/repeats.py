@@ -17,18 +17,19 @@ ALIKE = 2.0  # of 255: the mean difference up to which prints are of one picture
 
 def repeated_photos(paths: Sequence[str | Path]) -> dict[str, str]:
     """The pictures that are copies of an earlier one, and of which: in another size or format too. Unreadable ones are passed by."""
-    prints: dict[str, np.ndarray] = {}
+    prints = np.empty((len(paths), SIDE * SIDE), np.float32)
+    known: list[str] = []  # whose prints come first, in this order
     found: dict[str, str] = {}
     for path in map(str, paths):
         mine = _print(path)
         if mine is None:
             continue
-        known = list(prints)
-        apart = np.abs(np.stack([prints[k] for k in known]) - mine).mean(1) if known else np.array([np.inf])
-        if apart.min() <= ALIKE:
+        apart = np.abs(prints[: len(known)] - mine).mean(1)
+        if known and apart.min() <= ALIKE:
             found[path] = known[int(apart.argmin())]
         else:
-            prints[path] = mine
+            prints[len(known)] = mine
+            known.append(path)
     return found
 
 

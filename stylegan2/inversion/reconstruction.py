@@ -8,7 +8,7 @@ import torch
 
 from ..frames import synthesize_frames
 from ..generator import Generator
-from ..resample import area_resize, resize
+from ..resample import area_resize, resize, within
 from .checks import Progress, check_images, starting_codes
 from .errors import StrangerError
 from .identity import Identity
@@ -72,14 +72,8 @@ def reconstruction_report(
         identity=None if identity is None else (identity.embed(made) * identity.embed(target)).sum(1).cpu(),
         distance=rows.square().mean((1, 2)).sqrt().cpu(),
         spread=(rows - rows.mean(1, keepdim=True)).square().mean((1, 2)).sqrt().cpu(),
-        outlines=kept_outlines(*(area_resize(x.float(), _small(size)) for x in (made, target))).cpu(),
+        outlines=kept_outlines(*(area_resize(x.float(), within(size, OUTLINES_SIDE)) for x in (made, target))).cpu(),
     )
-
-
-def _small(size: tuple[int, int]) -> tuple[int, int]:
-    """A size whose longer side is OUTLINES_SIDE at most."""
-    factor = min(1.0, OUTLINES_SIDE / max(size))
-    return max(2, round(size[0] * factor)), max(2, round(size[1] * factor))
 
 
 def kept_outlines(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
