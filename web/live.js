@@ -36,8 +36,8 @@ async function run() {
 }
 
 async function look() {
-  const now = values();
   if (busy) return;
+  const now = values();
   if (now === sent) return dragging || stop();
   [busy, sent] = [true, now];
   try {
