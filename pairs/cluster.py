@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any
 
+import torch
+
 from .errors import PairsError
 
 SECONDS_TO_ANSWER = 10
@@ -26,6 +28,7 @@ def spread(
     """Yield ``work(*arguments)(item)`` of every item as it is finished: here (``ray`` None), or on the Ray cluster at the address ``ray``.
 
     ``work`` makes a worker, which loads its models once. ``workers``: how many (None: one for each GPU, or for each ``threads`` cores).
+    ``threads``: how many a worker on Ray computes with on a CPU; here they stay as they are.
     A worker that dies is replaced and its item done again, so an item must do no harm when it is done twice. Raises PairsError.
     """
     if ray is None:
@@ -36,9 +39,20 @@ def spread(
     count = max(1, min(workers or gpus or int(engine.cluster_resources().get("CPU", 1)) // threads, len(items)))
     rows = engine.data.from_items(items, override_num_blocks=len(items))
     pool = engine.data.ActorPoolStrategy(size=count)
-    made = rows.map(work, fn_constructor_args=arguments, compute=pool, num_gpus=1 if gpus else 0, num_cpus=0 if gpus else threads)
+    made = rows.map(_Worker, fn_constructor_args=(work, arguments, threads), compute=pool, num_gpus=1 if gpus else 0, num_cpus=0 if gpus else threads)
     with closing(_answers(engine, made)) as answers:  # whoever stops early stops the cluster's work too
         yield from answers
+
+
+class _Worker:
+    """``work`` in a process of Ray, with as many threads on every machine, so that the same sums are rounded in the same order."""
+
+    def __init__(self, work: Callable[..., Callable[[Item], Item]], arguments: tuple, threads: int):
+        torch.set_num_threads(threads)
+        self.work = work(*arguments)
+
+    def __call__(self, item: Item) -> Item:
+        return self.work(item)
 
 
 def _answers(engine: Any, made: Any) -> Generator[Item, None, None]:
