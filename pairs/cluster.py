@@ -39,7 +39,8 @@ def spread(
     count = max(1, min(workers or gpus or int(engine.cluster_resources().get("CPU", 1)) // threads, len(items)))
     rows = engine.data.from_items(items, override_num_blocks=len(items))
     pool = engine.data.ActorPoolStrategy(size=count)
-    made = rows.map(_Worker, fn_constructor_args=(work, arguments, threads), compute=pool, num_gpus=1 if gpus else 0, num_cpus=0 if gpus else threads)
+    made_of = (work, arguments, threads)
+    made = rows.map(_Worker, fn_constructor_args=made_of, compute=pool, num_gpus=1 if gpus else 0, num_cpus=0 if gpus else threads)
     with closing(_answers(engine, made)) as answers:  # whoever stops early stops the cluster's work too
         yield from answers
 
