@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from .captions import MOTIONS
+from .motions import MOTIONS
 from .regressor import WEIGHTS, load_regressor
 from .renderer import FACTORS
 

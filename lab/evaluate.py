@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from ..avatars.captions import MOTIONS
+from ..avatars.motions import MOTIONS
 from ..pairs.cluster import spread
 from .evaluation import (
     ablations,

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from ..avatars import renderer as rendering
-from ..avatars.captions import MOTIONS, Motion
+from ..avatars.motions import MOTIONS, Motion
 from ..avatars.regressor import load_regressor
 from ..stylegan2 import load, load_inverter
 from ..subspaces import Anchors, fit, pool

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from ..avatars import renderer as rendering
-from ..avatars.captions import MOTIONS, Motion
+from ..avatars.motions import MOTIONS, Motion
 from ..avatars.regressor import Regressor, load_regressor
 from ..files.embedded import embedded_root
 from ..stylegan2 import Generator, load, load_inverter

@@ -78,7 +78,7 @@ def inverter_table(generator, inverter, regressor: Regressor, out: Path) -> str:
 
 
 def scorer_table(scorer) -> str:
-    from ..avatars.captions import MOTIONS
+    from ..avatars.motions import MOTIONS
 
     templates = {motion.name: motion.template for motion in MOTIONS}
     rows = [[name, f"`{templates[name]}`", f"{value:.3f}"] for name, value in train_scorer.quality(scorer).items()]

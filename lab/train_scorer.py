@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..avatars import captions
 from ..avatars import renderer as rendering
 from ..subspaces.anchors import Settings
 from ..subspaces.anchors.scorer_files import build_model, load_scorer, save_scorer, tokenizer
+from . import captions
 from .train_regressor import augment
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 

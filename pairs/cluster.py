@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
@@ -23,17 +23,18 @@ def spread(
     *,
     ray: str | None = None,
     workers: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> Iterator[Item]:
     """Yield ``work(*arguments)(item)`` of every item as it is finished: here (``ray`` None), or on the Ray cluster at the address ``ray``.
 
     ``work`` makes a worker, which loads its models once. ``workers``: how many (None: one for each GPU, or for each ``threads`` cores).
-    ``threads``: how many a worker on Ray computes with on a CPU; here they stay as they are.
+    ``threads``: how many a worker computes with on a CPU (None: all there are in this process, 1 over Ray).
     A worker that dies is replaced and its item done again, so an item must do no harm when it is done twice. Raises PairsError.
     """
     if ray is None:
-        yield from map(work(*arguments), items)
+        yield from map(_Worker(work, arguments, threads or torch.get_num_threads()), items)
         return
+    threads = threads or 1
     engine = connected(ray)
     gpus = int(engine.cluster_resources().get("GPU", 0))
     count = max(1, min(workers or gpus or int(engine.cluster_resources().get("CPU", 1)) // threads, len(items)))
@@ -46,14 +47,25 @@ def spread(
 
 
 class _Worker:
-    """``work`` in a process of Ray, with as many threads on every machine, so that the same sums are rounded in the same order."""
+    """``work`` with as many threads on every machine, so that the same sums are rounded in the same order."""
 
     def __init__(self, work: Callable[..., Callable[[Item], Item]], arguments: tuple, threads: int):
-        torch.set_num_threads(threads)
+        self.threads = threads
         self.work = work(*arguments)
 
     def __call__(self, item: Item) -> Item:
-        return self.work(item)
+        with _threads(self.threads):
+            return self.work(item)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _answers(engine: Any, made: Any) -> Generator[Item, None, None]:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-import torch
 
 from .errors import PairsError
 from .job import Job
@@ -43,8 +39,7 @@ class Worker:
         """Make the shard ``item["shard"]`` unless it is there; Ray calls this with rows of its own."""
         shard = int(item["shard"])
         if self.store.read(marker(shard)) is None:
-            with threads(self.job.plan.threads):
-                self._make(shard)
+            self._make(shard)
         return {"shard": shard}
 
     def _make(self, shard: int) -> None:
@@ -62,17 +57,6 @@ def mark_done(store: Store, shard: int, kept: list[Sample], left: list[dict[str,
     rows = [{**s.row, "split": s.split} for s in kept]
     store.write(marker(shard), json.dumps({"rows": rows, "left": left, **more}, sort_keys=True).encode())
     return rows
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute with ``count`` threads inside: however many a machine has, the same sums are rounded in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def marker(shard: int) -> str:

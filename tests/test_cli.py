@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from micromotion import __main__ as command_line
 from micromotion import faces, media
-from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.motions import MOTIONS
 from micromotion.avatars.regressor import load_regressor
 from micromotion.cli import animate, clips, combine, measuring, models, portrait, terminal
 from micromotion.cli import fit as fitting

@@ -220,7 +220,7 @@ def test_no_prints_outside_the_command_line():
 def test_no_global_torch_flags():
     flags = re.compile(r"^\s*torch\.(backends\.[\w.]+\s*=|set_(num_threads|float32_matmul_precision|default_device|grad_enabled)\()", re.M)
     found = {f"{f.relative_to(ROOT).as_posix()}: {m.group(0).strip()}" for f in PACK for m in flags.finditer(f.read_text("utf-8"))}
-    assert found == {"pairs/work.py: torch.set_num_threads("}, "a worker sets its own threads and puts them back; nobody else may"
+    assert found == {"pairs/cluster.py: torch.set_num_threads("}, "a worker sets its own threads and puts them back; nobody else may"
 
 
 def test_text_files_speak_of_the_project_alone():

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.motions import MOTIONS
 from micromotion.lab.evaluation import instrument, metrics
 from micromotion.lab.evaluation.cache import Cache
 from micromotion.lab.evaluation.counterfactual import error_of

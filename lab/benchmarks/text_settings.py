@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.motions import MOTIONS
 from micromotion.files.embedded import embedded_root
 from micromotion.stylegan2 import load
 from micromotion.subspaces import Settings, Subspace, Weights, fit, load_scorer, text_anchors

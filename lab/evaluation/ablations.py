@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from ...subspaces import Anchors, SubspaceError, fit, robust_pca
 from ...subspaces.estimators import Problem, center, median, motion_scores, pair_slopes
 from . import metrics

@@ -9,10 +9,10 @@ import time
 
 import torch
 
-from ...avatars import captions
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from ...subspaces import Anchors
 from ...subspaces.anchors import Settings, Weights, text_anchors
+from ..captions import DEGREES
 from ..make_motions import anchor_options
 from .cache import Cache
 from .world import World, factor_of
@@ -86,6 +86,6 @@ def face_seed(world: World, which: int) -> int:
 
 def prompt_only(world: World, cache: Cache, motion: Motion, which: int) -> tuple[torch.Tensor, float]:
     """The displacement ``[L, D]`` of a single optimization toward the template at 100 % (as StyleCLIP's optimizer), and its seconds."""
-    full = captions.DEGREES[-1]
+    full = DEGREES[-1]
     made = cache.tensors(f"prompt-{motion.name}-face-{which}", lambda: _optimize(world, motion, which, [full]))
     return made["codes"][-1] - made["start"][0], float(made["seconds"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from ...subspaces import Anchors, fit
 from . import anchors, metrics
 from .counterfactual import error_of

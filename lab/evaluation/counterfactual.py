@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from . import metrics
 from .measure import edited
 from .rows import Metric, section, spread

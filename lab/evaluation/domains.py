@@ -8,7 +8,7 @@ from dataclasses import asdict
 import torch
 
 from ...avatars import renderer as rendering
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from . import metrics
 from .measure import Readings, read, sweep
 from .rows import Metric, Row, row, section, spread

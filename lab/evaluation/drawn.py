@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from ...subspaces.anchors import draw_faces
 from . import metrics
 from .measure import Readings, sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from . import metrics
 from .rows import Metric, Row, row, section, spread
 from .study import TEXT, Study

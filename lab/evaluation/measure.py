@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import torch
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from . import metrics
 from .world import BATCH, REACH, STEP, Faces, World, factor_of, sign_of
 

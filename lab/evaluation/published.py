@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from ...subspaces import Anchors, fit
 from . import anchors, metrics
 from .baselines import singles

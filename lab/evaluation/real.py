@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ...avatars.captions import MOTIONS
+from ...avatars.motions import MOTIONS
 from ...files.errors import MicromotionError
 from ...media.clips import read_clip, thinned
 from ...stylegan2 import Generator

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ...avatars.captions import DEGREES, Motion
+from ...avatars.motions import Motion
 from ...stylegan2 import Generator
 from ...subspaces.anchors.degrees import fill
+from ..captions import DEGREES
 from . import metrics
 from .baselines import ALL, EDITED, GAIN, IDENTITY, LEAKAGE, SECONDS, SUCCESS
 from .counterfactual import _asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...avatars.captions import Motion
+from ...avatars.motions import Motion
 from ...stylegan2.frames import render
 from ...subspaces import Subspace
 from . import metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ...avatars import renderer as rendering
-from ...avatars.captions import MOTIONS, Motion
+from ...avatars.motions import MOTIONS, Motion
 from ...subspaces import Anchors, Subspace, fit, pool
 from ...subspaces.algebra import orthogonalize
 from . import anchors

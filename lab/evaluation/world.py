@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ...avatars import captions
 from ...avatars import renderer as rendering
+from ...avatars.motions import Motion
 from ...avatars.regressor import Regressor, load_regressor
 from ...files.embedded import embedded_root
 from ...stylegan2 import Generator, MicromotionError, load, load_inverter
@@ -161,17 +161,17 @@ def _at_rest(world: World, count: int, use: int, style: str) -> Faces:
     return world.faces(world.neutral(count, use), style)
 
 
-def factor_of(motion: captions.Motion) -> int:
+def factor_of(motion: Motion) -> int:
     """The column of the factor that a motion moves."""
     return FACTORS.index(motion.parameter)
 
 
-def sign_of(motion: captions.Motion) -> float:
+def sign_of(motion: Motion) -> float:
     """+1 where the motion raises its factor, -1 where it lowers it."""
     return 1.0 if motion.high > motion.low else -1.0
 
 
-def moved(parameters: torch.Tensor, motion: captions.Motion, amount: float | torch.Tensor) -> torch.Tensor:
+def moved(parameters: torch.Tensor, motion: Motion, amount: float | torch.Tensor) -> torch.Tensor:
     """Parameters whose factor went ``amount`` factor units along the motion; every other number stays."""
     parameters = parameters.clone()
     parameters[:, factor_of(motion)] += sign_of(motion) * amount

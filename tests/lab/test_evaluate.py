@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.motions import MOTIONS
 from micromotion.lab import evaluate, make_motions
 from micromotion.lab.evaluation import (
     ablations,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.motions import MOTIONS
 from micromotion.lab import hypotheses
 from micromotion.lab.evaluation import lowrank, metrics, response, spoiled
 from micromotion.lab.evaluation.cache import Cache

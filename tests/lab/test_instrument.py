@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.motions import MOTIONS
 from micromotion.lab import evaluate
 from micromotion.lab.evaluation import instrument
 from micromotion.lab.evaluation.measure import Readings

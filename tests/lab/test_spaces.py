@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from micromotion.avatars.captions import MOTIONS
+from micromotion.avatars.motions import MOTIONS
 from micromotion.files.errors import MicromotionError
 from micromotion.lab import train_recognizer
 from micromotion.lab.evaluation import recognizer, spaces

@@ -6,9 +6,8 @@ import random
 
 import pytest
 import torch
-from micromotion.avatars import captions
 from micromotion.avatars import renderer as rendering
-from micromotion.lab import train_generator, training
+from micromotion.lab import captions, train_generator, training
 from micromotion.stylegan2 import Architecture
 
 

@@ -67,7 +67,24 @@ def test_a_killed_shard_leaves_no_marker_and_is_made_whole(job, tmp_path, monkey
         patch.setattr(work.Store, "write", dying)
         make(job())
     assert not list((tmp_path / "set").rglob("*.part*"))
+    assert missing_pictures(tmp_path / "set") == [], "a marker names no picture that is not there"
     assert sum(make(job()).kept.values()) == 12
+    assert missing_pictures(tmp_path / "set") == []
+
+
+def missing_pictures(folder):
+    """The pictures that markers name and that are missing."""
+    rows = [row for marker in (folder / ".shards").glob("*.json") for row in json.loads(marker.read_text())["rows"]]
+    pictures = [folder / row["split"] / kind / f"{row['name']}.png" for row in rows for kind in ("images", "control")]
+    return [p for p in pictures if not p.is_file()]
+
+
+def test_a_shard_that_is_done_is_not_made_by_a_second_worker(job, monkeypatch):
+    from micromotion.pairs.work import Worker
+
+    make(job())
+    monkeypatch.setattr(Worker, "_make", lambda self, shard: pytest.fail("made twice"))
+    assert Worker(job())({"shard": 0}) == {"shard": 0}
 
 
 def test_other_settings_do_not_go_on_with_a_set(job):

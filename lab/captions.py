@@ -1,38 +1,12 @@
-"""Sentences about renders, each with the parameter values it claims.
-
-``MOTIONS`` holds the five templates whose ``{degree}`` the text anchors fill; the scorer learns them beside freer captions.
-"""
+"""Sentences about renders, each with the parameter values it claims: what the scorer learns, beside the templates of the motions."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
-from .renderer import PARAMETERS
+from ..avatars.motions import MOTIONS, Motion
+from ..avatars.renderer import PARAMETERS
 
-
-@dataclass(frozen=True)
-class Motion:
-    """A template, the parameter it moves, and the parameter's value at degree 0 and at degree 1."""
-
-    name: str
-    template: str
-    parameter: str
-    low: float
-    high: float
-
-    def value(self, degree: float) -> float:
-        """The parameter's value at ``degree`` (0..1)."""
-        return self.low + (self.high - self.low) * degree
-
-
-MOTIONS = (
-    Motion("smile", "a person with {degree} smile", "smile", 0.0, 1.0),
-    Motion("eyes", "a person with eyes {degree} closed", "eyes", 1.0, 0.0),
-    Motion("anger", "a person {degree} angry", "anger", 0.0, 1.0),
-    Motion("turn", "a person with the head {degree} turned right", "yaw", 0.5, 1.0),
-    Motion("age", "a {degree} old person with gray hair", "age", 0.0, 1.0),
-)
 LEFT = Motion("left", "a person with the head {degree} turned left", "yaw", 0.5, 0.0)
 VARIANTS = {
     "smile": ("{degree} smile", "a face with {degree} smile", "a person {degree} smiling", "a {degree} happy person"),
@@ -54,12 +28,6 @@ TRAITS = {
     "hair_light": (("with blond hair", 0.95), ("with black hair", 0.05), ("with brown hair", 0.5)),
     "skin": (("with light skin", 0.1), ("with dark skin", 0.9)),
     "eye_color": (("with brown eyes", 0.05), ("with blue eyes", 0.95), ("with green eyes", 0.66)),
-}
-STYLE_WORDS = {
-    "photo": ("a photo of ", "a picture of ", ""),
-    "stone": ("a statue of ", "a stone statue of "),
-    "sketch": ("a sketch of ", "a pencil drawing of "),
-    "cartoon": ("a cartoon of ", "a comic of "),
 }
 
 
