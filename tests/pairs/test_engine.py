@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,19 @@ def test_a_full_disk_keeps_what_is_there(job, tmp_path, monkeypatch):
         patch.setattr(work.Store, "_write_local", full)
         make(job())
     assert sum(make(job()).kept.values()) == 12
+
+
+def test_what_does_not_fit_on_the_disk_is_not_there_by_half(job, tmp_path, monkeypatch):
+    real = Path.write_bytes
+
+    def half(self, content):
+        real(self, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(PairsError, match="cannot be written"):
+        patch.setattr(Path, "write_bytes", half)
+        make(job())
+    assert not [p for p in (tmp_path / "set").rglob("*") if p.is_file()]
 
 
 def test_broken_photos_are_left_out_with_their_reason(job, tmp_path):
