@@ -36,6 +36,8 @@ from . import host, sockets, wording
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
 NEAREST, ALL = "nearest", "all"
+BY_HAND, HAND = "by hand", ("x", "y", "share", "tilt")
+CUT_BY_HAND = "The square was put by hand: nobody looked for a face."
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
 WHOLE_FRAMES = "The whole frames were taken: none shows a face that the detector is sure of."
 
@@ -188,7 +190,7 @@ class AlignFace(io.ComfyNode):
             inputs=[
                 io.Image.Input("image"),
                 size_input(),
-                io.Combo.Input("path", options=list(PATHS), default="smooth"),
+                io.DynamicCombo.Input("path", options=ways()),
                 sockets.Face.Input("face", optional=True),
                 landmarks_input(),
                 io.Combo.Input("missing", options=list(MISSING), default="interpolate", optional=True),
@@ -199,6 +201,8 @@ class AlignFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, size, path, face=None, landmarks=None, missing="interpolate", no_face="stop") -> io.NodeOutput:
+        if path["path"] == BY_HAND:
+            return host.output(*cut_by_hand(image, size, *(path[name] for name in HAND)), image, len(image), CUT_BY_HAND)
         cuts = shots(image) if len(image) > 1 else ()
         found = [] if face else find_or_doubt(image, landmarks, cuts, no_face)
         if len(image) == 1:
@@ -211,36 +215,30 @@ class AlignFace(io.ComfyNode):
             host.remark(WHOLE_FRAMES)
             return host.output(squares, crops, image, len(squares), WHOLE_FRAMES)
         chosen = face or choose_faces(found, cuts, "largest")
-        options = {"path": path, "missing": missing, "cuts": cuts, "jumps": True, "progress": host.progress(), "value_range": UNIT}
+        options = {"path": path["path"], "missing": missing, "cuts": cuts, "jumps": True, "progress": host.progress(), "value_range": UNIT}
         squares, crops, report = align_clip(channels_first(image), chosen, size, **options)
         host.remark(str(report))
         return host.output(host.to_host(squares.movedim(1, -1)), crops, image[list(report.kept)], len(squares), str(report))
 
 
-class FrameFace(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return wording.schema(
-            "MicromotionFrameFace",
-            CATEGORY,
-            inputs=[
-                io.Image.Input("image"),
-                sockets.number("x", limits.SHARE, 0.5, step=0.005),
-                sockets.number("y", limits.SHARE, 0.5, step=0.005),
-                sockets.number("share", limits.CROP_SHARE, 1.0, step=0.005),
-                sockets.number("tilt", limits.TILT, 0.0, step=0.5),
-                size_input(),
-            ],
-            outputs=square_outputs(),
-        )
+def ways() -> list:
+    """How a square may lie, and where it is put by hand."""
+    hand = [
+        sockets.number("x", limits.SHARE, 0.5, step=0.005),
+        sockets.number("y", limits.SHARE, 0.5, step=0.005),
+        sockets.number("share", limits.CROP_SHARE, 1.0, step=0.005),
+        sockets.number("tilt", limits.TILT, 0.0, step=0.5),
+    ]
+    return [io.DynamicCombo.Option(way, hand if way == BY_HAND else []) for way in (*PATHS, BY_HAND)]
 
-    @classmethod
-    def execute(cls, image, x, y, share, tilt, size) -> io.NodeOutput:
-        height, width = image.shape[1:3]
-        size, _ = check_sizes(size)
-        whole = width == height and (x, y, share, tilt) == (0.5, 0.5, 1.0, 0.0)
-        crop = Crop.aligned((width, height), size) if whole else hand_crop(width, height, x, y, share, tilt, size)
-        return io.NodeOutput(*align_image(image, [crop] * len(image), size))
+
+def cut_by_hand(image: torch.Tensor, size: int, x: float, y: float, share: float, tilt: float) -> tuple[torch.Tensor, tuple[Crop, ...]]:
+    """The same square of every frame, and its crops; a square picture goes in whole where nothing was chosen."""
+    width, height = picture_size(image)
+    size, _ = check_sizes(size)
+    whole = width == height and (x, y, share, tilt) == (0.5, 0.5, 1.0, 0.0)
+    crop = Crop.aligned((width, height), size) if whole else hand_crop(width, height, x, y, share, tilt, size)
+    return align_image(image, [crop] * len(image), size)
 
 
 class PasteFace(io.ComfyNode):
@@ -317,4 +315,4 @@ def quiet(squares: torch.Tensor, unedited: torch.Tensor) -> torch.Tensor:
     return torch.where((squares - unedited).abs() < FLOAT_NOISE, unedited, squares)
 
 
-NODES = [PickFace, AlignFace, FrameFace, PasteFace]
+NODES = [PickFace, AlignFace, PasteFace]

@@ -19,7 +19,7 @@ GAP = 70  # pixels between columns
 BETWEEN = 50  # pixels between nodes of a column, with the title of the lower one
 INPUT_ID, OUTPUT_ID = -10, -20
 UNQUOTED = "!~*'()"  # what the page leaves in the name of a widget, beside letters and digits
-OPTIONS = ("keyframes", "curve", "blendshapes")
+OPTIONS = ("keyframes", "curve", "blendshapes", "by hand")
 MUTED = 2  # mode of a node that is switched off
 
 

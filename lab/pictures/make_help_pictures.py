@@ -25,7 +25,8 @@ FOLDER = ROOT / "web" / "docs" / "pictures"
 HEIGHT, GAP = 200, 18  # pixels of a picture in a result, and between things
 EDGE = 8  # pixels around a node: its sockets stand out
 PAPER, INK = "#17181c", "#d6d9e0"
-PHOTO, OTHER, GROUP, CLIP = "micromotion_avatar.png", "micromotion_avatar_2.png", "micromotion_group.png", "micromotion_clip.mp4"
+PHOTO, OTHER, CLIP = "micromotion_avatar.png", "micromotion_avatar_2.png", "micromotion_clip.mp4"
+BY_HAND = {"path": "by hand", "path__x": 0.5, "path__y": 0.5, "path__share": 1.0, "path__tilt": 0.0}
 README, FIRST = "README", "01 Animate a face, start here"
 README_PICTURE, README_SIZE = ROOT / "docs" / "nodes" / "animate_avatar.jpg", (1600, 900)
 DRAW = """async ([type, values, motions]) => {
@@ -79,7 +80,7 @@ class Flow:
 
     def code(self, name: str = PHOTO, steps: int = 120):
         """A refined code of an example picture."""
-        square = self("FrameFace", image=self("LoadImage", image=name))
+        square = self("AlignFace", image=self("LoadImage", image=name), **BY_HAND)
         found = self("InvertFace", generator=self.generator(), inverter=self("LoadInverter"), image=square)
         return self("RefineFace", generator=self.generator(), image=square, codes=found, steps=steps)
 
@@ -95,7 +96,8 @@ class Flow:
 
     def clip_codes(self):
         frames = self("GetVideoComponents", video=self("LoadVideo", file=CLIP))
-        return self("InvertFace", generator=self.generator(), inverter=self("LoadInverter"), image=self("FrameFace", image=frames))
+        square = self("AlignFace", image=frames, **BY_HAND)
+        return self("InvertFace", generator=self.generator(), inverter=self("LoadInverter"), image=square)
 
     def _open(self, file: dict) -> Image.Image:
         query = urllib.parse.urlencode(file)
@@ -127,7 +129,7 @@ def load_generator(flow: Flow):
 
 
 def load_inverter(flow: Flow):
-    square = flow("FrameFace", image=flow("LoadImage", image=PHOTO))
+    square = flow("AlignFace", image=flow("LoadImage", image=PHOTO), **BY_HAND)
     codes = flow("InvertFace", generator=flow.generator(), inverter=flow("LoadInverter"), image=square)
     given, drawn = flow.run(square, flow.draw(codes))
     return row([given[0], drawn[0]], "A picture, and the code found for it, drawn")
@@ -197,13 +199,6 @@ def sample_faces(flow: Flow):
     return row(faces, "seed 30, count 4, truncation 0.9, drawn by Synthesize Faces")
 
 
-def frame_face(flow: Flow):
-    photo = flow("LoadImage", image=GROUP)
-    square = flow("FrameFace", image=photo, x=0.5, y=0.5, share=1.0)
-    given, cut = flow.run(photo, square)
-    return row([given[0], cut[0]], "A picture, and the square from its middle")
-
-
 def portrait(flow: Flow, copies: int = 1):
     """The astronaut's portrait in the public domain that scikit-image carries; several are mirrored in turn and set side by side."""
     from skimage.data import astronaut
@@ -229,7 +224,7 @@ def pick_face(flow: Flow):
 
 def paste_face(flow: Flow):
     photo = flow("LoadImage", image=PHOTO)
-    square, face = flow("FrameFace", image=photo), flow.code()
+    square, face = flow("AlignFace", image=photo, **BY_HAND), flow.code()
     faces, unedited = flow.draw(flow.moved(face, "smile", (0, 0.8))), flow.draw(face)
     pasted = flow("PasteFace", photo=photo, faces=faces, crop=second(square), unedited=unedited, shape="square")
     given, images = flow.run(photo, pasted)
@@ -241,7 +236,7 @@ def invert_face(flow: Flow):
 
 
 def refine_face(flow: Flow):
-    square = flow("FrameFace", image=flow("LoadImage", image=PHOTO))
+    square = flow("AlignFace", image=flow("LoadImage", image=PHOTO), **BY_HAND)
     found = flow("InvertFace", generator=flow.generator(), inverter=flow("LoadInverter"), image=square)
     refined = flow("RefineFace", generator=flow.generator(), image=square, codes=found, steps=120)
     given, before, after = flow.run(square, flow.draw(found), flow.draw(refined))
@@ -250,7 +245,7 @@ def refine_face(flow: Flow):
 
 def tuned(flow: Flow, steps: int = 60):
     """The example picture's code, and a generator tuned to it, as Refine Face gives both."""
-    square = flow("FrameFace", image=flow("LoadImage", image=PHOTO))
+    square = flow("AlignFace", image=flow("LoadImage", image=PHOTO), **BY_HAND)
     found = flow("InvertFace", generator=flow.generator(), inverter=flow("LoadInverter"), image=square)
     return flow("RefineFace", generator=flow.generator(), image=square, codes=found, steps=steps, tuning_steps=steps)
 
@@ -364,7 +359,6 @@ RECIPES = {
     "SampleFaces": sample_faces,
     "PickFace": pick_face,
     "AlignFace": align_face,
-    "FrameFace": frame_face,
     "PasteFace": paste_face,
     "InvertFace": invert_face,
     "RefineFace": refine_face,

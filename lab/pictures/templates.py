@@ -109,7 +109,7 @@ def edit_expression(around: Graph, side: int = 0) -> Subgraph:
     """With ``side`` the picture is first brought to that size, so that a slider is answered quickly."""
     inner = Subgraph(
         around,
-        "Edit Expression Live" if side else "Edit Expression",
+        "Edit Expression Live" if side else "Edit Expression and Age",
         "Five sliders for the face in a picture: smile, close eyes, anger, head turn, age. With a sweep, frames of a clip.",
         ("face sliders", "expression editor", "portrait", "smile", "age", "mouth", "morph", "liveportrait alternative", "stylegan"),
     )
@@ -271,7 +271,7 @@ def one_of_several(around: Graph) -> Subgraph:
     x, share = inner.inlet("face at x", "FLOAT", 0.5), inner.inlet("size of face", "FLOAT", 1.0)
     motion, strength = inner.inlet("motion", "COMBO", embedded("smile")), inner.inlet("strength", "FLOAT", 1.0)
     networks = models(inner)
-    square = inner.add("FrameFace", image=image, x=x, share=share)
+    square = inner.add("AlignFace", image=image, path="by hand", path__x=x, path__share=share)
     codes = inverted(inner, networks, square)
     load, sweep = inner.add("LoadSubspace", file=motion), inner.add("Sweep", frames=48)
     moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=sweep, coefficient=strength)
@@ -281,6 +281,13 @@ def one_of_several(around: Graph) -> Subgraph:
     return inner
 
 
+ACT = {
+    "smile": "0: 0, 12: 1, 40: 1, 60: 0",
+    "eyes": "0: 0, 26: 0, 30: 0.8, 34: 0, 66: 0, 69: 0.8, 72: 0",
+    "turn": "0: 0, 34: 0, 48: 0.9, 62: -0.8, 76: 0",
+}
+
+
 def act_by_timeline(around: Graph) -> Subgraph:
     inner = Subgraph(
         around,
@@ -288,21 +295,22 @@ def act_by_timeline(around: Graph) -> Subgraph:
         "Three motions of one face, each along a timeline of its own.",
         ("timeline", "keyframes", "animation curve", "face animation", "acting"),
     )
-    image = inner.inlet("image", "IMAGE")
-    times = [inner.inlet(name, "MICROMOTION_SWEEP") for name in ("first timeline", "second timeline", "third timeline")]
-    chosen = [
-        inner.inlet(f"{word} motion", "COMBO", embedded(name)) for word, name in (("first", "smile"), ("second", "eyes"), ("third", "turn"))
-    ]
+    image, frames = inner.inlet("image", "IMAGE"), inner.inlet("frames", "INT", 80)
+    loads, times = [], []
+    for name, keys in ACT.items():
+        loads.append(inner.add("LoadSubspace", file=inner.inlet(f"{LABELS[name]} motion", "COMBO", embedded(name))))
+        keyframes = inner.inlet(f"{LABELS[name]} timeline", "STRING", keys)
+        title = f"Timeline of {LABELS[name]}"
+        times.append(inner.add("Sweep", title=title, frames=frames, shape="keyframes", shape__keyframes=keyframes))
     networks = models(inner)
     square, codes = face_of(inner, image, networks)
-    loads, applied, moved = [], [], codes
-    for name, time in zip(chosen, times):
-        loads.append(inner.add("LoadSubspace", file=name))
-        moved = inner.add("ApplySubspace", codes=moved, motion=loads[-1], sweep=time)
+    applied, moved = [], codes
+    for load, time in zip(loads, times):
+        moved = inner.add("ApplySubspace", codes=moved, motion=load, sweep=time)
         applied.append(moved)
     drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
     video = inner.add("CreateVideo", images=paste["images"], fps=24.0)
-    inner.columns([*networks], [square, codes], loads, applied, [drawn, rest], [paste], [video])
+    inner.columns([*networks], [square, codes], loads, times, applied, [drawn, rest], [paste], [video])
     inner.outlet("video", video)
     return inner
 
@@ -477,9 +485,10 @@ def from_clip(top: Graph, name: str) -> dict:
 
 
 def driven(top: Graph, name: str) -> dict:
-    clip, image = top.add("LoadVideo", width=250, height=360, file="micromotion_clip.mp4"), load_image(top, "micromotion_face_4.jpg")
-    face = top.use(drive_face(top), clip=clip, face=image["IMAGE"])
-    video, saved = film(top, face["images"], "driven", fps=face["fps"], audio=face["audio"])
+    clip = top.add("LoadVideo", width=235, height=360, file="micromotion_clip.mp4")
+    image = load_image(top, "micromotion_face_4.jpg", width=235)
+    face = top.use(drive_face(top), width=290, clip=clip, face=image["IMAGE"])
+    video, saved = film(top, face["images"], "driven", fps=face["fps"], audio=face["audio"], width=300)
     text = (
         "1. Above the clip that leads, below the face that follows.\n"
         "2. Press **Run**: length, rate and sound are the clip's.\n"
@@ -549,27 +558,17 @@ def curve(*points: tuple[float, float]) -> dict:
 
 def timeline(top: Graph, name: str) -> dict:
     image = load_image(top, "micromotion_face_6.jpg")
-    keys = (
-        "0: 0, 12: 1, 40: 1, 60: 0",
-        "0: 0, 26: 0, 30: 0.8, 34: 0, 66: 0, 69: 0.8, 72: 0",
-        "0: 0, 34: 0, 48: 0.9, 62: -0.8, 76: 0",
-    )
-    times = [
-        top.add("Sweep", width=240, title=title, frames=80, shape="keyframes", shape__keyframes=text)
-        for title, text in zip(("Smile", "Blink", "Look around"), keys)
-    ]
-    links = dict(zip(("first timeline", "second timeline", "third timeline"), times))
-    face = top.use(act_by_timeline(top), width=270, image=image["IMAGE"], **links)
-    saved = save_video(top, face["video"], "timeline", width=300)
+    face = top.use(act_by_timeline(top), width=420, image=image["IMAGE"])
+    saved = save_video(top, face["video"], "timeline", width=380)
     text = (
         "1. Each timeline is one motion: frame, colon, how far.\n"
         "2. Frames between two are eased.\n"
-        "3. In Nodes 2.0 *shape* curve lets you draw it.\n"
+        "3. Inside, *shape* curve lets you draw one (Nodes 2.0).\n"
         "4. The three play at once on one face.\n"
         "5. Press **Run**."
     )
-    form = [(image, "image"), *((face, f"{word} motion") for word in ("first", "second", "third"))]
-    return row(top, name, text, [image], [80, *times], 110, [face], [saved], form=form, results=[saved])
+    form = [(image, "image"), *((face, f"{LABELS[motion]} timeline") for motion in ACT)]
+    return row(top, name, text, [image], [face], [saved], form=form, results=[saved])
 
 
 def sheet(top: Graph, name: str) -> dict:
@@ -601,32 +600,44 @@ def long(top: Graph, name: str) -> dict:
     return row(top, name, text, [image], [made], [saved], form=form, results=[saved])
 
 
+HEAD = 100  # pixels of free room: a lane for wires, or for the title of a group
+
+
 def how_it_works(top: Graph, name: str) -> dict:
     note = top.note(
         "## How a StyleGAN2 motion works\n\n"
-        "1. *Frame Face*: the face becomes a square, and where it was is kept.\n"
+        "1. *Align Face*: the face becomes a square, and where it was is kept.\n"
         "2. *Invert Face*: the code that makes the generator draw it.\n"
         "3. *Apply Micromotion*: one code per frame along the motion.\n"
         "4. *Synthesize Faces*: codes become pictures.\n"
         "5. *Paste Face*: what the motion changes goes back into the photo.",
+        width=250,
         height=330,
     )
     image = load_image(top, "micromotion_face_12.jpg")
-    generator, inverter = top.add("LoadGenerator", file=AVATAR), top.add("LoadInverter", file=AVATAR)
-    square = top.add("FrameFace", image=image["IMAGE"])
-    codes = top.add("InvertFace", generator=generator, inverter=inverter, image=square["square"])
-    load, sweep = top.add("LoadSubspace", file=embedded("eyes")), top.add("Sweep", frames=48)
-    moved = top.add("ApplySubspace", codes=codes, motion=load, sweep=sweep)
-    drawn = top.add("Synthesize", title="Synthesize the moving face", generator=generator, codes=moved)
-    rest = top.add("Synthesize", title="Synthesize the face at rest", generator=generator, codes=codes)
-    paste = top.add("PasteFace", photo=image["IMAGE"], faces=drawn["images"], crop=square["crop"], unedited=rest["images"])
-    video, saved = film(top, paste["images"], "how_it_works", width=340)
+    generator, inverter = top.add("LoadGenerator", width=260, file=AVATAR), top.add("LoadInverter", width=260, file=AVATAR)
+    square = found(top, image["IMAGE"], width=260)
+    codes = top.add("InvertFace", width=260, generator=generator, inverter=inverter, image=square["square"])
+    load, sweep = top.add("LoadSubspace", width=260, file=embedded("eyes")), top.add("Sweep", width=260, frames=48)
+    moved = top.add("ApplySubspace", width=260, codes=codes, motion=load, sweep=sweep)
+    drawn = top.add("Synthesize", width=260, title="Synthesize the moving face", generator=generator, codes=moved)
+    rest = top.add("Synthesize", width=260, title="Synthesize the face at rest", generator=generator, codes=codes)
+    paste = top.add("PasteFace", width=260, photo=image["IMAGE"], faces=drawn["images"], crop=square["crop"], unedited=rest["images"])
+    video, saved = film(top, paste["images"], "how_it_works", width=310)
+    # The photo's and the crop's wires run above what stands between, the generator's below: the columns leave both lanes free.
     top.columns(
-        [note], [image], [square, generator, inverter], [codes], [load, sweep, moved], [drawn, rest], [paste], [video, saved], gap=90
+        [image, HEAD, note],
+        [HEAD, square, 380, inverter, 40, generator],
+        [2 * HEAD, load, sweep, HEAD, codes],
+        [2 * HEAD, moved],
+        [square.height + 8 * HEAD, drawn, rest],
+        [paste],
+        [video, saved],
+        gap=80,
     )
     groups = [
-        group("Photo to square", [image, square, generator, inverter], BLUE, 1),
-        group("Square to code", [codes], PURPLE, 2),
+        group("Photo to square", [image, square], BLUE, 1),
+        group("Square to code", [inverter, generator, codes], PURPLE, 2),
         group("Code along the motion", [load, sweep, moved], GREEN, 3),
         group("Codes to pictures, pictures into the photo", [drawn, rest, paste], BROWN, 4),
     ]
@@ -634,11 +645,11 @@ def how_it_works(top: Graph, name: str) -> dict:
 
 
 def convert(top: Graph, name: str) -> dict:
-    written = top.add("ConvertCheckpoint", file=AVATAR, name="converted")
-    generator = top.add("LoadGenerator", file=AVATAR)
+    written = top.add("ConvertCheckpoint", width=285, file=AVATAR, name="converted")
+    generator = top.add("LoadGenerator", width=285, file=AVATAR)
     codes = top.add("SampleFaces", width=270, generator=generator, seed=21, count=4)
     drawn = top.add("Synthesize", width=250, generator=generator, codes=codes)
-    shown = top.add("PreviewImage", width=330, height=420, images=drawn["images"])
+    shown = top.add("PreviewImage", width=310, height=420, images=drawn["images"])
     text = (
         "1. Choose a `.pkl`, `.pt` or `.pth` of `models/stylegan2`.\n"
         "2. Press **Run**: it is written as `.safetensors`.\n"
@@ -684,11 +695,11 @@ def pose_face(around: Graph) -> Subgraph:
 
 
 def pairs(top: Graph, name: str) -> dict:
-    generator = top.add("LoadGenerator", width=270, file=AVATAR)
-    codes = top.add("SampleFaces", width=270, generator=generator, seed=4, control_after_generate="increment")
-    posed = top.use(pose_face(top), codes=codes, generator=generator)
-    saved = top.add("SavePairs", width=310, images=posed["images"], sweep=posed["sweep"], motion=posed["motion"])
-    shown = top.add("PreviewImage", width=300, height=320, images=posed["images"])
+    generator = top.add("LoadGenerator", file=AVATAR)
+    codes = top.add("SampleFaces", generator=generator, seed=4, control_after_generate="increment")
+    posed = top.use(pose_face(top), width=320, codes=codes, generator=generator)
+    saved = top.add("SavePairs", width=360, images=posed["images"], sweep=posed["sweep"], motion=posed["motion"])
+    shown = top.add("PreviewImage", width=360, height=300, images=posed["images"])
     text = (
         "1. **Run** writes one face and its smiles into `output/training_pairs`.\n"
         "2. Run it 100 times (the number beside *Run*): the seed rises, the set grows by 100 faces.\n"
@@ -697,7 +708,7 @@ def pairs(top: Graph, name: str) -> dict:
         "5. For thousands, measured and sorted: `micromotion dataset`."
     )
     form = [(codes, "seed"), (posed, "motion"), (posed, "strengths"), (saved, "layout"), (saved, "name")]
-    return row(top, name, text, [generator, codes], [posed], [saved], [shown], form=form, results=[shown])
+    return row(top, name, text, [generator, codes], [posed], [shown, saved], form=form, results=[shown])
 
 
 # With diffusion models
@@ -775,7 +786,7 @@ def refined(top: Graph, name: str) -> dict:
 def portrait(top: Graph, name: str) -> dict:
     drawn = top.use(draw_portrait(top), width=270)
     face = top.use(animate_face(top, unknown="anyway"), width=290, image=drawn["image"])
-    video, saved = film(top, face["images"], "portrait", width=340)
+    video, saved = film(top, face["images"], "portrait", width=330)
     text = (
         "1. Needs a Stable Diffusion 1.5 checkpoint.\n"
         "2. Write the portrait: front view, plain background.\n"
@@ -837,14 +848,14 @@ def at(name: str, url: str, directory: str) -> dict:
 
 
 def first_last(top: Graph, name: str) -> dict:
-    image = load_image(top, "micromotion_face_10.jpg", width=230)
-    face = top.use(animate_face(top), width=230, image=image["IMAGE"], frames=3)
-    first = top.add("ImageFromBatch", width=220, title="First frame", image=face["images"], batch_index=0, length=1)
-    last = top.add("ImageFromBatch", width=220, title="Last frame", image=face["images"], batch_index=1, length=1)
-    saved = top.add("SaveImage", width=220, height=300, title="Save the last frame", images=last, filename_prefix="micromotion/last_frame")
-    wan = top.use(wan_film(top), width=232, **{"first frame": first, "last frame": last})
+    image = load_image(top, "micromotion_face_10.jpg", width=210)
+    face = top.use(animate_face(top), width=225, image=image["IMAGE"], frames=3)
+    first = top.add("ImageFromBatch", width=215, title="First frame", image=face["images"], batch_index=0, length=1)
+    last = top.add("ImageFromBatch", width=215, title="Last frame", image=face["images"], batch_index=1, length=1)
+    saved = top.add("SaveImage", width=215, height=300, title="Save the last frame", images=last, filename_prefix="micromotion/last_frame")
+    wan = top.use(wan_film(top), width=225, **{"first frame": first, "last frame": last})
     wan.mode = MUTED
-    film_ = save_video(top, wan["video"], "wan", width=220, mode=MUTED)
+    film_ = save_video(top, wan["video"], "wan", width=210, mode=MUTED)
     text = (
         "1. **Run** saves the last frame: the face with its smile.\n"
         "2. Photo and last frame go to any first-last-frame model.\n"

@@ -49,7 +49,7 @@ schemas = [node.define_schema() for node in asyncio.run(extension.get_node_list(
 seconds = time.process_time() - start
 watching = False
 nodes = {s.node_id: n for s, n in zip(schemas, asyncio.run(extension.get_node_list()))}
-align = ("MicromotionAlignFace", {"image": torch.rand(1, 64, 64, 3), "size": 64, "path": "smooth"})
+align = ("MicromotionAlignFace", {"image": torch.rand(1, 64, 64, 3), "size": 64, "path": {"path": "smooth"}})
 scorer = ("MicromotionLoadScorer", {"file": "avatar (embedded)"})
 messages = []
 for node, inputs in (align, scorer):

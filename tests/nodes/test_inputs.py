@@ -20,12 +20,12 @@ from micromotion.subspaces.anchors import Anchors
 
 # Nodes that run on tiny networks alone, with what makes each of their inputs matter. The others are checked by what they read.
 GIVEN = {
+    "AlignFace by hand": {"path": "by hand", "size": 32},
     "ApplySubspace": {"sweep": None, "coefficient": 0.5},
     "CalibrateSubspace": {"faces": 1, "reach": 1.0},
     "CombineSubspaces": {"operation": "add", "layers": ""},
     "FaceSliders": {f"coefficient_{i}": 0.1 * i for i in range(1, 9)} | {"sweep": None},
     "FitSubspace": {"estimator": "rpca", "rank": 1},
-    "FrameFace": {"size": 32},
     "InvertFace": {"steps": 0},
     "PasteFace": {},
     "SampleFaces": {"count": 2},
@@ -53,8 +53,9 @@ ONLY_TOGETHER = {
     ("CombineSubspaces", "per_layer"): {"operation": "remove the others"},
     ("CombineSubspaces", "weight"): {"operation": "add"},
 }
-# Words for the user, a name that only a class has, and what only a stranger's picture brings about.
+# Words for the user, a name that only a class has, what only a stranger's picture brings about, and what only a search for faces reads.
 SILENT = {("SampleFaces", "class_of"), ("InvertFace", "unknown")}
+SILENT |= {("AlignFace by hand", "missing"), ("AlignFace by hand", "no_face")}
 
 
 def parameters_of(node) -> list[str]:

@@ -129,7 +129,7 @@ def test_equal_codes_give_equal_pictures_where_they_belong(run, loaded):
 def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape, blend):
     torch.manual_seed(0)
     photo = torch.rand(1, 90, 120, 3)
-    square, crop = run("FrameFace", image=photo, x=0.4, y=0.55, share=0.6, tilt=20.0, size=64)
+    square, crop, *_ = run("AlignFace", path="by hand", image=photo, x=0.4, y=0.55, share=0.6, tilt=20.0, size=64)
     assert square.shape == (1, 64, 64, 3)
     codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
     sweep = run("Sweep", frames=3, end=1.0, ping_pong=False)[0]
@@ -142,7 +142,7 @@ def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape, blend):
 
 
 def test_a_square_picture_framed_by_default_is_taken_whole(run, face):
-    square, crop = run("FrameFace", image=face, size=48)
+    square, crop, *_ = run("AlignFace", path="by hand", image=face, size=48)
     assert torch.allclose(square, face, atol=1 / 255) and crop[0].is_whole
 
 
@@ -432,7 +432,7 @@ def test_a_clip_shows_the_numbers_of_every_shot(run):
 def test_replacing_needs_no_disconnecting_and_a_poor_base_is_said(run, caplog):
     torch.manual_seed(0)
     photo, square, base = torch.rand(1, 64, 96, 3), torch.rand(1, 32, 32, 3), torch.rand(1, 32, 32, 3)
-    _, crop = run("FrameFace", image=photo, share=0.5, size=32)
+    _, crop, *_ = run("AlignFace", path="by hand", image=photo, share=0.5, size=32)
     given = dict(photo=photo, faces=square, crop=crop, unedited=base)
     replaced, plain = (run("PasteFace", **options)[0] for options in (given | {"blend": "replace"}, given | {"unedited": None}))
     assert torch.equal(replaced, plain)
@@ -449,7 +449,7 @@ def test_replacing_needs_no_disconnecting_and_a_poor_base_is_said(run, caplog):
 
 def test_pasting_can_be_canceled_between_frames(run, pack):
     photo = torch.rand(1, 64, 96, 3)
-    _, crop = run("FrameFace", image=photo, share=0.5, size=32)
+    _, crop, *_ = run("AlignFace", path="by hand", image=photo, share=0.5, size=32)
     pack.fake.management.interrupt_after = 2
     with pytest.raises(BaseException) as caught:
         run("PasteFace", photo=photo, faces=torch.rand(9, 32, 32, 3), crop=crop)

@@ -126,7 +126,7 @@ def test_sliders_bear_names_and_ranges_of_their_motions_and_take_a_number_beyond
     assert page.page.evaluate(SLIDERS)[0][1] == ["close eyes", -0.25, 1, 0.4]
 
 
-LONG_GRAPH = "17 How a StyleGAN2 motion works"  # the one that shows the machinery; all others stand on one screen
+LONG_GRAPH = "17 How a StyleGAN2 motion works"  # the one that shows the machinery; the titles of all others can be read
 SCREEN = (1600, 900)
 LEAST_ZOOM = 0.8
 SEEN = """() => {
@@ -160,10 +160,10 @@ def screen(server, browser):
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name != LONG_GRAPH])
+@pytest.mark.parametrize("name", WORKFLOWS)
 def test_no_wire_runs_behind_a_node_and_every_title_is_legible_as_it_opens(screen, name, renderer):
     screen.open(json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8")), renderer)
     seen = screen.page.evaluate(SEEN)
-    assert seen["behind"] == [] and seen["scale"] >= LEAST_ZOOM
+    assert seen["behind"] == [] and (seen["scale"] >= LEAST_ZOOM or name == LONG_GRAPH)
     left, right = 40, SCREEN[0]  # the side bar covers what is farther left
     assert [title for title, x, y, width in seen["titles"] if x < left or x + width > right or y < 0 or y + 30 > SCREEN[1]] == []

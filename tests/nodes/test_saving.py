@@ -171,7 +171,7 @@ def test_gray_is_taken_and_bytes_are_named_in_every_node(pack, run, loaded):
     for node, extra in {
         "InvertFace": {"generator": loaded.generator, "inverter": loaded.inverter},
         "RefineFace": {"generator": loaded.generator, "codes": torch.zeros(1, 1, 1)},
-        "FrameFace": {},
+        "AlignFace": {"path": "by hand"},
     }.items():
         with pytest.raises(pack.host.HostError, match="values up to 255; an IMAGE is 0..1"):
             run(node, image=torch.full((1, 64, 64, 3), 255.0), **extra)
