@@ -163,9 +163,7 @@ def _animate(commands) -> None:
         "--text", action="append", default=[], type=template, metavar="TEMPLATE", help='such as "a person with {degree} smile"'
     )
     what.add_argument("--steps", type=within(limits.STEPS), help="optimization steps per anchor for a text")
-    what.add_argument(
-        "--quality", choices=QUALITIES, default="exact", help="of a text; fast: most steps look at smaller pictures (default exact)"
-    )
+    what.add_argument("--quality", choices=QUALITIES, help="of a text; fast: most steps look at smaller pictures (default: from 512 px on)")
     what.add_argument(
         "--neutralize",
         action="append",
@@ -243,7 +241,8 @@ def _fit(commands) -> None:
     text.add_argument("--faces", "--seeds", type=within(limits.FACES), default=3, help="how many faces to pool for a text (default 3)")
     _class(text)
     text.add_argument("--steps", type=within(limits.STEPS), help="optimization steps per anchor for a text")
-    text.add_argument("--degrees", metavar="LIST", help='what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%)')
+    degrees = 'what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%; from 512 px on five)'
+    text.add_argument("--degrees", metavar="LIST", help=degrees)
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
     text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
     text.add_argument("--space", choices=SPACES, help="w+: every row of a code moves on its own, as published; w: all rows move alike")
@@ -253,7 +252,7 @@ def _fit(commands) -> None:
         metavar="N",
         help="score N altered looks at each picture instead of the picture (published: 0)",
     )
-    text.add_argument("--quality", choices=QUALITIES, default="exact", help="fast: most steps look at smaller pictures (default exact)")
+    text.add_argument("--quality", choices=QUALITIES, help="fast: most steps look at smaller pictures (default: from 512 px on)")
     text.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that keeps the likeness")
     clip = parser.add_argument_group("from a clip")
     clip.add_argument(

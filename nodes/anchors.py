@@ -45,7 +45,7 @@ class TextAnchors(io.ComfyNode):
                 sockets.number("learning_rate", limits.LEARNING_RATE, 0.1, step=0.01, round=0.001, optional=True, advanced=True),
                 io.Combo.Input("space", options=[AUTO, *SPACES], default=AUTO, optional=True, advanced=True),
                 sockets.number("views", limits.VIEWS, RECOMMENDED, unset=RECOMMENDED, optional=True, advanced=True),
-                io.Combo.Input("quality", options=list(QUALITIES), default="exact", optional=True, advanced=True),
+                io.Combo.Input("quality", options=[AUTO, *QUALITIES], default=AUTO, optional=True, advanced=True),
                 class_input(),
             ],
             outputs=[sockets.Anchors.Output("anchors")],
@@ -73,7 +73,7 @@ class TextAnchors(io.ComfyNode):
         learning_rate=0.1,
         space=AUTO,
         views=RECOMMENDED,
-        quality="exact",
+        quality=AUTO,
         class_of="",
     ) -> io.NodeOutput:
         net, judge, likeness = host.ready_with(generator, scorer, identity, memory=host.gradient_memory(generator))
@@ -96,7 +96,7 @@ class TextAnchors(io.ComfyNode):
             layers=layers,
             space=None if space == AUTO else space,
             views=None if views < 0 else views,
-            quality=quality,
+            quality=None if quality == AUTO else quality,
             category=class_of,
             state=host.resume_path("text_anchors"),
             progress=host.progress("Quality fast, fewer steps or fewer faces take less."),

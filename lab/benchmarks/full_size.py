@@ -117,11 +117,12 @@ def named_template(frames: int) -> str:
     return f"the template *{TEMPLATE.stem[3:]}*, {frames} frames, in ComfyUI"
 
 
-def steps(folder: Path, frames: int) -> Iterator[Walked]:
-    """All of it: the photo by command and by template, then the other commands."""
-    yield from walk(folder, COMMANDS[:1], frames)
-    yield walk_template(folder, frames)[0]
-    yield from walk(folder, COMMANDS[1:], frames)
+def steps(folder: Path, frames: int, done: dict[str, list[str]]) -> Iterator[Walked]:
+    """All of it, but for what is ``done``: the photo by command and by template, then the other commands."""
+    yield from walk(folder, tuple(c for c in COMMANDS[:1] if named(c, frames) not in done), frames)
+    if named_template(frames) not in done:
+        yield walk_template(folder, frames)[0]
+    yield from walk(folder, tuple(c for c in COMMANDS[1:] if named(c, frames) not in done), frames)
 
 
 def walk_template(folder: Path, frames: int) -> tuple[Walked, Path]:
@@ -166,7 +167,11 @@ def row(one: Walked) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where the files are written and kept (4 GB); a temporary one otherwise")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the files are written and kept (4 GB), and what was measured: the next run goes on; else a temporary one",
+    )
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--write", action="store_true", help="renew docs/performance.md and docs/full_size.png")
     args = parser.parse_args()
@@ -174,9 +179,11 @@ def main() -> None:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder)
-        walked = {}
-        for one in steps(folder, args.frames):
+        kept = folder / "walked.json"
+        walked = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
+        for one in steps(folder, args.frames, walked):
             walked[one.what] = row(one)
+            kept.write_text(json.dumps(walked, indent=1), encoding="utf-8")
             print(*row(one), one.said, sep="\n", flush=True)
             names = [named(c, args.frames) for c in COMMANDS]
             rows = [walked.get(name, [name, *["not measured yet"] * 3]) for name in (*names, named_template(args.frames))]

@@ -8,6 +8,7 @@ from ..errors import SubspaceError
 
 SLOT = "{degree}"
 DEGREES = ("no", *(f"{d}%" for d in range(10, 101, 10)))
+FEWER_DEGREES = ("no", "25%", "50%", "75%", "100%")  # of large pictures, each of whose steps takes seconds on a processor
 WORDS = {"no": 0.0, "not": 0.0, "without": 0.0, "half": 0.5, "full": 1.0, "fully": 1.0, "completely": 1.0}
 
 

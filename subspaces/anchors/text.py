@@ -33,7 +33,7 @@ from ...stylegan2.sampling import class_labels, random_z, sample_w
 from ..errors import SubspaceError
 from ..layers import layer_mask, parse_layers
 from .base import Anchors
-from .degrees import fill, parse_degrees
+from .degrees import FEWER_DEGREES, fill, parse_degrees
 from .scorer import PUBLISHED, SPACES, Scorer, Settings
 from .views import view
 
@@ -46,6 +46,7 @@ MOST_FACES = 100_000  # drawn at once
 QUALITIES = ("exact", "fast")
 FAST_SIDE = 256  # pixels
 EXACT_STEPS = 8  # of the ``fast`` quality, at the end
+LARGE = 2 * FAST_SIDE  # pixels: from here on fewer degrees and ``fast`` are the default
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def text_anchors(
     layers: str | Iterable[int] | None = None,
     space: str | None = None,
     views: int | None = None,
-    quality: str = "exact",
+    quality: str | None = None,
     category: int | str | None = None,
     batch: int | None = None,
     state: str | Path | None = None,
@@ -91,7 +92,8 @@ def text_anchors(
     """Find anchors of the motion that ``template`` names ("a person with {degree} smile").
 
     For ``degrees``, ``space``, ``views`` and the two of `Weights`, None takes what the scorer's own file recommends
-    (`Scorer.settings`), else the published values. ``degrees``: words, percentages or numbers (published: "no", "10%" to "100%").
+    (`Scorer.settings`), else the published values. ``degrees``: words, percentages or numbers (published: "no", "10%" to "100%";
+    for generators of 512 px and more, where the published way takes most of an hour on a processor, five: "no", "25%" to "100%").
     ``seeds``: one face each, drawn at ``truncation`` (psi), of the class ``category`` where there are any (number or name); or
     ``start``: codes ``[G, L, D]`` to begin from. ``negative``: a second template for the opposite motion ("a person with {degree}
     frown"), whose degrees count below 0. ``neutral``: a sentence that every picture fits ("a person"); only what a degree adds to it
@@ -100,7 +102,7 @@ def text_anchors(
     "w" gives all rows one displacement, which has far fewer ways to please the scorer without showing the motion. ``views``: so
     many altered looks at each picture are scored in its place (shift, contrast, color, noise), anew in every step; 0 as published.
     ``quality``: "exact", or "fast", which looks at pictures of at most 256 px and half the generator's size (`SkipSynthesis`) in all
-    but the last 8 steps: quicker, with slightly other anchors.
+    but the last 8 steps: quicker, with slightly other anchors. None: "fast" at 512 px and above where that is possible, else "exact".
 
     ``batch`` anchors are optimized at once (None: by memory; halved when memory runs out). Finished ones are kept in the file
     ``state``, from which the same call goes on after it was canceled. ``progress(done, total, pictures)`` counts anchor steps,
@@ -111,6 +113,7 @@ def text_anchors(
     space = settings.space if space is None else space
     views = settings.views if views is None else views
     weights, degrees = weights.given(settings), settings.degrees if degrees is None else degrees
+    degrees, quality = _by_size(generator, degrees, quality)
     task = _Task(template, negative, neutral, degrees)
     _check_numbers(steps, lr, views, space, weights, batch)
     _check_quality(quality, generator)
@@ -134,6 +137,17 @@ def text_anchors(
         labels=task.labels * len(start),
         parameters=parameters,
     )
+
+
+def _by_size(generator: Generator, degrees: Sequence[str | float] | None, quality: str | None) -> tuple[Sequence[str | float] | None, str]:
+    """Degrees and quality where nobody said any: the published ones, and for large pictures those that a processor makes in minutes."""
+    large = generator.resolution >= LARGE
+    degrees = FEWER_DEGREES if degrees is None and large else degrees
+    return degrees, quality or ("fast" if large and _draws_every_size(generator) else "exact")
+
+
+def _draws_every_size(generator: Generator) -> bool:
+    return generator.architecture.architecture == "skip"
 
 
 def _faces(
@@ -378,7 +392,7 @@ def _check_numbers(steps: int, lr: float, views: int, space: str, weights: Weigh
 def _check_quality(quality: str, generator: Generator) -> None:
     if quality not in QUALITIES:
         raise SubspaceError(f"Unknown quality {quality!r} of text anchors; choose one of {', '.join(QUALITIES)}.")
-    if quality == "fast" and generator.architecture.architecture != "skip":
+    if quality == "fast" and not _draws_every_size(generator):
         raise SubspaceError(
             f"The quality 'fast' needs a generator that draws at every size; this one is built as {generator.architecture.architecture!r}."
             " Choose 'exact'."

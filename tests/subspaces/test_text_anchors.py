@@ -186,6 +186,23 @@ def test_fast_anchors_look_at_smaller_pictures_and_fit_their_sentences_too(gener
     assert not torch.equal(fast.codes, exact.codes) and fast.parameters["quality"] == "fast"
 
 
+def test_large_pictures_get_fewer_degrees_and_smaller_looks_unless_somebody_says_otherwise(generator, monkeypatch):
+    judge = Looker()
+    few = {"steps": 9, "batch": 1000}
+    Looker.sizes.clear()
+    small = text_anchors(generator, judge, TEMPLATE, **few)
+    assert Looker.sizes == [16] * 9 and small.labels == DEGREES
+    monkeypatch.setattr(room, "LARGE", 16)
+    Looker.sizes.clear()
+    large = text_anchors(generator, judge, TEMPLATE, **few)
+    assert Looker.sizes == [8] + [16] * 8 and large.labels == ("no", "25%", "50%", "75%", "100%")
+    Looker.sizes.clear()
+    said = text_anchors(generator, judge, TEMPLATE, **few, degrees="no, 100%", quality="exact")
+    assert Looker.sizes == [16] * 9 and said.labels == ("no", "100%")
+    odd = Generator(Architecture(16, {4: 4, 8: 4, 16: 4}, w_dim=32, z_dim=32, mapping_layers=2, architecture="resnet"))
+    assert text_anchors(odd, judge, TEMPLATE, **few, degrees="no, 100%").parameters["quality"] == "exact"
+
+
 def test_a_quality_that_cannot_be_had_is_one_sentence(generator, scorer):
     with pytest.raises(SubspaceError, match="'best'.*exact, fast"):
         text_anchors(generator, scorer, TEMPLATE, quality="best")
