@@ -7,6 +7,7 @@ import io
 import pytest
 import torch
 from micromotion.subspaces import Calibration, Subspace, SubspaceError, calibrate, calibrate_track, preview_strip, sweep, with_preview
+from micromotion.subspaces.directions import load_direction
 from micromotion.subspaces.preview import default_coefficients
 from PIL import Image
 
@@ -43,6 +44,14 @@ def test_one_unit_becomes_one_unit_of_what_is_measured():
     curve = s.calibration.curve
     assert curve["response"][-1] - curve["response"][0] == pytest.approx(6.0, abs=1e-4)
     assert curve["coefficients"][-1] == pytest.approx(3.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("length", [0.1, 2.0, 88.3])
+def test_a_published_direction_of_any_length_is_brought_to_the_same_measured_change(length, tmp_path):
+    torch.save(length * D[None], tmp_path / "turn.pt")
+    turn = calibrate(load_direction(tmp_path / "turn.pt", strength=min(length, 10.0)), first_pixel, Plain(), FACES, change=0.25)
+    assert torch.allclose(turn.direction, 0.25 * D, atol=1e-5)
+    assert float(first_pixel(Plain().synthesize(turn.apply(0 * D[None], 1.0)))) == pytest.approx(0.25, abs=1e-4)
 
 
 def test_a_negative_response_turns_the_motion_round():
