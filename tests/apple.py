@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
@@ -69,6 +70,30 @@ class NoFloat64(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return dispatched(func, args, kwargs or {})
+
+    def __enter__(self):
+        self.filled = Filled()
+        self.filled.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self.filled.__exit__(*error)
+
+
+class Filled(TorchFunctionMode):
+    """Python's numbers become tensors on the CPU before they move: torch leaves those that it makes on ``meta`` empty."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[1], list):
+            args = (args[0], torch.tensor(args[1]), *args[2:])
+        if func is torch.Tensor.new_tensor and isinstance(args[0], OnDevice):
+            return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(kwargs.get("device", DEVICE))
+        target = kwargs.get("device")
+        if func in (torch.tensor, torch.as_tensor) and target is not None and torch.device(target).type == DEVICE.type:
+            return func(*args, **kwargs | {"device": "cpu"}).to(target)
+        return func(*args, **kwargs)
 
 
 def moved(module: nn.Module) -> nn.Module:

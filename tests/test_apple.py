@@ -13,7 +13,8 @@ from micromotion import stylegan2, subspaces
 from micromotion.faces import align, paste
 from micromotion.stylegan2.codes import resembles_code
 from micromotion.stylegan2.frames import render, synthesize_frames
-from micromotion.stylegan2.inversion import optimize, reconstruction_report, tune
+from micromotion.stylegan2.inversion import EncoderInverter, optimize, reconstruction_report, tune
+from micromotion.stylegan2.inversion.compact import CompactEncoder
 from micromotion.subspaces.anchors import draw_faces
 from micromotion.subspaces.anchors.text import prior_whitening
 
@@ -55,6 +56,8 @@ def test_the_stand_in_refuses_float64_and_computes_as_the_cpu_does(apple, make, 
     assert there.device.type == "meta"
     assert torch.equal(there.cpu(), here.synthesize(here.map(torch.randn(3, 20, generator=torch.Generator().manual_seed(0)), 0.7)))
     assert codes.cpu().double().dtype == torch.float64
+    assert torch.equal(codes[[2, 0]].cpu(), codes.cpu()[[2, 0]])
+    assert codes.new_tensor([1.5]).cpu() == torch.tensor([1.5], device=device).cpu() == 1.5
 
 
 def test_drawing(generator, codes):
@@ -98,3 +101,18 @@ def test_pasting(device):
 def test_tuning(generator, codes):
     images = generator.synthesize(codes[:1]).detach().clamp(-1, 1) * 0.9
     assert isinstance(tune(generator, images, codes[:1], steps=1, locality=0), stylegan2.Generator)
+
+
+def test_calibrating(generator, codes, make):
+    """Pictures, values and the motion's own steps stay in float32 on the device; sums in float64 are the host's."""
+    motion, measure = subspaces.Subspace(torch.ones(6, 24)), lambda x: x.mean((1, 2, 3))
+    there = subspaces.calibrate(motion, measure, generator, codes, coefficients=[-1, -0.5, 0.5, 1])
+    assert there.calibration == subspaces.calibrate(motion, measure, make(), codes.cpu(), coefficients=[-1, -0.5, 0.5, 1]).calibration
+
+
+def test_inverting_with_an_encoder(apple, generator, codes):
+    config = {"input_size": 16, "channels_in": 6, "widths": [4, 8], "hidden": 16, "num_layers": 6, "width": 24}
+    inverter = EncoderInverter(apple.moved(CompactEncoder(config)), passes=2)
+    images = generator.synthesize(codes[:1]).detach().clamp(-1, 1)
+    found = inverter.invert(generator, images)
+    assert found.device.type == "meta" and found.cpu().isfinite().all()
