@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
@@ -440,6 +441,9 @@ def _doctor(commands) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 with a sentence for what a user can mend, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files hold what the encoding of some terminals lacks
+            stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
     args = parser.parse_args(arguments)
     if args.version:

@@ -93,9 +93,9 @@ def run(args: Namespace, clock: Clock) -> None:
         fps, sound = args.fps or USUAL_FPS, None
         groups = [motions] if args.together else [[motion] for motion in motions]
         takes = [take(portrait.codes, group, args) for group in groups]
-    with whole_file(video) as video_part, whole_file(sheet) as sheet_part:
+    with whole_file(video) as video_part:
         rows = film(open_writer(video_part, fps, sound), takes, portrait, generator, args, clock)
-        with clock.stage("draw the contact sheet"):
+        with clock.stage("draw the contact sheet"), whole_file(sheet) as sheet_part:
             contact_sheet(rows, CELL).save(sheet_part)
     frames = sum(map(len, takes))
     say(f"{video}  ({frames} frames, {frames / fps:.1f} s)")

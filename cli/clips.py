@@ -40,7 +40,14 @@ class ClipCodes:
     def load(cls, path: Path) -> ClipCodes:
         """What `save` kept. Raises CheckpointError."""
         header, tensors = native.read(path, KIND, {"codes": True})
-        return cls(codes=tensors["codes"], **native.take(header, HEADER, path))
+        fields, codes = native.take(header, HEADER, path), tensors["codes"]
+        if missing := sorted(HEADER.keys() - fields.keys()):
+            raise native.damaged(path, f"its {missing[0]} is missing")
+        frames, shape = fields["frames"], tuple(codes.shape)
+        in_order = all(a < b for a, b in zip((-1, *frames), (*frames, fields["total"])))
+        if not in_order or fields["spacing"] < 1 or len(shape) != 3 or len(frames) != shape[0] or not codes.isfinite().all():
+            raise native.damaged(path, "its codes are not those of its frames")
+        return cls(codes=native.plain(codes), **fields)
 
     def nearest(self, frame: int) -> int:
         """The code whose frame is nearest to ``frame``."""

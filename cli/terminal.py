@@ -23,10 +23,17 @@ def sentence_of(error: Exception) -> str | None:
     from ..stylegan2.memory import is_out_of_memory
 
     if isinstance(error, (MicromotionError, OSError)):
-        return _LONG.sub(r"\1...", " ".join(str(error).split()))
+        return _LONG.sub(r"\1...", " ".join(_said(error).split()))
     if is_out_of_memory(error):
         return "Memory ran out. Close other programs, compute elsewhere with --device, or use a smaller generator, picture or --size."
     return None
+
+
+def _said(error: Exception) -> str:
+    """An error's own words; of a file's, the words of the system and its name, without their number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{'' if error.filename is None else f': {error.filename}'}."
+    return str(error)
 
 
 def say(sentence: str) -> None:

@@ -11,6 +11,7 @@ import http.client
 import logging
 import os
 import re
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -112,11 +113,11 @@ def _alone(target: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.name == "nt":  # which removes no open file
+        if sys.platform == "win32":  # which removes no open file
             os.close(handle)
         with contextlib.suppress(OSError):
             gate.unlink()
-        if os.name != "nt":
+        if sys.platform != "win32":
             os.close(handle)
 
 

@@ -39,6 +39,10 @@ class UnsupportedFileError(CheckpointError):
     """A sound file of another kind, such as StyleGAN3, a discriminator or a diffusion model."""
 
 
+class UnwritableError(CheckpointError):
+    """A file that cannot be written where it should go; the message says why, and what to do. What was there before is still there."""
+
+
 @contextmanager
 def advising(supported: str) -> Iterator[None]:
     """Say behind the refusal of a file's kind which kinds would be right."""

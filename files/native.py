@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from .budget import short
 from .containers import opened, parse_json
 from .errors import CheckpointError, DamagedFileError, MissingFileError, UnsupportedFileError
 from .writing import whole_file
@@ -29,11 +27,8 @@ def write(path: str | Path, kind: str, header: dict, tensors: dict[str, torch.Te
     if path.suffix.lower() != ".safetensors":
         raise CheckpointError(f"{path.name} should end in .safetensors, the one format that {_a(kind)} is written in.")
     metadata = {KEY: json.dumps({"kind": kind, "version": VERSION, **header}, sort_keys=True)}
-    try:
-        with whole_file(path) as part:  # not through save_file, which writes to a file of its own beside it, for its owner's eyes only
-            part.write_bytes(save({k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}, metadata))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{_printable(path)} cannot be written ({refused(error)}).") from error
+    with whole_file(path) as part:  # not through save_file, which writes to a file of its own beside it, for its owner's eyes only
+        part.write_bytes(save({k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}, metadata))
     return path
 
 
@@ -173,25 +168,3 @@ def curves(value: Any) -> dict[str, list[float]]:
 
 
 texts, numbers, integers, ranges = sequence_of(text), sequence_of(number), sequence_of(integer), sequence_of(optional(interval))
-
-
-def refused(error: Exception) -> str:
-    """Why a file cannot be written, as its user can mend it."""
-    code = getattr(error, "errno", None)
-    if isinstance(error, UnicodeError) or "null" in str(error):
-        return "its name holds characters that no file system takes; give another name"
-    if code == errno.ENAMETOOLONG:
-        return "its name is too long; give a shorter one"
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; make room on it"
-    if code == errno.EROFS:
-        return "its folder is on a read-only file system; choose another folder"
-    if code in (errno.EACCES, errno.EPERM):
-        return "its folder may not be written to; choose another, or allow it"
-    if code in (errno.ENOENT, errno.ENOTDIR):
-        return "its folder does not exist; choose one that does"
-    return f"{getattr(error, 'strerror', None) or short(error)}; choose another place"
-
-
-def _printable(path: Path) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(path))[-300:]

@@ -1,15 +1,18 @@
 """Damage sound small files by chance, over and over, and read them: a reader either reads one or says why not; nothing else happens.
 
-``python -m micromotion.lab.fuzz --files 100000`` prints what became of them by reader. Whatever a reader raises that is not of our
-family of errors, and whatever the process does beside reading (a program started, a file written, a connection opened), counts as wrong,
-is kept in ``--keep``, and makes the command end with 1. A memory limit of 1 GB on top of what is loaded holds where the system has one.
+``python -m micromotion.lab.fuzz --files 100000`` prints a table of what became of them by reader; ``--write`` puts it into SECURITY.md.
+Whatever a reader raises that is not of our family of errors, and whatever the process does beside reading (a program started, a file
+written, a connection opened), counts as wrong, is kept in ``--keep``, and makes the command end with 1. A memory limit of 1 GB on top
+of what is loaded holds where the system has one.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import logging
+import pickle
 import random
 import sys
 import tempfile
@@ -31,14 +34,23 @@ from ..files.errors import MicromotionError
 from ..files.pictures import read_picture
 from ..files.reading import read_file
 from ..media import open_writer, read_clip
+from ..pairs.work import records
 from ..stylegan2 import Architecture, Generator, load, load_codes, load_inverter, save, save_codes
 from ..stylegan2.inversion import EncoderInverter, load_identity, load_tuning, save_inverter, save_tuning
 from ..stylegan2.inversion.backbones import BodySpec
 from ..stylegan2.inversion.compact import CompactEncoder
 from ..stylegan2.inversion.identity import Identity
 from ..subspaces import Subspace, load_direction
+from ..subspaces.anchors.scorer import import_open_clip
 from ..subspaces.anchors.scorer_files import build_model, load_scorer, save_scorer
+from ..subspaces.describing import describe_foreign
+from ..subspaces.opening import open_motion
 
+ROOT = Path(__file__).resolve().parent.parent
+WRITERS = ROOT / "tests" / "stylegan2" / "formats" / "writers.py"
+PAGE = ROOT / "SECURITY.md"
+START, END = "<!-- fuzz: python -m micromotion.lab.fuzz --files 100000 --write -->", "<!-- end of fuzz -->"
+HEAD = ("reader", "files", "read", "refused by name", "ended otherwise", "slowest, seconds of CPU")
 MEMORY = 1 << 30
 FORBIDDEN = ("os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.startfile", "subprocess.", "socket.", "pickle.find_class")
 INTERESTING = (
@@ -57,6 +69,7 @@ INTERESTING = (
 )
 ENDS = 3000  # bytes at both ends of a file, where its structure is
 SHOWN = 5
+TINY = "micromotion-fuzz"  # an architecture that open_clip is told of, for its own kind of files
 
 
 @dataclass(frozen=True)
@@ -189,9 +202,15 @@ def readers(folder: Path) -> Iterator[Reader]:
     generator = _generator()
     yield from _of_networks(folder, generator)
     yield from _of_motions(folder, generator)
+    yield from _of_scorers(folder)
     yield from _of_pictures(folder)
     (folder / "points.dat").write_bytes(predictor_bytes())
     yield Reader("landmarks", load_predictor, (folder / "points.dat",))
+    row = dict.fromkeys(("name", "key", "instruction", "caption", "sha256"), "0") | {"face": 0, "split": "train"}
+    row |= {"coefficients": {"smile": 0.5}, "measures": {"change": 0.25}}
+    motion = {"name": "smile", "unit": "", "license": "MIT"}
+    (folder / "000000.json").write_text(json.dumps({"rows": [row] * 3, "left": [{**row, "reason": "change"}], "motion": motion}))
+    yield Reader("pairs", lambda path: records(path.read_bytes(), path.name), (folder / "000000.json",))
 
 
 def _generator() -> Generator:
@@ -200,14 +219,10 @@ def _generator() -> Generator:
 
 
 def _of_networks(folder: Path, generator: Generator) -> Iterator[Reader]:
-    state = generator.state_dict()
-    files = [save(generator, folder / "generator.safetensors")]
-    for name, zipped in {"generator.pt": True, "old.pt": False}.items():
-        torch.save({"g_ema": state, "step": 7}, folder / name, _use_new_zipfile_serialization=zipped)
-        files.append(folder / name)
+    files = _generators(folder, generator)
+    yield Reader("generator", load, files)
     np.savez(folder / "arrays.npz", w=np.zeros((2, 6, 8), np.float32))
     np.save(folder / "arrays.npy", np.zeros((2, 6, 8), np.float32))
-    yield Reader("generator", load, tuple(files))
     yield Reader("values", read_file, (*files, folder / "arrays.npz", folder / "arrays.npy"))
     config = {"input_size": 32, "channels_in": 3, "widths": [4, 4], "hidden": 8, "num_layers": 4, "width": 8}
     inverter = EncoderInverter(CompactEncoder(config), start=torch.zeros(8))
@@ -217,11 +232,27 @@ def _of_networks(folder: Path, generator: Generator) -> Iterator[Reader]:
     torch.save(identity.state_dict(), folder / "identity.pth")
     yield Reader("identity", load_identity, (folder / "identity.pth",))
     tuned = _generator()
-    tuned.load_state_dict({k: v + 0.01 if k.endswith("conv1.weight") else v for k, v in state.items()})
+    tuned.load_state_dict({k: v + 0.01 if k.endswith("conv1.weight") else v for k, v in generator.state_dict().items()})
     for half in (False, True):
         save_tuning(tuned, generator, folder / f"tuning{half:d}.safetensors", half=half)
     tunings = tuple(folder / f"tuning{half:d}.safetensors" for half in (False, True))
     yield Reader("tuning", lambda path: load_tuning(path, generator), tunings)
+
+
+def _generators(folder: Path, generator: Generator) -> tuple[Path, ...]:
+    """The generator in our format, in rosinality's old and new containers, and as the tests write it for NVIDIA's and genforce's code."""
+    files = [save(generator, folder / "generator.safetensors")]
+    for name, zipped in {"generator.pt": True, "old.pt": False}.items():
+        torch.save({"g_ema": generator.state_dict(), "step": 7}, folder / name, _use_new_zipfile_serialization=zipped)
+        files.append(folder / name)
+    spec = importlib.util.spec_from_file_location("writers", WRITERS)
+    assert spec is not None and spec.loader is not None
+    writers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(writers)
+    for write, name in ((writers.nvidia_pickle, "ada.pkl"), (writers.tf_pickle, "tf.pkl"), (writers.genforce, "genforce.pth")):
+        write(folder / name, generator)
+        files.append(folder / name)
+    return tuple(files)
 
 
 def _of_motions(folder: Path, generator: Generator) -> Iterator[Reader]:
@@ -235,10 +266,18 @@ def _of_motions(folder: Path, generator: Generator) -> Iterator[Reader]:
     np.savez_compressed(folder / "direction.npz", smile=direction.numpy())
     found = tuple(folder / name for name in ("direction.pt", "old_direction.pt", "direction.npy", "direction.npz"))
     yield Reader("direction", lambda path: load_direction(path, 1 if path.stem.endswith("direction") else None, num_layers=4), found)
+    yield Reader("motion", lambda path: open_motion(path, generator, which=1), (folder / "m.safetensors", *found))
     save_codes(folder / "codes.safetensors", codes, generator)
     torch.save({"latent": codes}, folder / "codes.pt")
     np.savez(folder / "codes.npz", w=codes.numpy())
-    yield Reader("codes", load_codes, tuple(folder / f"codes.{e}" for e in ("safetensors", "pt", "npz")))
+    with (folder / "codes.pkl").open("wb") as file:
+        pickle.dump({"a.png": codes[0].numpy(), "b.png": codes[1].tolist()}, file)
+    yield Reader("codes", load_codes, tuple(folder / f"codes.{e}" for e in ("safetensors", "pt", "npz", "pkl")))
+    described = tuple(folder / name for name in ("codes.pt", "codes.npz", "codes.pkl", "direction.pt", "direction.npy"))
+    yield Reader("described", lambda path: describe_foreign(path, generator), described)
+
+
+def _of_scorers(folder: Path) -> Iterator[Reader]:
     with suppress(ImportError, MicromotionError):  # open_clip is optional
         config = {
             "embed_dim": 8,
@@ -250,7 +289,14 @@ def _of_motions(folder: Path, generator: Generator) -> Iterator[Reader]:
         model = build_model(config)
         save_scorer(model, config, folder / "scorer.safetensors")
         torch.save(model.state_dict(), folder / "scorer.pt")
-        yield Reader("scorer", load_scorer, (folder / "scorer.safetensors",))
+        theirs = {k: config[k] for k in ("embed_dim", "vision_cfg")} | {"text_cfg": {**config["text_cfg"], "vocab_size": 524}}
+        (folder / f"{TINY}.json").write_text(json.dumps(theirs))
+        import_open_clip().add_model_config(folder / f"{TINY}.json")
+        yield Reader(
+            "scorer",
+            lambda path: load_scorer(path, TINY if path.suffix == ".pt" else None),
+            (folder / "scorer.safetensors", folder / "scorer.pt"),
+        )
 
 
 def _of_pictures(folder: Path) -> Iterator[Reader]:
@@ -322,9 +368,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", help="these readers alone")
     parser.add_argument("--keep", type=Path, help="folder for files that were not taken as they should be")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
+    parser.add_argument("--write", action="store_true", help="put the table into SECURITY.md")
     args = parser.parse_args(argv)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
+    found: list[tuple[str, int, Tally]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         chosen = [reader for reader in readers(folder) if args.only is None or reader.name in args.only]
@@ -332,21 +380,35 @@ def main(argv: list[str] | None = None) -> int:
         watch = Watch()
         limit_memory()
         each = args.each or -(-args.files // len(chosen))
-        wrong = sum(_report(reader, damage_and_read(reader, each, args.seed, watch, made, args.keep), each, args.json) for reader in chosen)
-    return 1 if wrong else 0
+        for reader in chosen:
+            found.append((reader.name, each, damage_and_read(reader, each, args.seed, watch, made, args.keep)))
+            _say(*found[-1], args.json)
+    if not args.json:
+        print(text := table(found))
+    if args.write and not args.json:
+        head, rest = PAGE.read_text("utf-8").split(START)
+        PAGE.write_text(f"{head}{START}\n{text}\n{END}{rest.split(END)[1]}", "utf-8")
+    return 1 if any(tally.wrong for _, _, tally in found) else 0
 
 
-def _report(reader: Reader, tally: Tally, count: int, as_json: bool) -> int:
+def _say(name: str, count: int, tally: Tally, as_json: bool) -> None:
+    """One line on a finished reader, and what went wrong."""
     if as_json:
-        print(
-            json.dumps({"reader": reader.name, "files": count, "ends": tally.ends, "wrong": tally.wrong, "slowest": tally.slowest}),
-            flush=True,
-        )
-    else:
-        ends = ", ".join(f"{n} {end}" for end, n in tally.ends.most_common())
-        print(f"{reader.name:<10} {count:>7} files: {ends}; wrong: {len(tally.wrong)}; slowest {tally.slowest:.2f} s", flush=True)
-        print("".join(f"  {line}\n" for line in tally.wrong[:SHOWN]), end="")
-    return len(tally.wrong)
+        line = {"reader": name, "files": count, "ends": tally.ends, "wrong": tally.wrong, "slowest": tally.slowest}
+        print(json.dumps(line), flush=True)
+        return
+    ends = ", ".join(f"{n} {end}" for end, n in tally.ends.most_common())
+    print(f"{name}: {ends}; wrong: {len(tally.wrong)}", *tally.wrong[:SHOWN], sep="\n  ", file=sys.stderr, flush=True)
+
+
+def table(found: list[tuple[str, int, Tally]]) -> str:
+    """What became of the files of each reader, in Markdown."""
+    rows = [
+        (name, count, t.ends["read"], count - t.ends["read"] - len(t.wrong), len(t.wrong), f"{t.slowest:.2f}") for name, count, t in found
+    ]
+    rows.append(("together", *(sum(row[i] for row in rows) for i in range(1, 5)), ""))
+    lines = [HEAD, ("---", *("---:",) * 5), *((name, *(f"{n:,}" for n in numbers), slowest) for name, *numbers, slowest in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

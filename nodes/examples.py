@@ -11,8 +11,8 @@ from pathlib import Path
 
 import folder_paths
 
-from ..files.native import refused
-from ..files.writing import whole_file
+from ..files.errors import UnwritableError
+from ..files.writing import whole_file, writable
 from . import host
 
 ROUTE = "/micromotion/examples"
@@ -29,15 +29,16 @@ def provide(names: Iterable[str]) -> list[str]:
     wanted = [name for name in dict.fromkeys(names) if name in shipped]
     try:
         return [name for name in wanted if _copied(shipped[name], target / name)]
-    except OSError as error:
-        host.log.warning("The examples %s cannot be put into %s (%s).", ", ".join(wanted), target, refused(error))
+    except UnwritableError as error:
+        host.log.warning("The examples %s are not put into %s: %s", ", ".join(wanted), target, error)
         return []
 
 
 def _copied(source: Path, target: Path) -> bool:
     if target.exists():
         return False
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as part:
         shutil.copyfile(source, part)
     return True

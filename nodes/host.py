@@ -24,8 +24,8 @@ from ..files import catalog, environment
 from ..files.embedded import MOTIONS, embedded_root
 from ..files.errors import MicromotionError
 from ..files.naming import clean_name
-from ..files.native import refused
 from ..files.timing import Announcement
+from ..files.writing import refused
 from ..stylegan2.codes import SUFFIXES as CODES
 from ..stylegan2.inversion.optimization import backward_bytes
 from ..stylegan2.ops import status
@@ -178,8 +178,7 @@ def file_fingerprint(kind: str, choice: str) -> str:
 
 def save_path(kind: str, name: str) -> Path:
     """A new file for ``name`` in the kind's folder: counted, never outside it, never over another, whatever the name."""
-    root = folder_paths.get_folder_paths(FOLDERS[kind].name)[0]
-    folder, stem, counter = _inside(root, name, kind, f"models/{FOLDERS[kind].name}")
+    folder, stem, counter = _inside(str(_root(kind)), name, kind, f"models/{FOLDERS[kind].name}")
     while (path := folder / f"{stem}_{counter:05}_.safetensors").exists():
         counter += 1
     return path
@@ -205,15 +204,17 @@ def _inside(root: str, name: str, fallback: str, place: str) -> tuple[Path, str,
 
 def tuning_of(codes: Path) -> Path:
     """Where the tuning that belongs to a file of codes is kept: under the same name in the folder of tunings."""
-    roots = (Path(folder_paths.get_folder_paths(FOLDERS[kind].name)[0]).resolve() for kind in ("codes", "tuning"))
-    inside, tunings = roots
-    return tunings / codes.resolve().relative_to(inside)
+    return _root("tuning") / codes.relative_to(_root("codes"))
+
+
+def _root(kind: str) -> Path:
+    """Where files of a kind are saved. Links and junctions below it stay as they are: they lead to other disks."""
+    return Path(os.path.abspath(folder_paths.get_folder_paths(FOLDERS[kind].name)[0]))
 
 
 def shown(kind: str, path: Path) -> str:
     """Where a file was saved, as the user finds it: from the models folder on, with subfolders."""
-    root = Path(folder_paths.get_folder_paths(FOLDERS[kind].name)[0])
-    return "Saved as " + "/".join(("models", FOLDERS[kind].name, *path.resolve().relative_to(root.resolve()).parts))
+    return "Saved as " + "/".join(("models", FOLDERS[kind].name, *path.relative_to(_root(kind)).parts))
 
 
 def resume_path(what: str) -> Path | None:

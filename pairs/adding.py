@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,7 @@ from .layouts import LAYOUTS
 from .plan import MotionPlan, Plan, Variant
 from .samples import Sample, encoded, sample_of
 from .store import Store
-from .work import MARKERS, begin, is_begun, mark_done
+from .work import MARKERS, begin, is_begun, mark_done, records
 
 Marker = dict[str, Any]  # what the file of one call holds
 
@@ -63,11 +62,11 @@ def add_face(
     plan = Plan("code", (key,), (replace(motion, strengths=tuple(sorted(wanted))),), format=form, test=test, seed=seed)
     store, settings = Store(out), {"added": True, "layout": layout, "format": form, "test": test, "seed": seed}
     is_begun(store, settings)
-    markers = _markers(store)
+    markers, number = _markers(store)
     rows = [row for marker in markers for row in marker["rows"]]
     if samples := _new(plan, neutral, edited, wanted, rows):
         begin(store, settings)
-        rows = _write(store, plan, layout, markers, samples, {"name": motion.name, "unit": unit, "license": license})
+        rows = _write(store, plan, layout, markers, number, samples, {"name": motion.name, "unit": unit, "license": license})
     return Added(len(samples), len(rows), len({r["face"] for r in rows}))
 
 
@@ -100,18 +99,20 @@ def _size(picture: torch.Tensor) -> str:
     return f"{picture.shape[-1]} x {picture.shape[-2]} px"
 
 
-def _markers(store: Store) -> list[Marker]:
-    """What was added before, call by call."""
-    found = (store.read(f"{MARKERS}/{name}") for name in store.names(MARKERS))
-    return [json.loads(raw) for raw in found if raw is not None]
+def _markers(store: Store) -> tuple[list[Marker], int]:
+    """What was added before, call by call, and the number of the next call: none is written over, though markers be removed."""
+    names = [f"{MARKERS}/{name}" for name in store.names(MARKERS)]
+    numbers = [int(stem) for name in names if (stem := name.rpartition("/")[2].removesuffix(".json")).isdecimal()]
+    found = [(name, store.read(name)) for name in names]
+    return [records(raw, store.path(name)) for name, raw in found if raw is not None], max(numbers, default=-1) + 1
 
 
 def _write(
-    store: Store, plan: Plan, layout: str, markers: list[Marker], samples: list[Sample], motion: dict[str, str]
+    store: Store, plan: Plan, layout: str, markers: list[Marker], number: int, samples: list[Sample], motion: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Write one call's files, then the lists and the card of the whole set; return the rows of all pairs."""
-    LAYOUTS[layout].write(plan, store, len(markers), samples)
-    new = mark_done(store, len(markers), samples, [], motion=motion)
+    LAYOUTS[layout].write(plan, store, number, samples)
+    new = mark_done(store, number, samples, [], motion=motion)
     rows = [row for marker in markers for row in marker["rows"]] + new
     known = {m["name"]: m for m in (*(marker["motion"] for marker in markers), motion)}
     strengths = {name: tuple(sorted({r["coefficients"][name] for r in rows if name in r["coefficients"]})) for name in known}

@@ -19,7 +19,7 @@ from .job import Job
 from .layouts import LAYOUTS
 from .samples import Maker, shown
 from .store import Store
-from .work import MARKERS, Worker, begin, marker
+from .work import MARKERS, Worker, begin, marker, records
 
 Progress = Callable[[int, int], None]  # (shards done, shards)
 
@@ -91,7 +91,7 @@ class _Marked:
             raw = self.store.read(marker(shard))
             if raw is None:
                 raise PairsError(f"Shard {shard} of {self.store.out} is missing; run the same command again.")
-            yield from json.loads(raw)[self.part]
+            yield from records(raw, self.store.path(marker(shard)))[self.part]
 
 
 def _conclude(job: Job, store: Store, maker: Maker) -> Summary:

@@ -6,8 +6,11 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
-from ..files.writing import whole_file
+from ..files.errors import UnwritableError
+from ..files.writing import whole_file, writable
 from .errors import PairsError
+
+KEPT = "What is there already is kept; run it again to go on."
 
 
 def is_address(out: str) -> bool:
@@ -32,11 +35,14 @@ class Store:
         """Write a file, replacing an older one of the same name."""
         try:
             self._write_remote(name, content) if self._remote else self._write_local(Path(self.out) / name, content)
+        except UnwritableError as error:
+            raise PairsError(f"{error} {KEPT}") from error
         except Exception as error:  # every filesystem of fsspec has errors of its own; all of them mean this one thing
-            raise PairsError(f"{self.path(name)} cannot be written ({_reason(error)}). What is there already is kept.") from error
+            raise PairsError(f"{self.path(name)} cannot be written ({_reason(error)}). {KEPT}") from error
 
     def _write_local(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as part:
             part.write_bytes(content)
 
@@ -59,13 +65,15 @@ class Store:
             raise PairsError(f"{self.path(name)} cannot be read ({_reason(error)}).") from error
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder, sorted; none where the folder is missing."""
+        """The names of the files in a folder, sorted, without parts of killed runs; none where the folder is missing."""
         if self._remote:
             path = posixpath.join(self._root, folder)
             found = self._remote.ls(path, detail=False) if self._remote.exists(path) else []
-            return sorted(posixpath.basename(f) for f in found)
-        path = Path(self.out) / folder
-        return sorted(p.name for p in path.iterdir() if p.is_file()) if path.is_dir() else []
+            found = [posixpath.basename(f) for f in found]
+        else:
+            path = Path(self.out) / folder
+            found = [p.name for p in path.iterdir() if p.is_file()] if path.is_dir() else []
+        return sorted(name for name in found if not name.startswith("."))
 
 
 def _filesystem(out: str) -> tuple[Any, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from ..files import native
 from .errors import PairsError
 from .job import Job
 from .layouts import LAYOUTS
@@ -13,6 +15,16 @@ from .store import Store
 
 MARKERS = ".shards"
 PLAN = ".plan.json"
+AGAIN = "Copy it again; or remove it, and the pairs that it lists are made again."
+
+
+def _amounts(value: Any) -> dict[str, float]:
+    return {native.text(k): native.number(v) for k, v in native.mapping(value).items()}
+
+
+TEXTS = ("name", "split", "key", "instruction", "caption")
+ROW = {**dict.fromkeys(TEXTS, native.text), "face": native.integer, "coefficients": _amounts}
+OF_MOTION = dict.fromkeys(("name", "unit", "license"), native.text)
 
 
 def begin(store: Store, settings: dict[str, Any]) -> None:
@@ -24,9 +36,39 @@ def begin(store: Store, settings: dict[str, Any]) -> None:
 def is_begun(store: Store, settings: dict[str, Any]) -> bool:
     """Whether there is a set with ``settings``. Raises PairsError where there is one with others."""
     raw = store.read(PLAN)
-    if raw is not None and json.loads(raw) != json.loads(json.dumps(settings)):
+    if raw is not None and _parsed(raw, store.path(PLAN)) != json.loads(json.dumps(settings)):
         raise PairsError(f"{store.out} holds a set that was begun with other settings. Give the same settings to go on, or another folder.")
     return raw is not None
+
+
+def records(raw: bytes, name: str) -> dict[str, Any]:
+    """What the marker ``name`` of a shard says: its "rows", what was "left" out, and its "motion". Raises PairsError."""
+    found = _parsed(raw, name)
+    try:
+        for row in found["rows"]:
+            _check(row, ROW)
+        for row in found["left"]:
+            _check(row, {"reason": native.text})
+        for row in (*found["rows"], *found["left"]):
+            _amounts(row.get("measures", {}))
+        if "motion" in found:
+            _check(found["motion"], OF_MOTION)
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise PairsError(f"{name} is damaged. {AGAIN}") from error
+    return found
+
+
+def _check(row: dict[str, Any], fields: dict[str, Callable[[Any], Any]]) -> None:
+    """Whether a row has these fields, as they should be: TypeError and KeyError pass."""
+    for key, check in fields.items():
+        check(row[key])
+
+
+def _parsed(raw: bytes, name: str) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise PairsError(f"{name} is damaged. {AGAIN}") from error
 
 
 class Worker:

@@ -22,7 +22,8 @@ from micromotion.cli import animate, clips, combine, measuring, models, portrait
 from micromotion.cli import fit as fitting
 from micromotion.cli.clips import ClipCodes
 from micromotion.cli.terminal import Clock, UsageError
-from micromotion.files import catalog, timing
+from micromotion.files import catalog, native, timing
+from micromotion.files.errors import DamagedFileError
 from micromotion.media.video import VideoWriter
 from micromotion.stylegan2 import load
 from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace, algebra
@@ -598,6 +599,29 @@ def test_what_a_clip_drives_lasts_as_long_as_the_clip(room):
     assert media.open_clip(room / "d.mp4").fps == 60 and len(frames_of(room / "d.mp4")) == 30
     assert micromotion("animate", "--motion", "smile", "--drive", "fast.mp4", "--fps", 24, "--out", "e.mp4", *QUICK) == 0
     assert media.open_clip(room / "e.mp4").fps == 24
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"frames": [2, 0]},
+        {"frames": [0]},
+        {"total": 2},
+        {"spacing": 0},
+        {"spacing": None},
+        {"frames": [-1, 0]},
+        {"frames": "01"},
+        {"total": []},
+    ],
+)
+def test_codes_of_a_clip_that_are_not_those_of_its_frames(room, fields):
+    sound = {"frames": [0, 2], "spacing": 2, "total": 4}
+    given = {k: v for k, v in (sound | fields).items() if v is not None}
+    native.write(room / "clip.safetensors", "clip", given, {"codes": torch.zeros(2, 4, 8)})
+    with pytest.raises(DamagedFileError, match="is damaged: its"):
+        ClipCodes.load(room / "clip.safetensors")
+    native.write(room / "clip.safetensors", "clip", sound, {"codes": torch.zeros(2, 4, 8)})
+    assert ClipCodes.load(room / "clip.safetensors").nearest(1) in (0, 1)
 
 
 def test_frames_without_a_face_are_held_and_the_clip_keeps_its_length():

@@ -16,7 +16,8 @@ import pytest
 
 HERE = Path(__file__).parent
 EACH = 2000
-READERS = "generator values inverter identity tuning subspace direction codes scorer picture clip landmarks".split()
+READERS = ("generator", "values", "inverter", "identity", "tuning", "subspace", "direction", "motion", "codes", "described", "scorer")
+READERS += ("picture", "clip", "landmarks", "pairs")
 RUN = (
     "import sys; sys.path.insert(0, sys.argv[1]); import watch; watch.import_pack(sys.argv[2]);"
     "from micromotion.lab import fuzz; sys.exit(fuzz.main(sys.argv[3:]))"
@@ -35,7 +36,7 @@ def test_no_damaged_file_gets_past_a_border():
     done = run("--each", EACH)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [f["reader"] for f in found] == READERS
+    assert tuple(f["reader"] for f in found) == READERS
     assert all(sum(f["ends"].values()) == EACH and not f["wrong"] for f in found)
     assert all(0 < f["ends"]["read"] < EACH for f in found), "some damage harms nothing, most does"
 
@@ -60,6 +61,15 @@ def test_the_fuzz_sees_what_it_looks_for(tmp_path):
         tally = fuzz.damage_and_read(fuzz.Reader("r", read, (sound,)), 20, 0, watch, tmp_path, tmp_path / "kept")
         assert len(tally.wrong) >= 18 and said in tally.wrong[0]
         assert len(list((tmp_path / "kept").iterdir())) >= 18
+
+
+def test_the_table_counts_every_file():
+    from micromotion.lab import fuzz
+
+    tally = fuzz.Tally(fuzz.Counter(read=2, DamagedFileError=5, KeyError=1), ["KeyError"], 0.5)
+    head, _, row, together = fuzz.table([("codes", 8, tally)]).splitlines()
+    assert row == "| codes | 8 | 2 | 5 | 1 | 0.50 |" and together == "| together | 8 | 2 | 5 | 1 |  |"
+    assert head.count("|") == row.count("|")
 
 
 def test_the_same_seed_damages_alike():

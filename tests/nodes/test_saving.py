@@ -138,7 +138,7 @@ def test_the_route_of_the_examples_answers_nonsense(pack, server, monkeypatch, c
     (pack.base / "flat").write_bytes(b"")
     with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
         patched.setattr(pack.fake.folders, "get_input_directory", lambda: str(pack.base / "flat" / "input"))
-        assert ask([name]) == (200, []) and "cannot be put into" in caplog.text
+        assert ask([name]) == (200, []) and "are not put into" in caplog.text
     for prompt in ({}, {"prompt": None}, {"prompt": {"1": 5, "2": {"inputs": None}}}, None):
         assert examples.before_prompt(prompt) == prompt
     assert ask([name]) == (200, [name]) and ask([name]) == (200, [])

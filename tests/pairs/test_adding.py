@@ -76,3 +76,44 @@ def test_what_makes_no_pairs_is_said(tmp_path, changes, words):
     with pytest.raises(PairsError, match=words):
         add_face(str(tmp_path / "set"), **given)
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: raw.replace(b'"face"', b'"fact"'),
+        lambda raw: raw.replace(b'"coefficients": {"smile": 0.5}', b'"coefficients": [0.5]'),
+        lambda raw: raw.replace(b'"unit"', b'"knit"'),
+        lambda raw: b"[]",
+        lambda raw: b"\xff" + raw,
+        lambda raw: b"[" * 100_000,
+    ],
+)
+def test_a_damaged_marker_is_named_and_nothing_changes(tmp_path, damage):
+    faces = pictures(3)
+    add_face(str(tmp_path), faces[0], faces[1:2], [0.5], SMILE)
+    marker = tmp_path / ".shards" / "000000.json"
+    marker.write_bytes(damage(marker.read_bytes()))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(PairsError, match=r"000000.json is damaged. Copy it again"):
+        add_face(str(tmp_path), faces[0], faces[2:], [1.0], SMILE)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_a_removed_marker_lets_no_other_be_written_over(tmp_path):
+    faces = pictures(5)
+    for i in range(3):
+        add_face(str(tmp_path), faces[i], faces[i + 1 : i + 2], [1.0], SMILE)
+    (tmp_path / ".shards" / "000000.json").unlink()
+    last = (tmp_path / ".shards" / "000002.json").read_bytes()
+    assert add_face(str(tmp_path), faces[3], faces[4:], [1.0], SMILE).new == 1
+    assert (tmp_path / ".shards" / "000002.json").read_bytes() == last and (tmp_path / ".shards" / "000003.json").is_file()
+
+
+def test_what_a_killed_run_left_is_no_marker(tmp_path):
+    faces = pictures(3)
+    add_face(str(tmp_path), faces[0], faces[1:2], [0.5], SMILE)
+    (tmp_path / ".shards" / ".000001.part.json").write_bytes(b'{"rows": [')
+    assert add_face(str(tmp_path), faces[0], faces[2:], [1.0], SMILE) == Added(1, 2, 1)
+    assert [p.name for p in sorted((tmp_path / ".shards").iterdir())] == ["000000.json", "000001.json"]

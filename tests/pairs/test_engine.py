@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -241,3 +242,38 @@ def test_a_batch_is_what_fits_into_a_quarter_of_a_gpu_whatever_else_it_holds(mon
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, g=gigabytes: SimpleNamespace(total_memory=g << 30))
         assert samples.fitting_batch(SimpleNamespace(w_avg=SimpleNamespace(device=torch.device("cuda")))) == batch
     assert samples.fitting_batch(SimpleNamespace(w_avg=torch.zeros(1))) == 1
+
+
+def test_a_damaged_marker_of_a_shard_is_named(job):
+    make(job())
+    marker = Path(job().out) / ".shards" / "000001.json"
+    whole = marker.read_bytes()
+    marker.write_bytes(whole[:-9])
+    with pytest.raises(PairsError, match=r"000001.json is damaged. Copy it again; or remove it"):
+        make(job())
+    marker.unlink()
+    make(job())
+    assert marker.read_bytes() == whole
+
+
+def test_a_disk_that_fills_up_in_the_middle_is_said_and_the_run_goes_on_where_it_stopped(job, tmp_path, monkeypatch, digest):
+    """The real thing, on a small file system, cannot be asked of every machine: the disk refuses from the tenth file on."""
+    written, write = [], Path.write_bytes
+
+    def full(self, data):
+        written.append(self)
+        if len(written) >= 10:
+            write(self, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(PairsError, match=r"cannot be written \(the disk is full; make room on it\)\. What is there already is kept"):
+            make(job())
+    left = digest(job().out)
+    assert len(left) == 9 and not any("part" in name for name in left)
+    make(job())
+    make(job(out=tmp_path / "other"))
+    assert set(digest(job().out)) == set(digest(tmp_path / "other"))
+    assert all(digest(job().out)[name] == found for name, found in left.items())
