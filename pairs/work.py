@@ -22,9 +22,10 @@ def _amounts(value: Any) -> dict[str, float]:
     return {native.text(k): native.number(v) for k, v in native.mapping(value).items()}
 
 
+Fields = dict[str, Callable[[Any], Any]]
 TEXTS = ("name", "split", "key", "instruction", "caption")
-ROW = {**dict.fromkeys(TEXTS, native.text), "face": native.integer, "coefficients": _amounts}
-OF_MOTION = dict.fromkeys(("name", "unit", "license"), native.text)
+ROW: Fields = {**{name: native.text for name in TEXTS}, "face": native.integer, "coefficients": _amounts}
+OF_MOTION: Fields = {name: native.text for name in ("name", "unit", "license")}
 
 
 def begin(store: Store, settings: dict[str, Any]) -> None:
@@ -58,7 +59,7 @@ def records(raw: bytes, name: str) -> dict[str, Any]:
     return found
 
 
-def _check(row: dict[str, Any], fields: dict[str, Callable[[Any], Any]]) -> None:
+def _check(row: dict[str, Any], fields: Fields) -> None:
     """Whether a row has these fields, as they should be: TypeError and KeyError pass."""
     for key, check in fields.items():
         check(row[key])
