@@ -403,11 +403,12 @@ def _say(name: str, count: int, tally: Tally, as_json: bool) -> None:
 
 def table(found: list[tuple[str, int, Tally]]) -> str:
     """What became of the files of each reader, in Markdown."""
-    rows = [
-        (name, count, t.ends["read"], count - t.ends["read"] - len(t.wrong), len(t.wrong), f"{t.slowest:.2f}") for name, count, t in found
-    ]
-    rows.append(("together", *(sum(row[i] for row in rows) for i in range(1, 5)), ""))
-    lines = [HEAD, ("---", *("---:",) * 5), *((name, *(f"{n:,}" for n in numbers), slowest) for name, *numbers, slowest in rows)]
+    rows: list[tuple[str, tuple[int, ...], str]] = []
+    for name, count, tally in found:
+        read, wrong = tally.ends["read"], len(tally.wrong)
+        rows.append((name, (count, read, count - read - wrong, wrong), f"{tally.slowest:.2f}"))
+    rows.append(("together", tuple(sum(numbers[i] for _, numbers, _ in rows) for i in range(4)), ""))
+    lines = [HEAD, ("---", *("---:",) * 5), *((name, *(f"{n:,}" for n in numbers), slowest) for name, numbers, slowest in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
