@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from measuring import ROOT, helper, machine, publish, table
 from PIL import Image, ImageDraw
@@ -41,12 +42,6 @@ SMALL = {"steps": 2, "width": 256, "height": 256}  # of the diffusion templates,
 BENT = 0.25  # of the distance: how far a wire leaves straight
 SAMPLES = 40  # points of a wire
 
-OPEN = """async ([name, vue, official]) => {
-  const { app } = window.comfyAPI.app;
-  await app.extensionManager.setting.set("Comfy.VueNodes.Enabled", vue);
-  const where = official ? `templates/${name}.json` : `api/workflow_templates/micromotion/${encodeURIComponent(name)}.json`;
-  await app.loadGraphData(await (await fetch(where)).json(), true, true, name, { openSource: "template" });
-}"""
 STANDS = """() => {
   const { app } = window.comfyAPI.app, { scale, offset } = app.canvas.ds, frame = app.canvas.canvas.getBoundingClientRect();
   const nodes = app.graph._nodes;
@@ -75,12 +70,8 @@ def opened(arguments: tuple[str, ...] = (), size: tuple[int, int] = WINDOW) -> I
 
 def show(page, name: str, renderer: str, official: bool = False) -> None:
     """Open a template as the Template Browser does."""
-    page.errors.clear()
-    page.warnings.clear()
-    page.page.evaluate(OPEN, [name, browser.RENDERERS[renderer], official])
-    page.page.wait_for_timeout(hands.SETTLE_MS)
-    page.page.keyboard.press("Escape")
-    page.page.wait_for_timeout(hands.SETTLE_MS)
+    path = f"templates/{name}.json" if official else f"api/workflow_templates/micromotion/{quote(name)}.json"
+    page.open_template(name, renderer, path)
 
 
 def behind(wire: dict, boxes: list[dict]) -> bool:

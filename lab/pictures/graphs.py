@@ -80,7 +80,10 @@ class Graph:
         return self.add("MarkdownNote", width=width, height=height, title=title, text=text)
 
     def use(self, subgraph: Subgraph, *, width: int = 310, **puts) -> Node:
-        """The subgraph as one node."""
+        """The subgraph as one node; what its widgets hold stands inside too, where pages before 1.49 look for it."""
+        for inlet in subgraph.inlets:
+            if inlet.widget and isinstance(put := puts.get(inlet.name, inlet.value), (str, int, float)):
+                inlet.value = put
         widgets = sum(inlet.widget for inlet in subgraph.inlets)
         height = 30 + 22 * max(len(subgraph.inlets) - widgets, len(subgraph.outlets)) + 32 * widgets + 40
         self.subgraphs[subgraph.id] = subgraph
@@ -129,7 +132,8 @@ class Graph:
 
     def _node(self, node: Node) -> dict:
         definition = self.info.get(node.kind)
-        inputs, values = ([], list(node.values.values())) if definition is None else fill(definition, node.values, self._linked(node))
+        held = node.values | {name: put.value for put, _, target, name in self.links if target is node and getattr(put, "widget", False)}
+        inputs, values = ([], list(node.values.values())) if definition is None else fill(definition, held, self._linked(node))
         ours = node.kind.startswith("Micromotion") or node.kind in self.subgraphs
         properties: dict[str, Any] = {"cnr_id": "micromotion" if ours else "comfy-core", "ver": VERSION if ours else "0.26.0"}
         if node.kind in self.subgraphs:

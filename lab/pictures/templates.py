@@ -260,10 +260,10 @@ def act_from_rest(around: Graph) -> Subgraph:
     return inner
 
 
-def one_of_several(around: Graph) -> Subgraph:
+def one_of_several(around: Graph, name: str) -> Subgraph:
     inner = Subgraph(
         around,
-        "Animate One of Several",
+        name,
         "Make one face of a group picture move, and paste it into the frames so far; chain one for each face.",
         ("group photo", "two faces", "several people", "face animation"),
     )
@@ -532,14 +532,15 @@ def neutral(top: Graph, name: str) -> dict:
 
 
 def two_faces(top: Graph, name: str) -> dict:
-    image, one = load_image(top, "micromotion_group.png"), one_of_several(top)
+    image = load_image(top, "micromotion_group.png")
     first = top.use(
-        one, width=270, picture=image["IMAGE"], **{"paste into": image["IMAGE"], "face at x": 0.19, "motion": embedded("smile")}
+        one_of_several(top, "The left face smiles"),
+        width=270,
+        picture=image["IMAGE"],
+        **{"paste into": image["IMAGE"], "face at x": 0.19, "motion": embedded("smile")},
     )
-    first.title = "The left face smiles"
     again = {"paste into": first["images"], "face at x": 0.81, "motion": embedded("eyes")}
-    second = top.use(one, width=270, picture=image["IMAGE"], **again)
-    second.title = "The right face closes its eyes"
+    second = top.use(one_of_several(top, "The right face closes its eyes"), width=270, picture=image["IMAGE"], **again)
     video, saved = film(top, second["images"], "two_faces", width=330)
     text = (
         "1. Each node moves one face of the picture.\n"

@@ -21,6 +21,11 @@ OPEN = """async ([workflow, vue]) => {
   await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue);
   await app.loadGraphData(workflow, true, true);
 }"""
+OPEN_TEMPLATE = """async ([name, vue, path]) => {
+  const { app } = window.comfyAPI.app;
+  await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue);
+  await app.loadGraphData(await (await fetch(path)).json(), true, true, name, { openSource: 'template' });
+}"""
 READ = """() => {
   const { app } = window.comfyAPI.app;
   const box = (node) => {
@@ -102,6 +107,16 @@ class Page:
         self.page.evaluate(OPEN, [workflow, RENDERERS[renderer]])
         self.page.wait_for_timeout(STILL_MS)
         self.page.keyboard.press("Escape")
+        return self.look()
+
+    def open_template(self, name: str, renderer: str, path: str) -> dict:
+        """Open a template as the Template Browser does, which fits it into the window; what is drawn."""
+        self.errors.clear()
+        self.warnings.clear()
+        self.page.evaluate(OPEN_TEMPLATE, [name, RENDERERS[renderer], path])
+        self.page.wait_for_timeout(SETTLE_MS // 2)
+        self.page.keyboard.press("Escape")
+        self.page.wait_for_timeout(SETTLE_MS // 2)
         return self.look()
 
     def look(self) -> dict:

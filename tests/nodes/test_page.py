@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -162,7 +163,7 @@ def screen(server, browser):
 @pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_no_wire_runs_behind_a_node_and_every_title_is_legible_as_it_opens(screen, name, renderer):
-    screen.open(json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8")), renderer)
+    screen.open_template(name, renderer, f"api/workflow_templates/micromotion/{quote(name)}.json")
     seen = screen.page.evaluate(SEEN)
     assert seen["behind"] == [] and (seen["scale"] >= LEAST_ZOOM or name == LONG_GRAPH)
     left, right = 40, SCREEN[0]  # the side bar covers what is farther left
