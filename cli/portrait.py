@@ -81,9 +81,10 @@ def kept(path: Path, which: str | None, generator: Generator) -> Portrait:
 class Framing:
     """How the face is cut out of a picture.
 
-    ``drawn`` says that the inverter knows drawn faces, whose squares are taken whole; others are searched, and go in whole where they are
-    framed like FFHQ already. ``always`` cuts out of every picture what is found. ``predictor`` is dlib's landmark file. ``anyway`` goes on
-    with a picture that the inverter does not know. ``oblong`` is the height and width that the generator draws, where it draws no squares.
+    Every picture is searched, and goes in whole where it is framed like FFHQ already. ``drawn`` says that the inverter knows drawn faces:
+    squares in which the detector is sure of none go in whole then, and clips of squares are not searched. ``always`` cuts out of every
+    picture what is found. ``predictor`` is dlib's landmark file. ``anyway`` goes on with a picture that the inverter does not know.
+    ``oblong`` is the height and width that the generator draws, where it draws no squares.
     """
 
     always: bool = False
@@ -106,15 +107,20 @@ class Framing:
         if self.oblong:
             return self._middle(photo, self.oblong, where), None
         height, width = photo.shape[-2:]
-        if self._takes_whole(width, height):
-            note(f"{where} was taken as it is: a square, as drawn faces are framed. --align looks for a face in it.")
+        whole = self._takes_whole(width, height)
+        try:
+            with self._explained():
+                found = self._detect(photo)[0]
+        except UsageError as error:
+            if not whole:
+                raise
+            note(f"{where} was taken as it is, a square, as drawn faces are framed, because nothing searched it: {error}")
             return faces.align(photo, "aligned", width)
-        with self._explained():
-            found = self._detect(photo)[0]
-            if self.always:
-                return faces.align(photo, faces.choose(found, where=str(where)), SQUARE)
-            crop, sentence = faces.frame(found, (width, height), SQUARE, where=str(where))
-        note(f"{where}: {sentence}")
+        if self.always:
+            return faces.align(photo, faces.choose(found, where=str(where)), SQUARE)
+        no_face = "whole picture" if whole else "stop"
+        crop, sentence = faces.frame(found, (width, height), SQUARE, no_face=no_face, where=str(where))
+        note(f"{where}: {sentence}{' --align cuts it out anyway.' if whole and crop.is_whole and found else ''}")
         return faces.align(photo, crop, width if crop.is_whole else SQUARE)
 
     def frame_clip(self, frames: torch.Tensor, where: Path) -> tuple[torch.Tensor, tuple[int, ...]]:

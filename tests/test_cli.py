@@ -7,6 +7,7 @@ import logging
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -194,9 +195,28 @@ def test_a_stranger_stops_before_anything_slow(strict, capsys, monkeypatch):
     call = ("animate", picture(strict / "photo.jpg"), "--motion", "smile", "--text", "a {degree} smile", "--out", "a.mp4", *QUICK)
     assert micromotion(*call, "--invert-steps", 100_000) == 2
     said = capsys.readouterr().err
-    for words in ("taken as it is", "rendered avatars", "FFHQ generator", "micromotion download photos --accept", "--anyway"):
+    for words in ("The whole picture was taken", "rendered avatars", "FFHQ generator", "micromotion download photos --accept", "--anyway"):
         assert words in said
     assert not (strict / "a.mp4").exists()
+
+
+@pytest.mark.parametrize(("score", "said"), [(1.6, "The face was cut out"), (0.9, "The whole picture was taken")])
+def test_a_square_is_searched_for_drawn_faces_too(score, said, monkeypatch, capsys):
+    monkeypatch.setattr(faces, "detect", lambda *a, **k: [[replace(_face(), score=score)]])
+    _, crop = portrait.Framing(drawn=True).frame(torch.zeros(1, 3, 90, 90), "me.jpg")
+    assert crop is not None and crop.is_whole == (score < 1) and said in capsys.readouterr().err
+
+
+def test_without_a_detector_drawn_squares_go_in_whole_and_others_say_how_to_get_one(monkeypatch, capsys):
+    def missing(*a, **k):
+        raise faces.MissingToolError("Finding faces needs dlib.")
+
+    monkeypatch.setattr(faces, "detect", missing)
+    _, crop = portrait.Framing(drawn=True).frame(torch.zeros(1, 3, 90, 90), "me.jpg")
+    assert crop is not None and crop.is_whole and "nothing searched it: Finding faces needs dlib." in capsys.readouterr().err
+    for framing, width in ((portrait.Framing(), 90), (portrait.Framing(drawn=True), 120), (portrait.Framing(drawn=True, always=True), 90)):
+        with pytest.raises(UsageError, match="needs dlib.*download landmarks"):
+            framing.frame(torch.zeros(1, 3, 90, width), "me.jpg")
 
 
 def test_a_stranger_is_shown_and_named_anyway(strict, capsys):
