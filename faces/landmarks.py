@@ -20,6 +20,7 @@ MEDIAPIPE_TO_68 = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),
 )
 ORDERS = ("largest", "left to right", "score")
+DOUBTED = 0.5  # a score under which a badge or a fold of cloth is as likely as a face
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +118,9 @@ def number_faces(faces: Sequence[Face]) -> list[Face]:
 def choose(faces: Sequence[Face], by: str = "largest", *, index: int = 0, point=None, box=None, where: str = "the picture") -> Face:
     """The face that is meant.
 
-    ``by`` is "largest", "left to right" (counted from 0 at the left, like the drawn numbers) or "score", and ``index`` the place in that
-    order. ``point`` (x, y) or ``box`` (left, top, right, bottom), in pixels, choose the nearest face instead.
+    ``by`` is "largest" (those that the detector doubts come last, whatever their size), "left to right" (counted from 0 at the left, like
+    the drawn numbers) or "score", and ``index`` the place in that order. ``point`` (x, y) or ``box`` (left, top, right, bottom), in
+    pixels, choose the nearest face instead.
     """
     if not faces:
         raise FaceError(f"No face was found in {where}: use a larger or more frontal face, or give landmarks.")
@@ -149,4 +151,6 @@ def _ordered(faces: Sequence[Face], by: str) -> list[Face]:
         raise FaceError(f"Faces are ordered by {', '.join(ORDERS)}, not by {by!r}.")
     if by == "left to right":
         return number_faces(faces)
-    return sorted(faces, key=lambda face: -(face.extent if by == "largest" else face.score))
+    if by == "score":
+        return sorted(faces, key=lambda face: -face.score)
+    return sorted(faces, key=lambda face: (face.score < DOUBTED, -face.extent, -face.score))

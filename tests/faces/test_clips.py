@@ -1,5 +1,7 @@
 """A steady crop path: no lag, no jitter, cuts and gaps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -146,6 +148,13 @@ def test_one_face_is_followed_among_others():
     path = follow(frames)
     assert path[5] is None and all(p is f[0] for i, (p, f) in enumerate(zip(path, frames)) if i != 5)
     assert all(p is f[-1] for p, f in zip(follow(frames, point=(310, 90)), frames))
+
+
+def test_a_badge_that_the_detector_doubts_is_not_followed():
+    """It is seen in one frame alone, as large as the face: the frame that shows the most is where one is chosen."""
+    true = [replace(face(220, 120, 90), score=1.2) for _ in range(8)]
+    frames = [[replace(face(170, 380, 90), score=0.31), true[0]], *([one] for one in true[1:])]
+    assert follow(frames) == true and follow(frames, "left to right")[0] is frames[0][0]
 
 
 def test_a_cut_chooses_again_and_so_does_a_long_absence():

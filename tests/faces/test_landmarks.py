@@ -69,6 +69,13 @@ def test_choosing(group):
     assert number_faces(group) == [large, middle, right]
 
 
+def test_the_largest_is_one_that_the_detector_does_not_doubt():
+    points = np.zeros((68, 2))
+    badge, face, small = (Face(points, (0, 0, s, s), score) for s, score in ((90, 0.31), (90, 1.2), (40, 2.0)))
+    assert choose([badge, face, small]) is face and choose([badge, small]) is small
+    assert choose([badge]) is badge and choose([badge, face, small], index=2) is badge
+
+
 def test_choices_that_do_not_exist(group):
     with pytest.raises(FaceError, match="No face was found in frame 7"):
         choose([], where="frame 7")
