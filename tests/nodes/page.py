@@ -170,6 +170,16 @@ class Page:
         """What stands under nodes, by their type."""
         return {kind: text for kind, text, _ in self.page.evaluate(SAID)}
 
+    def error_report(self) -> str:
+        """What the page shows of a failed run once its user asks for details."""
+        details = self.page.get_by_test_id("error-overlay-see-errors")
+        if details.count() and details.first.is_visible():
+            details.first.click()
+            self.page.wait_for_timeout(SETTLE_MS)
+        report = self.page.evaluate("() => document.body.innerText")
+        self.page.keyboard.press("Escape")
+        return report
+
     def fit(self) -> None:
         """Show the whole graph."""
         self.page.keyboard.press("Escape")

@@ -190,8 +190,9 @@ def test_a_motion_of_another_generator_is_one_sentence(server, hosted, tiny):
     for node in prompt.values():
         if node["class_type"] == "MicromotionLoadSubspace":
             node["inputs"]["file"] = "big.safetensors"
-    with pytest.raises(hosted.RunError, match="was made for a 1024 px generator"):
+    with pytest.raises(hosted.RunError, match="was made for a 1024 px generator") as error:
         server.run(prompt)
+    assert error.value.kind == "micromotion", "the page shows this before the sentence"
 
 
 @pytest.fixture(scope="module")

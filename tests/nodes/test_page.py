@@ -77,6 +77,7 @@ def test_a_failure_is_one_sentence_under_its_node(browser, page, renderer):
     page.errors.clear()
     sentence = "There is no component 5; this motion has 1, counted from 1."
     assert ["MicromotionApplySubspace", sentence, True] in page.page.evaluate(browser.SAID)
+    assert f"micromotion: {sentence}" in page.error_report(), "the page puts the path of a module before the sentence"
 
 
 SLIDERS = """() => {

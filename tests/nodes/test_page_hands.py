@@ -12,6 +12,7 @@ pytestmark = pytest.mark.comfyui
 ROOT = Path(__file__).resolve().parents[2]
 RENDERERS = ("canvas", "nodes 2.0")
 START, LIVE = "01 Animate a face, start here", "03 Expression sliders, live"
+BLUEPRINTS = {path.stem for path in (ROOT / "subgraphs").glob("*.json")}
 LARGE = 384  # pixels that a live picture measures at least
 EMPTY: dict = {"nodes": [], "links": [], "groups": [], "extra": {}, "version": 0.4}
 
@@ -65,6 +66,17 @@ def test_a_blueprint_is_found_dropped_and_runs(page, browser, hands, renderer):
     assert inputs > 3 and inside > 5
     page.run()
     assert page.page.evaluate(MADE, preview) == 48 and not page.errors
+
+
+WORDS = ("face animation", "talking head", "portrait", "expression", "smile", "age", "mouth", "morph", "liveportrait alternative", "gan")
+FIRST = 5  # what one sees without scrolling
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_words_that_people_type_find_this_pack_among_the_first(page, hands, words):
+    shown = hands.search_nodes(page, words)
+    ours = [name for name, source in shown[:FIRST] if source == "micromotion" or name in BLUEPRINTS]
+    assert ours, [name for name, _ in shown[:FIRST]]
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
