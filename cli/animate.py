@@ -161,7 +161,7 @@ def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: ClipC
     try:
         gain = reading_gain(together, models.generator, lambda images: models.inverter.invert(models.generator, images), clip.codes[0])
     except SubspaceError as error:
-        note(f"{error} It is not made up for.")
+        note(f"{error} What it loses is not made up for.")
         gain = None
     track = read_coefficients(together, clip.codes, reference="first", smooth=smooth, gain=gain).reshape(len(clip.codes), -1)
     track = clip.over_time(track)  # [F, K]

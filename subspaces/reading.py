@@ -80,7 +80,7 @@ def reading_gain(
     read = read_coefficients(subspace, found, reference="first", robust=robust).reshape(len(found), -1)[1:]
     gain = read.double() / reach
     if not torch.linalg.svdvals(gain).min() >= MIN_GAIN:
-        raise SubspaceError("The inverter keeps too little of this motion to tell how much it loses; read without making up for it.")
+        raise SubspaceError("The inverter keeps too little of this motion to tell how much it loses.")
     return gain
 
 
