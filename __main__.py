@@ -452,7 +452,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
-    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s", handlers=[_once()])
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, handlers=[_once()])
     try:
         _run(args)
         return 0
@@ -468,7 +468,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _once() -> logging.Handler:
     """A handler that says each sentence a single time: what holds for every chunk of a video need be read once."""
+    from .cli.terminal import Plain
+
     handler, said = logging.StreamHandler(), set()
+    handler.setFormatter(Plain("%(message)s"))
     handler.addFilter(lambda record: not (record.getMessage() in said or said.add(record.getMessage())))
     return handler
 
@@ -498,7 +501,9 @@ def _explain(error: Exception, verbose: bool) -> int:
 
 
 def _end(sentence: str, code: int) -> int:
-    print(f"micromotion: {sentence}", file=sys.stderr)
+    from .cli.terminal import note
+
+    note(f"micromotion: {sentence}")
     return code
 
 

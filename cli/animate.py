@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import dataclass, replace
+from os.path import realpath
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def run(args: Namespace, clock: Clock) -> None:
     """Make the video and the sheet that ``args`` ask for, and say where they are."""
     video = check_output(args.out, FILMS)
     sheet = check_output(video.with_name(f"{video.stem}_sheet.png"), (".png",))
-    if args.image is not None and args.image.resolve() in (video.resolve(), sheet.resolve()):
+    if args.image is not None and realpath(args.image) in (realpath(video), realpath(sheet)):
         raise UsageError(f"The output would replace the picture {args.image} itself; choose another place with --out.")
     if args.image is not None and args.code is None and args.image.suffix.lower() in SUFFIXES:
         args.image, args.code = None, args.image

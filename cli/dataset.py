@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
+from os.path import realpath  # Path.resolve raises where links lead in a circle
 from pathlib import Path
 
 from ..avatars.instrument import AvatarInstrument
@@ -49,8 +50,8 @@ def job_of(args: Namespace) -> Job:
         kind=kind,
         keys=keys,
         motions=tuple(_motion(text, args) for text in args.motion),
-        generator=str((args.generator or embedded("generator")).resolve()),
-        inverter="" if args.inverter is None else str(args.inverter.resolve()),
+        generator=realpath(args.generator or embedded("generator")),
+        inverter="" if args.inverter is None else realpath(args.inverter),
         truncation=args.truncation,
         category=args.category or "",
         draws=args.draws,
@@ -65,7 +66,7 @@ def job_of(args: Namespace) -> Job:
         threads=args.threads,
         batch=args.batch or (1 if models.torch_device.type == "cpu" else fitting_batch(models.generator)),
     )
-    out = args.out if is_address(args.out) else str(Path(args.out).resolve())
+    out = args.out if is_address(args.out) else realpath(args.out)
     device = "auto" if args.ray is not None and args.device == "auto" else str(models.torch_device)
     license = args.license or _license(args.generator)
     return Job(plan, out, args.layout, _instrument(args, models), _gate(args), device, license, landmark_folders(), tuple(repeats.items()))
@@ -80,12 +81,12 @@ def _instrument(args: Namespace, models: Models) -> Callable | None:
     if sentence := why_not(models.generator, landmark_folders()):
         note(f"{sentence} The pairs are not measured, and every pair is kept.")
         return None
-    return partial(LandmarkInstrument, "" if args.identity is None else str(args.identity.resolve()), landmark_folders())
+    return partial(LandmarkInstrument, "" if args.identity is None else realpath(args.identity), landmark_folders())
 
 
 def landmark_folders() -> tuple[str, ...]:
     """Where dlib's landmark file may lie."""
-    return (str((models_folder() / catalog.LANDMARKS).resolve()),)
+    return (realpath(models_folder() / catalog.LANDMARKS),)
 
 
 def _license(generator: Path | None) -> str:
@@ -117,7 +118,7 @@ def _faces(args: Namespace, models: Models) -> tuple[str, tuple[str, ...], dict[
         repeats = repeated_photos(photos)
         return "photo", tuple(p for p in photos if p not in repeats), repeats
     if args.codes:
-        stored = {f"{file.resolve()}#{i}": code for file in args.codes for i, code in enumerate(load_codes(file, models.generator))}
+        stored = {f"{realpath(file)}#{i}": code for file in args.codes for i, code in enumerate(load_codes(file, models.generator))}
         repeats = repeated_codes(stored)
         return "code", tuple(key for key in stored if key not in repeats), repeats
     return "seed", tuple(str((args.seed + i) % 2**32) for i in range(args.seeds or 100)), {}
@@ -126,7 +127,7 @@ def _faces(args: Namespace, models: Models) -> tuple[str, tuple[str, ...], dict[
 def _photos(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; --photos takes a folder of pictures.")
-    files = sorted(str(p.resolve()) for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    files = sorted(realpath(p) for p in folder.iterdir() if p.suffix.lower() in PICTURES)
     if not files:
         raise UsageError(f"The folder {folder} has no pictures ({', '.join(sorted(PICTURES))}).")
     return tuple(files)
@@ -139,7 +140,7 @@ def _motion(text: str, args: Namespace) -> MotionPlan:
     label = plain_name(file.stem)
     words = {"plus": args.instruction or "", "minus": args.opposite or "", "caption": args.caption or ""}
     if not values:
-        return MotionPlan(label, str(file.resolve()), STRENGTHS, (0.0, 1.0), **words)
+        return MotionPlan(label, realpath(file), STRENGTHS, (0.0, 1.0), **words)
     try:
         numbers = tuple(float(v) for v in values.replace(":", ",").split(","))
     except ValueError as error:
@@ -147,5 +148,5 @@ def _motion(text: str, args: Namespace) -> MotionPlan:
     if ":" in values:
         if len(numbers) != 2 or not args.draws:
             raise UsageError(f"{text!r} gives a range: that needs two numbers, and --draws to say how many variants each face gets.")
-        return MotionPlan(label, str(file.resolve()), (), (min(numbers), max(numbers)), **words)
-    return MotionPlan(label, str(file.resolve()), numbers, (min(numbers), max(numbers)), **words)
+        return MotionPlan(label, realpath(file), (), (min(numbers), max(numbers)), **words)
+    return MotionPlan(label, realpath(file), numbers, (min(numbers), max(numbers)), **words)

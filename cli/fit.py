@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from argparse import Namespace
+from os.path import realpath
 from pathlib import Path
 
 from ..pairs.cluster import spread
@@ -120,9 +121,9 @@ class ClipReader:
 
 def _read_clips(args: Namespace, models: Models, out: Path, clock: Clock) -> tuple[Anchors, list[Path]]:
     """The pooled anchors of all clips, and the files that what was found of each is kept in until the motion is there."""
-    paths = [clip.resolve() for source in (args.source, *args.also) for clip in clips_in(_existing(source))]
-    framing = Framing(args.align, args.predictor and args.predictor.resolve(), anyway=args.anyway)
-    kept = [out.resolve().with_name(f".{out.stem}.clip-{_stamp(path, args)}.safetensors") for path in paths]
+    paths = [Path(realpath(clip)) for source in (args.source, *args.also) for clip in clips_in(_existing(source))]
+    framing = Framing(args.align, args.predictor and Path(realpath(args.predictor)), anyway=args.anyway)
+    kept = [Path(realpath(out)).with_name(f".{out.stem}.clip-{_stamp(path, args)}.safetensors") for path in paths]
     items = [{"clip": i} for i in range(len(paths))]
     with progress_bar("Clips", "clip") as progress:
         for done, _ in enumerate(spread(ClipReader, (paths, kept, models, framing, clock), items, ray=args.ray, workers=args.workers), 1):
@@ -133,7 +134,7 @@ def _read_clips(args: Namespace, models: Models, out: Path, clock: Clock) -> tup
 def _stamp(path: Path, args: Namespace) -> str:
     """A name for everything that the codes of a clip depend on: the files with their sizes and times, and how faces are cut out."""
     files = [*sorted(path.iterdir() if path.is_dir() else [path]), *filter(None, (args.generator, args.inverter, args.predictor))]
-    facts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    facts = [(realpath(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(repr((facts, args.align, args.anyway)).encode()).hexdigest()[:12]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
@@ -12,6 +13,8 @@ from ..files.errors import MicromotionError
 from ..files.timing import Announcement
 
 _LONG = re.compile(r"(\S{200})\S{100,}")  # words that are no words
+# What a terminal acts on, and what turns the reading direction: names and notes in files may hold it.
+_ACTED_ON = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class UsageError(MicromotionError):
@@ -36,14 +39,26 @@ def _said(error: Exception) -> str:
     return str(error)
 
 
+def shown(text: str) -> str:
+    """A text without characters that a terminal would act on."""
+    return _ACTED_ON.sub("?", text)
+
+
+class Plain(logging.Formatter):
+    """Records as they are `shown`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
 def say(sentence: str) -> None:
     """Print a result on standard output."""
-    print(sentence, flush=True)
+    print(shown(sentence), flush=True)
 
 
 def note(sentence: str) -> None:
     """Print a remark on standard error, so that results can be piped on."""
-    print(sentence, file=sys.stderr, flush=True)
+    print(shown(sentence), file=sys.stderr, flush=True)
 
 
 class Clock:

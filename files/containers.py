@@ -101,11 +101,19 @@ def opened(path: Path) -> Iterator[Any]:
     Its table of contents is measured first: the library would take any up to 100 MB apart into many times that.
     """
     with border(path.name):
+        _check_name(path)
         _check_table(path)
         with safetensors.safe_open(path, framework="pt") as file:
             if len(file.keys()) > MAX_TENSORS:
                 raise DamagedFileError(f"{path.name} lists more than {MAX_TENSORS:,} tensors, far more than any checkpoint; it is refused.")
             yield file
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise CheckpointError(f"{ascii(path.name)} has a name that is not in UTF-8, which safetensors cannot open; rename it.") from None
 
 
 def _check_table(path: Path) -> None:

@@ -368,6 +368,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", help="these readers alone")
     parser.add_argument("--keep", type=Path, help="folder for files that were not taken as they should be")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
+    parser.add_argument("--resume", type=Path, help="a file that keeps the tally of each finished reader, which is then not read again")
     parser.add_argument("--write", action="store_true", help="put the table into SECURITY.md")
     args = parser.parse_args(argv)
     warnings.simplefilter("ignore")
@@ -380,9 +381,18 @@ def main(argv: list[str] | None = None) -> int:
         watch = Watch()
         limit_memory()
         each = args.each or -(-args.files // len(chosen))
+        known = _kept(args.resume, each, args.seed)
         for reader in chosen:
-            found.append((reader.name, each, damage_and_read(reader, each, args.seed, watch, made, args.keep)))
-            _say(*found[-1], args.json)
+            tally = known.get(reader.name) or damage_and_read(reader, each, args.seed, watch, made, args.keep)
+            found.append((reader.name, each, tally))
+            line = json.dumps({"reader": reader.name, "files": each, "seed": args.seed, **vars(tally)})
+            if args.resume is not None and reader.name not in known:
+                args.resume.open("a", encoding="utf-8").write(line + "\n")
+            if args.json:
+                print(line, flush=True)
+            else:
+                ends = ", ".join(f"{n} {end}" for end, n in tally.ends.most_common())
+                print(f"{reader.name}: {ends}; wrong: {len(tally.wrong)}", *tally.wrong[:SHOWN], sep="\n  ", file=sys.stderr, flush=True)
     if not args.json:
         print(text := table(found))
     if args.write and not args.json:
@@ -391,14 +401,11 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if any(tally.wrong for _, _, tally in found) else 0
 
 
-def _say(name: str, count: int, tally: Tally, as_json: bool) -> None:
-    """One line on a finished reader, and what went wrong."""
-    if as_json:
-        line = {"reader": name, "files": count, "ends": tally.ends, "wrong": tally.wrong, "slowest": tally.slowest}
-        print(json.dumps(line), flush=True)
-        return
-    ends = ", ".join(f"{n} {end}" for end, n in tally.ends.most_common())
-    print(f"{name}: {ends}; wrong: {len(tally.wrong)}", *tally.wrong[:SHOWN], sep="\n  ", file=sys.stderr, flush=True)
+def _kept(path: Path | None, count: int, seed: int) -> dict[str, Tally]:
+    """The tallies that an earlier run of as many files and this seed kept, by reader."""
+    lines = path.read_text("utf-8").splitlines() if path is not None and path.is_file() else []
+    kept = [json.loads(line) for line in lines]
+    return {k["reader"]: Tally(Counter(k["ends"]), k["wrong"], k["slowest"]) for k in kept if (k["files"], k["seed"]) == (count, seed)}
 
 
 def table(found: list[tuple[str, int, Tally]]) -> str:

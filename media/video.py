@@ -34,7 +34,7 @@ class VideoWriter:
     def __init__(self, path: Path, fps: float, sound: Path | None = None):
         import av
 
-        self.container = av.open(str(path), "w", format=CONTAINERS[path.suffix.lower()])
+        self.container = av.open(f"file:{path}", "w", format=CONTAINERS[path.suffix.lower()])
         self.rate = Fraction(fps).limit_denominator(1001)
         self.stream: Any = None  # PyAV types a stream by its codec, which is chosen at run time
         self.sound = None if sound is None else Sound(sound)

@@ -64,6 +64,15 @@ class Store:
         except Exception as error:
             raise PairsError(f"{self.path(name)} cannot be read ({_reason(error)}).") from error
 
+    def is_free(self) -> bool:
+        """Whether nothing is there yet, but what systems put into folders of their own accord."""
+        if not self._remote:
+            path = Path(self.out)
+            found = [p.name for p in path.iterdir()] if path.is_dir() else []
+        else:
+            found = [posixpath.basename(f) for f in self._remote.ls(self._root, detail=False)] if self._remote.exists(self._root) else []
+        return all(name.startswith(".") or name in ("Thumbs.db", "desktop.ini") for name in found)
+
     def names(self, folder: str) -> list[str]:
         """The names of the files in a folder, sorted, without parts of killed runs; none where the folder is missing."""
         if self._remote:

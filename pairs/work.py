@@ -31,6 +31,8 @@ OF_MOTION: Fields = {name: native.text for name in ("name", "unit", "license")}
 def begin(store: Store, settings: dict[str, Any]) -> None:
     """Begin a set with ``settings``, or see that it was begun with the same. Raises PairsError."""
     if not is_begun(store, settings):
+        if not store.is_free():
+            raise PairsError(f"{store.out} holds files that are not a set of pairs; give a new folder, or an empty one.")
         store.write(PLAN, json.dumps(settings, sort_keys=True).encode())
 
 

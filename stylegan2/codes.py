@@ -58,7 +58,7 @@ class CodesFile:
         elif text.isdigit() and 1 <= int(text[:9]) <= len(self.codes):
             index = int(text) - 1
         else:
-            held = f"{len(self.codes)} ({', '.join(self.names[:8])})" if self.names else f"{len(self.codes)}"
+            held = f"{len(self.codes)} ({', '.join(n[:60] for n in self.names[:8])})" if self.names else f"{len(self.codes)}"
             raise UnsupportedFileError(f"There is no face {text[:60]!r} in this file; it holds {held}. Give a number or a name.")
         return like(self.codes[index : index + 1], self.codes)
 

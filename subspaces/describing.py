@@ -11,6 +11,8 @@ from .errors import SubspaceError
 from .opening import face_or_motion
 from .subspace import Subspace
 
+LONGEST_VALUE = 2000  # characters
+
 
 def describe_motion(motion: Subspace) -> str:
     """What a motion was decoded from, how low its rank is, and what one coefficient unit means."""
@@ -37,10 +39,11 @@ def describe_motion(motion: Subspace) -> str:
 def describe_codes(found: CodesFile) -> str:
     """How many faces a file holds, their names, and which generator draws them."""
     faces, layers, width = found.codes.shape
+    names = ", ".join(name[:60] for name in found.names[:8]) + (", ..." if len(found.names) > 8 else "")
     return rows(
         {
             "kind": f"face codes ({found.format})",
-            "faces": f"{faces}{': ' if found.names else ''}{', '.join(found.names[:8])}{', ...' if len(found.names) > 8 else ''}",
+            "faces": f"{faces}: {names}" if names else f"{faces}",
             "codes": f"{layers} layers of {width}",
             "generator": found.fingerprint,
             "notes": " ".join(found.notes),
@@ -83,5 +86,6 @@ def _lengths(found: Directions) -> str:
 
 
 def rows(facts: dict[str, str]) -> str:
-    """Names and values in two columns; facts without a value are left out."""
-    return "\n".join(f"  {name:<16}{value}" for name, value in facts.items() if value)
+    """Names and values in two columns; facts without a value are left out, and those without end are cut."""
+    cut = {name: value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}..." for name, value in facts.items()}
+    return "\n".join(f"  {name:<16}{value}" for name, value in cut.items() if value)

@@ -62,8 +62,8 @@ class Directions:
     def listed(self) -> str:
         """The first names, and how many more there are."""
         more = len(self.names) - SHOWN
-        shown = [name or "one without a name" for name in self.names[:SHOWN]]
-        return ", ".join(shown) + (f" and {more} more, to {self.names[-1]}" if more > 0 else "")
+        shown = [name[:60] or "one without a name" for name in self.names[:SHOWN]]
+        return ", ".join(shown) + (f" and {more} more, to {self.names[-1][:60]}" if more > 0 else "")
 
 
 def load_direction(

@@ -12,6 +12,7 @@ import torch
 
 from ..files import native as files
 from ..files.budget import border
+from ..files.errors import CheckpointError
 from ..stylegan2.makers import like
 from .errors import SubspaceError
 
@@ -160,12 +161,15 @@ class Subspace:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` file; an existing one is replaced only when the new one is complete."""
+        """Write a ``.safetensors`` file; an existing one is replaced only when the new one is complete. Errors: SubspaceError."""
         tensors = {"basis": self.basis, "spectrum": self.spectrum}
         if self.preview:
             tensors["preview"] = torch.frombuffer(bytearray(self.preview), dtype=torch.uint8)
         header = {name: getattr(self, name) for name in HEADER if name != "calibration"}
-        files.write(path, KIND, {**header, "calibration": vars(self.calibration)}, tensors)
+        try:
+            files.write(path, KIND, {**header, "calibration": vars(self.calibration)}, tensors)
+        except CheckpointError as error:
+            raise SubspaceError(str(error)) from error
 
     @classmethod
     def load(cls, path: str | Path) -> Subspace:

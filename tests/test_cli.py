@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from micromotion.cli.terminal import Clock, UsageError
 from micromotion.files import catalog, native, timing
 from micromotion.files.errors import DamagedFileError
 from micromotion.media.video import VideoWriter
-from micromotion.stylegan2 import load
+from micromotion.stylegan2 import load, save_codes
 from micromotion.subspaces import EASINGS, ESTIMATORS, Calibration, Subspace, algebra
 from micromotion.subspaces.anchors import text as text_room
 from PIL import Image
@@ -460,7 +461,26 @@ BAD = {
     "convert a picture": (lambda r: ["convert", picture(r / "a.png"), "b.safetensors"], ""),
     "convert to pickle": (lambda r: ["convert", models.embedded("generator"), "b.pkl"], ".safetensors"),
     "download unknown": (lambda r: ["download", "moon"], "'moon'"),
+    "a picture that leads to itself": (lambda r: ["animate", _circle(r, "a.png")], "There is no file a.png"),
+    "codes that lead to themselves": (lambda r: ["dataset", "out", "--motion", "smile", "--codes", _circle(r, "a.npy")], "no file a.npy"),
+    "a pipe": (lambda r: ["inspect", _pipe(r, "a.pt")], "There is no file a.pt"),
+    "a pipe as clip": (lambda r: ["animate", "--drive", _pipe(r, "a.mp4")], "There is no file or folder"),
 }
+
+
+def _circle(room: Path, name: str) -> str:
+    try:
+        (room / name).symlink_to(room / name)
+    except OSError:
+        pytest.skip("no links for this user")
+    return name
+
+
+def _pipe(room: Path, name: str) -> str:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes in folders here")
+    os.mkfifo(room / name)
+    return name
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -642,6 +662,42 @@ def test_codes_of_a_clip_that_are_not_those_of_its_frames(room, fields):
         ClipCodes.load(room / "clip.safetensors")
     native.write(room / "clip.safetensors", "clip", sound, {"codes": torch.zeros(2, 4, 8)})
     assert ClipCodes.load(room / "clip.safetensors").nearest(1) in (0, 1)
+
+
+HOSTILE = "\x1b[31mred\x07\u202e" + "n" * 5000
+
+
+def test_what_files_say_does_not_reach_the_terminal_as_it_is(room, capsys):
+    """Names, notes and licenses come out of files that strangers made; a terminal acts on some characters."""
+    motion = Subspace(torch.ones(1, 8, 32), name=HOSTILE, license=HOSTILE, notes=(HOSTILE,))
+    motion.save(room / "m.safetensors")
+    torch.save({HOSTILE[:900]: torch.ones(8, 32), "b": torch.ones(8, 32)}, room / "d.pt")
+    save_codes(room / "c.safetensors", torch.ones(2, 8, 32), names=[HOSTILE, "b"])
+    told = (["inspect", "m.safetensors"], ["inspect", "d.pt"], ["inspect", "c.safetensors"], ["animate", "--motion", "d.pt", *QUICK])
+    for arguments in (
+        *told,
+        ["animate", "--code", "c.safetensors", "--face", "3", *QUICK],
+        ["animate", "--motion", "m.safetensors", *QUICK],
+    ):
+        micromotion(*arguments)
+        said = "".join(capsys.readouterr())
+        assert said and not set(said) & set("\x1b\x07\u202e") and len(said) < 8000
+
+
+def test_a_colon_in_an_outputs_name_is_no_protocol(room):
+    if sys.platform == "win32":
+        pytest.skip("no colons in names there")
+    assert micromotion("animate", "--motion", "smile", "--out", "http:x.mp4", *QUICK) == 0
+    assert (room / "http:x.mp4").is_file()
+
+
+def test_a_name_that_is_no_text_is_said(room, capsys):
+    try:
+        name = os.fsdecode(b"\xff.safetensors")
+        (room / name).write_bytes((models.embedded_root() / "motions" / "smile.safetensors").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    assert micromotion("inspect", name) == 2 and "not in UTF-8" in capsys.readouterr().err
 
 
 def test_frames_without_a_face_are_held_and_the_clip_keeps_its_length():

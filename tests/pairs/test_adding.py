@@ -117,3 +117,13 @@ def test_what_a_killed_run_left_is_no_marker(tmp_path):
     (tmp_path / ".shards" / ".000001.part.json").write_bytes(b'{"rows": [')
     assert add_face(str(tmp_path), faces[0], faces[2:], [1.0], SMILE) == Added(1, 2, 1)
     assert [p.name for p in sorted((tmp_path / ".shards").iterdir())] == ["000000.json", "000001.json"]
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path):
+    faces = pictures(2)
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(PairsError, match="holds files that are not a set of pairs"):
+        add_face(str(tmp_path), faces[0], faces[1:], [1.0], SMILE)
+    assert (tmp_path / "README.md").read_text() == "mine" and [p.name for p in tmp_path.iterdir()] == ["README.md"]
+    (tmp_path / "README.md").rename(tmp_path / ".DS_Store")
+    assert add_face(str(tmp_path), faces[0], faces[1:], [1.0], SMILE).new == 1
