@@ -18,6 +18,7 @@ from .writing import whole_file
 KEY = "micromotion"
 VERSION = 1
 PNG = b"\x89PNG\r\n\x1a\n"
+WORDS = {"codes": "a file of face codes", "clip": "a file of a clip's codes", "subspace": "a motion"}  # kinds that the user knows otherwise
 Check = Callable[[Any], Any]
 
 
@@ -72,7 +73,9 @@ def _header(raw: str | None, kind: str, path: Path, advice: str) -> dict:
 
 
 def _a(kind: str) -> str:
-    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+    if not kind.replace(" ", "").isalpha() or kind == "None":
+        return "a file of an unknown kind"
+    return WORDS.get(kind) or (f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}")
 
 
 def kind_of(path: Path) -> str | None:

@@ -49,6 +49,8 @@ def open_clip(path: str | Path) -> Clip:
     if not path.is_file():
         raise MediaError(f"There is no file or folder {path}.")
     with border(str(path), MediaError):
+        if not path.stat().st_size:
+            raise MediaError(f"{path} is empty; copy or download it again.")
         if _is_picture(path):
             return Clip(path, _picture_rate(path))
         with Film(path) as film:
@@ -74,7 +76,7 @@ def thinned(frames: Iterable[torch.Tensor], most: int) -> tuple[list[torch.Tenso
 
 
 def _folder(path: Path) -> Iterator[torch.Tensor]:
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.is_dir())
     if not files:
         raise MediaError(f"The folder {path} holds no pictures ({', '.join(sorted(PICTURES))}).")
     for file in files:

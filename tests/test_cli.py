@@ -464,6 +464,7 @@ BAD = {
     "a picture that leads to itself": (lambda r: ["animate", _circle(r, "a.png")], "There is no file a.png"),
     "codes that lead to themselves": (lambda r: ["dataset", "out", "--motion", "smile", "--codes", _circle(r, "a.npy")], "no file a.npy"),
     "a pipe": (lambda r: ["inspect", _pipe(r, "a.pt")], "There is no file a.pt"),
+    "an empty clip": (lambda r: ["animate", "--drive", (r / "a.mp4").touch() or "a.mp4"], "a.mp4 is empty"),
     "a pipe as clip": (lambda r: ["animate", "--drive", _pipe(r, "a.mp4")], "There is no file or folder"),
 }
 

@@ -34,7 +34,7 @@ def infer_architecture(state: Mapping[str, Any], hints: Mapping[str, Any]) -> Ar
 def _sizes(state: Mapping[str, Any]) -> dict[str, Any]:
     resolutions = sorted({int(m[1]) for k in state if (m := re.match(r"synthesis\.b(\d{1,6})\.", k))})
     expected = [4 << i for i in range(len(resolutions))]
-    if resolutions != expected or resolutions[-1] > MAX_RESOLUTION:
+    if not resolutions or resolutions != expected or resolutions[-1] > MAX_RESOLUTION:
         raise DamagedFileError(f"The generator has blocks of {resolutions} px; expected 4, 8, 16, ... without a gap.")
     last = resolutions[-1]
     side = _shape(state, "synthesis.b4.const", 3)[1:]

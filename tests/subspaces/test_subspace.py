@@ -187,7 +187,7 @@ def test_other_files_get_one_sentence(tmp_path):
     with pytest.raises(MicromotionError, match="damaged"):
         Subspace.load(path)
     save_file({"basis": torch.zeros(1, 6, 32)}, str(path))
-    with pytest.raises(MicromotionError, match="not a subspace"):
+    with pytest.raises(MicromotionError, match="not a motion"):
         Subspace.load(path)
     for no_json in ("{", "[" * 100_000):
         save_file({"basis": torch.zeros(1, 6, 32)}, str(path), metadata={"micromotion": no_json})
@@ -213,3 +213,13 @@ def test_an_unwritable_place_gets_one_sentence_and_leaves_nothing(tmp_path):
     with pytest.raises(MicromotionError, match="cannot be written"):
         subspace().save(tmp_path / "absent" / "s.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("codes", "a file of face codes, not a motion"), (5, "a file of an unknown kind"), (None, "unknown kind")]
+)
+def test_a_file_of_another_kind_is_called_what_it_is(kind, words, tmp_path):
+    header = json.dumps({"kind": kind, "version": 1})
+    save_file({"basis": torch.zeros(1, 6, 32)}, str(tmp_path / "m.safetensors"), metadata={"micromotion": header})
+    with pytest.raises(MicromotionError, match=words):
+        Subspace.load(tmp_path / "m.safetensors")

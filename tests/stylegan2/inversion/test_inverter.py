@@ -357,7 +357,7 @@ def test_native_files_that_are_damaged(make_file, tmp_path):
     with pytest.raises(MicromotionError, match="file of another program"):
         load_inverter(path)
     save_file({"a": torch.zeros(1)}, path, metadata={"micromotion": '{"kind": "subspace"}'})
-    with pytest.raises(MicromotionError, match="is a subspace, not an inverter"):
+    with pytest.raises(MicromotionError, match="is a motion, not an inverter"):
         load_inverter(path)
     start = '{"kind": "inverter", "version": 1'
     for header in ("[1]", "{", '{"kind": "inverter"}', start + "}", start + ', "encoder": "style", "config": {"encoder_type": "x"}}'):
