@@ -125,7 +125,7 @@ def _unit(path: Path, norm: float, strength: float | None) -> tuple[float, str]:
     theirs = AUTHORS_SCALE * norm
     if theirs <= LONGEST:
         return theirs, ", the authors' own default strength"
-    return strength, f"; the authors' default strength would be {theirs:.0f}"
+    return strength, f"; the authors' default strength would be {theirs:.0f}; calibrate it to bring it to a measured change"
 
 
 def is_authors(path: Path) -> bool:
