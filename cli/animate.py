@@ -16,7 +16,7 @@ from ..media.video import FILMS, GIF_BYTES, GifWriter, VideoWriter, open_writer
 from ..stylegan2 import Generator
 from ..stylegan2.codes import SUFFIXES
 from ..stylegan2.colors import as_rgb
-from ..subspaces import Subspace, SubspaceError, apply_motions, fit, keyframes, play, read_coefficients, reading_gain, sweep
+from ..subspaces import LostMotionError, Subspace, apply_motions, fit, keyframes, play, read_coefficients, reading_gain, sweep
 from .clips import ClipCodes, codes_of_clip
 from .fit import anchors_of_text
 from .measuring import brought_to_rest, track_of_clip
@@ -161,8 +161,8 @@ def driven(codes: torch.Tensor, motions: list[tuple[str, Subspace]], clip: ClipC
     together = Subspace(torch.stack([motion.direction for _, motion in motions]))
     try:
         gain = reading_gain(together, models.generator, lambda images: models.inverter.invert(models.generator, images), clip.codes[0])
-    except SubspaceError as error:
-        note(f"{error} What it loses is not made up for.")
+    except LostMotionError as error:
+        note(str(error))
         gain = None
     track = read_coefficients(together, clip.codes, reference="first", smooth=smooth, gain=gain).reshape(len(clip.codes), -1)
     track = clip.over_time(track)  # [F, K]

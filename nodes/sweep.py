@@ -10,7 +10,7 @@ from ..files import limits
 from ..files.writing import whole_file
 from ..media import open_writer, to_bytes
 from ..stylegan2.frames import frame_bytes
-from ..subspaces import EASINGS, close_loop, from_measured, from_samples, play, read_coefficients, reading_gain
+from ..subspaces import EASINGS, LostMotionError, close_loop, from_measured, from_samples, play, read_coefficients, reading_gain
 from ..subspaces import keyframes as make_keyframes
 from ..subspaces import sweep as make_sweep
 from . import host, measure, sockets, wording
@@ -108,6 +108,7 @@ class ReadCoefficients(io.ComfyNode):
         return wording.schema(
             "MicromotionReadCoefficients",
             CATEGORY,
+            has_intermediate_output=True,
             inputs=[
                 sockets.Codes.Input("codes"),
                 sockets.Subspace.Input("motion"),
@@ -134,18 +135,22 @@ class ReadCoefficients(io.ComfyNode):
         name = motion.name or "motion"
         columns = {name: track} if track.ndim == 1 else {f"{name}, component {k + 1}": c for k, c in enumerate(track.T)}
         curves = {label: column.tolist() for label, column in columns.items()}
-        return io.NodeOutput(track, pictures.to_image(pictures.plot(curves, range(len(track)), "Read from the clip", "frame")))
+        return host.output(track, pictures.to_image(pictures.plot(curves, range(len(track)), "Read from the clip", "frame")))
 
 
-def inverters_gain(generator, inverter, motion, face: torch.Tensor, robust: bool) -> torch.Tensor:
-    """What the inverter keeps of a motion of this face."""
+def inverters_gain(generator, inverter, motion, face: torch.Tensor, robust: bool) -> torch.Tensor | None:
+    """What the inverter keeps of a motion of this face; None, with a remark, where that is too little to be relied on."""
     net, finder = host.ready(generator, inverter)
 
     def invert(images: torch.Tensor) -> torch.Tensor:
         with host.gradients():
             return finder.invert(net, host.plain(images))
 
-    return reading_gain(motion, net, invert, face, robust=robust)
+    try:
+        return reading_gain(motion, net, invert, face, robust=robust)
+    except LostMotionError as error:
+        host.remark(str(error))
+        return None
 
 
 class MeasureMotion(io.ComfyNode):

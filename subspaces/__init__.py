@@ -6,7 +6,7 @@ from .calibration import calibrate, calibrate_track
 from .decomposition import robust_pca
 from .describing import describe_motion
 from .directions import load_direction, read_directions
-from .errors import SubspaceError
+from .errors import LostMotionError, SubspaceError
 from .estimators import ESTIMATORS
 from .fitting import fit
 from .layers import BANDS, parse_layers
@@ -28,6 +28,7 @@ __all__ = [
     "Scorer",
     "Settings",
     "Subspace",
+    "LostMotionError",
     "SubspaceError",
     "Weights",
     "add",

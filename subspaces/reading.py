@@ -10,7 +10,7 @@ import torch
 from ..files import limits
 from ..stylegan2.frames import synthesize_frames
 from ..stylegan2.generator import Generator
-from .errors import SubspaceError
+from .errors import LostMotionError, SubspaceError
 from .estimators import median
 from .subspace import Subspace
 
@@ -70,7 +70,8 @@ def reading_gain(
 
     The face ``code [L, D]`` is moved by ``reach`` units along each component, synthesized, inverted by ``invert(images) -> codes`` and
     read again. An inverter that explains part of a movement by other coordinates reads it too small; ``read_coefficients(gain=...)``
-    makes up for that. Errors: an inverter that keeps too little of the motion to be relied on.
+    makes up for that. Raises LostMotionError for an
+    inverter that keeps too little of the motion to be relied on.
     """
     subspace.check(generator)
     code = code.reshape(1, *subspace.basis.shape[1:])
@@ -80,7 +81,7 @@ def reading_gain(
     read = read_coefficients(subspace, found, reference="first", robust=robust).reshape(len(found), -1)[1:]
     gain = read.double() / reach
     if not torch.linalg.svdvals(gain).min() >= MIN_GAIN:
-        raise SubspaceError("The inverter keeps too little of this motion to tell how much it loses.")
+        raise LostMotionError("The inverter keeps too little of this motion: what it loses is not made up for.")
     return gain
 
 

@@ -37,7 +37,7 @@ def savings(motions: list, faces: int) -> str:
     for degrees in (DEGREES, FEWER_DEGREES):
         for quality in ("exact", "fast"):
             found = [[cosine(m.name, m.template, range(s, s + 1), degrees=degrees, quality=quality) for s in range(faces)] for m in motions]
-            rows.append([len(degrees), quality, *(f"{mean(f):.3f} ({min(f):.3f} to {max(f):.3f})" for f in found)])
+            rows.append([str(len(degrees)), quality, *(f"{mean(f):.3f} ({min(f):.3f} to {max(f):.3f})" for f in found)])
     return table(["degrees", "quality", *(f"{m.name}: mean cosine of {faces} faces (range)" for m in motions)], rows)
 
 

@@ -94,9 +94,8 @@ def out_of_domain(card: InverterCard, report: ReconstructionReport, *, margin: f
     domain = card.domain or "other pictures"
     advice = f" For photos load {PHOTO_FILES}." if "photo" not in domain else " Align the face first."
     return (
-        f"This face is reproduced at {worst:.1f} dB, where this inverter reaches {card.typical_psnr:.1f} dB, with {max(outlines, 0.0):.0%}"
-        f" of its outlines in place, where {OUTLINES:.0%} is the least: it was made for {domain}, and the picture is not one, or not framed"
-        f" like one, so the result would not look like it.{advice}"
+        f"This inverter was made for {domain}, and this picture is not one, or not framed like one: {max(outlines, 0.0):.0%} of its"
+        f" outlines are in place (at least {OUTLINES:.0%}), at {worst:.1f} dB (typical {card.typical_psnr:.1f} dB).{advice}"
     )
 
 

@@ -156,6 +156,15 @@ def test_what_the_inverter_loses_is_made_up_for(run, loaded, monkeypatch):
         run("ReadCoefficients", **options, inverter=loaded.inverter)
 
 
+def test_an_inverter_that_loses_a_motion_is_remarked_and_stops_nothing(run, loaded, monkeypatch, caplog):
+    one, code = motion(), run("SampleFaces", generator=loaded.generator)[0]
+    monkeypatch.setattr(type(loaded.inverter.value), "invert", lambda self, net, images, **_: code.repeat(len(images), 1, 1))
+    options = {"codes": run("ApplySubspace", codes=code, motion=one, sweep=torch.linspace(0, 1, 7))[0], "motion": one, "smooth": 0.0}
+    with caplog.at_level("INFO"):
+        read, _ = run("ReadCoefficients", **options, generator=loaded.generator, inverter=loaded.inverter)
+    assert torch.equal(read, run("ReadCoefficients", **options)[0]) and "keeps too little of this motion" in caplog.text
+
+
 def test_a_coefficient_beyond_the_measured_range_is_remarked(run, caplog):
     from micromotion.subspaces import Calibration
 

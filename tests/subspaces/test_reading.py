@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from micromotion.subspaces import Subspace, SubspaceError, read_coefficients, reading_gain, smooth_track, sweep
+from micromotion.subspaces import LostMotionError, Subspace, SubspaceError, read_coefficients, reading_gain, smooth_track, sweep
 from synthetic import direction
 
 S = Subspace(direction().float())
@@ -101,7 +101,7 @@ def test_what_an_inverter_loses_is_made_up_for(motion, keeps):
 
 def test_an_inverter_that_loses_the_motion_is_said_so():
     world = Lossy(S, torch.tensor([[0.05]]))
-    with pytest.raises(SubspaceError, match="keeps too little"):
+    with pytest.raises(LostMotionError, match="keeps too little"):
         reading_gain(S, world, world.invert, CODE)
 
 
