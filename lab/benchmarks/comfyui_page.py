@@ -34,7 +34,7 @@ WORDS = (
     "micromotion",
 )  # fmt: skip
 WINDOW = (1600, 900)
-CELL = (400, 225)
+CELL, LINE = (400, 225), 18  # pixels of a picture of the sheet, and of a line of text
 LEGIBLE = 0.8  # of the page's own letters
 DRAGS = 3
 EMPTY = {"nodes": [], "links": [], "groups": [], "extra": {}, "version": 0.4}
@@ -64,7 +64,7 @@ def opened(arguments: tuple[str, ...] = (), size: tuple[int, int] = WINDOW) -> I
     with tempfile.TemporaryDirectory() as base, hosted.Server(Path(base), arguments=arguments) as server:
         with browser.Page(server.url, size) as page:
             page.version = page.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__")
-            page.base = server.base
+            page.base, page.comfyui = server.base, server.process.pid
             yield page
 
 
@@ -110,11 +110,13 @@ def stands(page) -> list[str]:
     return [str(seen["count"]), f"{seen['scale']:.0%}", f"{legible} of {seen['count']}", f"{wires} of {len(seen['links'])}"]
 
 
-def sheet(arguments: tuple[str, ...]) -> str:
-    """Write the contact sheet, again after every picture; a line that says what it is."""
-    titles = [f"{renderer}, {when}" for when in ("as it opens", "after a run") for renderer in browser.RENDERERS]
-    shots: dict[tuple[str, str], Image.Image] = {}
-    quickest = sorted(WORKFLOWS, key=lambda name: "from text" in name)
+TITLES = [f"{renderer}, {when}" for when in ("as it opens", "after a run") for renderer in browser.RENDERERS]
+
+
+def sheet(arguments: tuple[str, ...], names: list[str], titles: list[str]) -> str:
+    """Renew these rows and columns of the contact sheet, after every picture; a line that says what it is."""
+    shots = kept()
+    quickest = sorted(names, key=lambda name: "from text" in name)
     with opened(arguments) as page:
         write_checkpoint(page.base / "models" / "checkpoints")
         for title in titles:
@@ -125,9 +127,7 @@ def sheet(arguments: tuple[str, ...]) -> str:
                     run(page, name, renderer)
                 shots[name, title] = picture(page)
                 print(page.version, title, name, *wrong(page), flush=True)
-                if when == "after a run":
-                    save(shots, titles)
-            save(shots, titles)
+                save(shots)
         version = page.version
     what = f"Page {version}, a window of {WINDOW[0]} x {WINDOW[1]} pixels; the Stable Diffusion templates ran on a small random checkpoint."
     return f"![every template in both renderers]({SHEET.relative_to(PAGE.parent).as_posix()})\n\n{what}"
@@ -151,20 +151,31 @@ def picture(page) -> Image.Image:
         return Image.open(page.picture(Path(folder) / "page.png")).convert("RGB").resize(CELL, Image.Resampling.LANCZOS)
 
 
-def save(shots: dict[tuple[str, str], Image.Image], titles: list[str], line: int = 18) -> None:
-    """One row a template, under its name."""
-    (width, height), count = CELL, len(titles)
-    made = Image.new("RGB", (count * width, line + len(WORKFLOWS) * (height + line)), "white")
-    draw = ImageDraw.Draw(made)
-    for i, title in enumerate(titles):
-        draw.text((i * width + 4, 3), title, "black")
+def places() -> Iterator[tuple[str, str, int, int]]:
+    """Template and title of every picture of the sheet, and where its left upper corner stands: a row for a template, under its name."""
     for j, name in enumerate(WORKFLOWS):
-        top = line + j * (height + line)
-        draw.text((4, top + 3), name, "black")
-        for i, title in enumerate(titles):
-            if (name, title) in shots:
-                made.paste(shots[name, title], (i * width, top + line))
-    made.save(SHEET, quality=72, method=6)
+        for i, title in enumerate(TITLES):
+            yield name, title, i * CELL[0], 2 * LINE + j * (CELL[1] + LINE)
+
+
+def kept() -> dict[tuple[str, str], Image.Image]:
+    """The pictures of the sheet that is there; empty places are not taken for pictures."""
+    if not SHEET.exists():
+        return {}
+    whole = Image.open(SHEET).convert("RGB")
+    found = {(name, title): whole.crop((x, y, x + CELL[0], y + CELL[1])) for name, title, x, y in places() if y + CELL[1] <= whole.height}
+    return {place: shot for place, shot in found.items() if any(shot.convert("L").histogram()[:128])}
+
+
+def save(shots: dict[tuple[str, str], Image.Image]) -> None:
+    made = Image.new("RGB", (len(TITLES) * CELL[0], LINE + len(WORKFLOWS) * (CELL[1] + LINE)), "white")
+    draw = ImageDraw.Draw(made)
+    for name, title, x, y in places():
+        draw.text((4, y - LINE + 3), name, "black")
+        draw.text((x + 4, 3), title, "black")
+        if (name, title) in shots:
+            made.paste(shots[name, title], (x, y))
+    made.save(SHEET, quality=80, method=4)
 
 
 def smaller(workflow: dict) -> dict:
@@ -196,7 +207,7 @@ def search(pages: list[tuple[str, ...]]) -> str:
             titles = [hands.search_templates(page, words) for words in WORDS]
             for words, one, other in zip(WORDS, nodes, titles):
                 templates = [(title, "micromotion" if title in WORKFLOWS else "") for title in other]
-                rows.append([page.version, words, *found(one), *found(templates)])
+                rows.append([page.version, words, *found(one), *(found(templates) if any(titles) else ("not read", "not read"))])
                 print(*rows[-1], flush=True)
     return table(["page", "words", "nodes and blueprints: first of ours", "ours of all", "templates: first of ours", "ours of all"], rows)
 
@@ -225,6 +236,7 @@ def drag(pages: list[tuple[str, ...]]) -> str:
         "renderer",
         "mouse to picture, median ms",
         "slowest tenth from, ms",
+        "processor time of ComfyUI a picture, ms",
         "pictures a second",
         "picture, px",
         "longest queue",
@@ -234,13 +246,15 @@ def drag(pages: list[tuple[str, ...]]) -> str:
 
 def dragged(page) -> list[str]:
     hands.drag_slider(page, "smile")  # a first drag, not counted
+    spent = processor_seconds(page.comfyui)
     seen = [hands.drag_slider(page, "smile") for _ in range(DRAGS)]
+    spent = 1000 * (processor_seconds(page.comfyui) - spent) / sum(len(one["runs"]) for one in seen)
     waits = sorted(wait for one in seen for wait in hands.latencies(one))
     moving = [one["moving"] for one in seen]
     rate = sum(len(one["drawn"]) for one in moving) / sum((one["moves"][-1] - one["moves"][0]) / 1000 for one in moving)
     side = min(side for one in seen for side in one["sides"].values())
     most = max(one["most"] for one in moving)
-    return [f"{hands.median(waits):.0f}", f"{waits[len(waits) * 9 // 10]:.0f}", f"{rate:.1f}", f"{side:.0f}", str(most)]
+    return [f"{hands.median(waits):.0f}", f"{waits[len(waits) * 9 // 10]:.0f}", f"{spent:.0f}", f"{rate:.1f}", f"{side:.0f}", str(most)]
 
 
 def first() -> str:
@@ -278,13 +292,15 @@ def main() -> None:
     parser.add_argument("parts", nargs="+", choices=["opening", "sheet", "search", "drag", "first"])
     parser.add_argument("--newest", type=Path)
     parser.add_argument("--official", type=Path)
+    parser.add_argument("--rows", nargs="+", default=WORKFLOWS, help="templates of the sheet that are renewed, by their numbers")
+    parser.add_argument("--columns", nargs="+", default=TITLES, choices=TITLES)
     parser.add_argument("--write", action="store_true", help="renew docs/comfyui.md")
     args = parser.parse_args()
     newest = ("--front-end-root", str(args.newest.resolve())) if args.newest else ()
     pages = [(), newest] if newest else [()]
     made = {
         "opening": lambda: opening(pages, args.official),
-        "sheet": lambda: sheet(newest),
+        "sheet": lambda: sheet(newest, [name for name in WORKFLOWS if name.startswith(tuple(args.rows))], args.columns),
         "search": lambda: search(pages),
         "drag": lambda: drag(pages),
         "first": first,
