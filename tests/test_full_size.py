@@ -40,8 +40,11 @@ def test_a_photo_walks_through_every_command(walking):
         "1024" in said["inspectmodels/stylegan2/ffhq.pkl"]
         and "Encoder4Editing" in said["inspectmodels/stylegan2_inverters/e4e_ffhq_encode.pt"]
     )
-    for name in ("me", "turn", "driven"):
+    for name in ("me", "turn"):
         assert moves(full_size.frames_of(folder / "output" / f"{name}.mp4")), name
+    driven, clip = (full_size.frames_of(path) for path in (folder / "output" / "driven.mp4", folder / "clip.mp4"))
+    assert len(driven) == len(clip), "the stand-in finds the same face in every frame, so that nothing moves; the clip's length is kept"
+    assert f"{len(clip)} of {len(clip)} frames kept" in next(one.said for one in walked if "--drive" in one.what)
     assert (folder / "output" / "pure.safetensors").is_file()
 
 
