@@ -170,9 +170,12 @@ def check_file(kind: str, choice: str | None) -> bool | str:
 def file_fingerprint(kind: str, choice: str) -> str:
     """Changes when the file does, so that a node is run again exactly then."""
     path = find(kind, choice)
-    if path is None:
+    try:
+        stat = None if path is None else path.stat()
+    except OSError:  # gone since
+        stat = None
+    if stat is None:
         return choice
-    stat = path.stat()
     return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
 
 

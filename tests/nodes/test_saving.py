@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import shutil
 import types
 
@@ -57,6 +58,20 @@ def test_both_slashes_lead_into_subfolders(pack):
         assert pack.host.check_file("inverter", choice) is True
     shutil.rmtree(folder)
     assert pack.host.find("inverter", "..\\..\\secret.pt") is None and pack.host.find("inverter", "a\0b") is None
+
+
+def test_a_subfolder_that_leads_to_another_disk_keeps_its_name(pack, monkeypatch, tmp_path):
+    """Some versions of ComfyUI save there, others refuse; ours are said under the name that the user gave."""
+    link = pack.base / "models" / "stylegan2_codes" / "elsewhere"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path, target_is_directory=True)
+    monkeypatch.setattr(
+        pack.fake.folders, "get_save_image_path", lambda name, root, *_: (os.path.join(root, os.path.dirname(name)), "me", 1, "", name)
+    )
+    path = pack.host.save_path("codes", "elsewhere/me")
+    assert pack.host.shown("codes", path) == "Saved as models/stylegan2_codes/elsewhere/me_00001_.safetensors"
+    assert pack.host.tuning_of(path) == pack.base / "models" / "stylegan2_tunings" / "elsewhere" / "me_00001_.safetensors"
+    link.unlink()
 
 
 def test_landmarks_are_looked_for_where_the_user_said(pack, monkeypatch):
