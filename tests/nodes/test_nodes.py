@@ -215,7 +215,8 @@ def test_a_converted_generator_draws_the_same(run, pack, loaded, weights):
     folder = pack.base / "models" / "stylegan2"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "mine.safetensors").write_bytes((weights / "generator.safetensors").read_bytes())
-    run("ConvertCheckpoint", file="mine.safetensors", precision="float32", name="copy")
+    made = pack.nodes["ConvertCheckpoint"].execute("mine.safetensors", "float32", "copy")
+    assert made.ui == {"text": ["Saved as models/stylegan2/copy_00001_.safetensors"]}
     other = run("LoadGenerator", file="copy_00001_.safetensors")[0]
     assert other.value.fingerprint == loaded.generator.value.fingerprint
 
