@@ -352,9 +352,9 @@ def from_image(image: torch.Tensor) -> torch.Tensor:
 
 def checked(image: torch.Tensor) -> torch.Tensor:
     """An IMAGE of 1, 3 or 4 channels in about 0..1, or one sentence that is the same in every node."""
-    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or not len(image):
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or not image.numel():
         raise HostError(
-            f"image has shape {list(image.shape)}; an IMAGE is [frames, height, width, 1, 3 or 4 channels], at least one frame."
+            f"image has shape {list(image.shape)}; an IMAGE is [frames, height, width, 1, 3 or 4 channels], at least one frame of a pixel."
         )
     if (most := float(image.max())) > BRIGHTEST:
         raise HostError(f"image has values up to {most:.0f}; an IMAGE is 0..1. Divide it by 255 in the node that made it.")

@@ -80,6 +80,8 @@ class SavePairs(io.ComfyNode):
 
 def one_component(sweep: torch.Tensor) -> torch.Tensor:
     """A sweep ``[F]``; one of several components has no single strength to write down."""
+    if sweep.ndim not in (1, 2) or not sweep.numel():
+        raise PairsError(f"This sweep has shape {list(sweep.shape)}; a sweep is one coefficient for each frame, at least one.")
     if sweep.ndim == 1:
         return sweep
     if (sweep[:, 1:] != 0).any():

@@ -76,6 +76,7 @@ def render(
     sweep, are synthesized once.
     ``batch``, ``half`` and ``progress`` as in `synthesize_frames`. Raises `SweepMemoryError` before anything is computed.
     """
+    generator.check_codes(codes)
     full, channels = generator.size, generator.architecture.img_channels
     size = None if size is None else limits.SIZE.checked(size, "The size in pixels is", GeneratorError)
     shape = full if size is None else tuple(max(1, round(side * size / max(full))) for side in full)

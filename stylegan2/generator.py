@@ -487,17 +487,21 @@ class Generator(nn.Module):
         hardware has it, and less exact. ``prefix``: the first layers of these codes, from `Synthesis.prefix`.
         ``picture`` moves the result to 0..1 and clamps it. Raises GeneratorError.
         """
-        if codes.ndim != 3 or codes.shape[1:] != (self.num_layers, self.width):
-            raise GeneratorError(
-                f"Codes have shape {tuple(codes.shape)}; this {self.resolution} px generator takes"
-                f" [N, {self.num_layers}, {self.width}]. Use codes that were made with it."
-            )
+        self.check_codes(codes)
         if noise not in NOISE_MODES:
             raise GeneratorError(f"Unknown noise mode {noise!r}; choose one of {', '.join(NOISE_MODES)}.")
         limits.HALF.checked(half, "The resolutions in half precision are", GeneratorError)
         return self.synthesis(codes, noise, half=half, prefix=prefix, picture=picture)
 
     forward = synthesize
+
+    def check_codes(self, codes: torch.Tensor) -> None:
+        """Raise GeneratorError unless ``codes`` are ``[N, L, D]``."""
+        if codes.ndim != 3 or codes.shape[1:] != (self.num_layers, self.width):
+            raise GeneratorError(
+                f"Codes have shape {tuple(codes.shape)}; this {self.resolution} px generator takes"
+                f" [N, {self.num_layers}, {self.width}]. Use codes that were made with it."
+            )
 
 
 def _fingerprint(generator: nn.Module) -> str:

@@ -83,6 +83,8 @@ def test_the_coefficient_of_apply_micromotion_counts(saved):
         ({"sweep": torch.tensor([0.5, 1.0])}, "No frame is at coefficient 0"),
         ({"sweep": torch.tensor([0.0, 0.5, 1.0])}, "2 frames and 3 coefficients"),
         ({"sweep": torch.tensor([[0.0, 0.0], [1.0, 0.5]])}, "several components"),
+        ({"sweep": torch.zeros(0)}, r"has shape \[0\]"),
+        ({"sweep": torch.zeros(2, 1, 1)}, r"has shape \[2, 1, 1\]"),
         ({"neutral": frames(2, 5)}, "1 faces and neutral 2"),
         ({"neutral": frames(1, 5, side=8)}, "8 x 8 px"),
         ({"name": "../../mine"}, "leaves the folder output"),

@@ -173,7 +173,10 @@ def test_an_old_pillow_costs_no_plot(pack, monkeypatch):
     assert plots.bars([1, 2, 3], "title", "x").size == (720, 420)
 
 
-@pytest.mark.parametrize(("shape", "words"), [((2, 8, 8, 2), "has shape"), ((0, 8, 8, 3), "at least one frame"), ((8, 8, 3), "has shape")])
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((2, 8, 8, 2), "has shape"), ((0, 8, 8, 3), "at least one frame"), ((1, 0, 8, 3), "at least one frame"), ((8, 8, 3), "has shape")],
+)
 def test_images_of_no_kind_are_named(pack, shape, words):
     with pytest.raises(pack.host.HostError, match=words):
         pack.host.from_image(torch.zeros(shape))

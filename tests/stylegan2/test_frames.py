@@ -238,3 +238,9 @@ def test_gpu_batch_is_halved_when_memory_runs_out(device):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
     assert sum(chunks) == 16 and max(chunks) < 16
+
+
+@pytest.mark.parametrize("shape", [(24,), (6, 24), (1, 5, 24), (1, 1, 6, 24)])
+def test_codes_of_another_shape_are_named_before_anything_is_taken_apart(make, shape):
+    with pytest.raises(MicromotionError, match="Codes have shape"):
+        render(make(), torch.zeros(shape))
