@@ -109,7 +109,7 @@ def arcface(path: Path, made=None) -> None:
     torch.save(module("stylegan2/inversion/keyed.py").fill(Identity(BodySpec("irse", 3, 64, IRSE50))).state_dict(), path)
 
 
-class _Holder(torch.nn.Module):
+class Holder(torch.nn.Module):
     """Weights by their dotted names in half precision, and the sizes that OpenAI keeps among them."""
 
     def __init__(self, state: dict[str, torch.Tensor]):
@@ -132,7 +132,7 @@ def clip(path: Path, made=None) -> None:
     import open_clip
 
     torch.manual_seed(0)
-    torch.jit.save(torch.jit.script(_Holder(open_clip.create_model("ViT-B-32-quickgelu").state_dict())), str(path))
+    torch.jit.save(torch.jit.script(Holder(open_clip.create_model("ViT-B-32-quickgelu").state_dict())), str(path))
 
 
 def landmarks(path: Path, made=None) -> None:
