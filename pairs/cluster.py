@@ -12,6 +12,7 @@ import torch
 from .errors import PairsError
 
 SECONDS_TO_ANSWER = 10
+PATIENCE = "execution_no_progress_timeout_s"  # after which newer Ray gives up; one item of ours may take hours
 STARTS = 2  # tries to start Ray on this machine
 Item = dict[str, Any]
 
@@ -42,7 +43,7 @@ def spread(
     pool = engine.data.ActorPoolStrategy(size=count)
     made_of = (work, arguments, threads)
     made = rows.map(_Worker, fn_constructor_args=made_of, compute=pool, num_gpus=1 if gpus else 0, num_cpus=0 if gpus else threads)
-    with closing(_answers(engine, made)) as answers:  # whoever stops early stops the cluster's work too
+    with closing(_answers(made)) as answers:  # whoever stops early stops the cluster's work too
         yield from answers
 
 
@@ -68,10 +69,10 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _answers(engine: Any, made: Any) -> Generator[Item, None, None]:
+def _answers(made: Any) -> Generator[Item, None, None]:
     try:
         yield from made.iter_rows()
-    except engine.exceptions.RayError as error:
+    except Exception as error:  # Ray Data raises its own kind and plain ones
         raise PairsError(f"The cluster could not finish the work: {_cause(error)}. Run the same command again to go on.") from error
 
 
@@ -82,7 +83,10 @@ def connected(address: str) -> Any:
         import ray.data
     except ImportError as error:
         raise PairsError("Working over several processes needs Ray: pip install 'micromotion[cluster]'.") from error
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    settings = ray.data.DataContext.get_current()
+    settings.enable_progress_bars = False
+    if hasattr(settings, PATIENCE):
+        setattr(settings, PATIENCE, -1)
     if ray.is_initialized():
         return ray
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

@@ -16,7 +16,7 @@ from micromotion import stylegan2
 from micromotion.files.embedded import embedded_root
 from micromotion.media import to_bytes
 from micromotion.pairs import PairsError, make
-from micromotion.pairs.cluster import STARTS, connected
+from micromotion.pairs.cluster import PATIENCE, STARTS, connected, spread
 from micromotion.subspaces import Subspace
 from micromotion.subspaces.anchors import draw_faces
 from PIL import Image
@@ -99,6 +99,25 @@ def test_a_machine_too_busy_for_ray_is_told_in_a_sentence(monkeypatch):
     with pytest.raises(PairsError, match="cannot be started on this machine .*timed out.*one process makes the same"):
         connected("local")
     assert len(tries) == STARTS
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_one_item_may_take_as_long_as_it_takes(patient, monkeypatch):
+    class Slow:
+        def __call__(self, item):
+            time.sleep(8)
+            return item
+
+    context = ray.data.DataContext.get_current()
+    if not hasattr(context, PATIENCE):
+        pytest.skip("this Ray waits for ever")
+    monkeypatch.setattr(context, PATIENCE, 2)
+    if patient:
+        assert [row["n"] for row in spread(Slow, (), [{"n": 7}], ray="local", workers=1)] == [7]
+        return
+    monkeypatch.setattr("micromotion.pairs.cluster.connected", lambda address: ray)
+    with pytest.raises(PairsError, match="The cluster could not finish the work"):
+        list(spread(Slow, (), [{"n": 7}], ray="local", workers=1))
 
 
 def test_whoever_stops_early_stops_the_cluster_and_can_go_on(job, digest, tmp_path):
