@@ -171,8 +171,10 @@ def save(shots: dict[tuple[str, str], Image.Image]) -> None:
     made = Image.new("RGB", (len(TITLES) * CELL[0], LINE + len(WORKFLOWS) * (CELL[1] + LINE)), "white")
     draw = ImageDraw.Draw(made)
     for name, title, x, y in places():
-        draw.text((4, y - LINE + 3), name, "black")
-        draw.text((x + 4, 3), title, "black")
+        if title == TITLES[0]:
+            draw.text((4, y - LINE + 3), name, "black")
+        if name == WORKFLOWS[0]:
+            draw.text((x + 4, 3), title, "black")
         if (name, title) in shots:
             made.paste(shots[name, title], (x, y))
     made.save(SHEET, quality=80, method=4)
