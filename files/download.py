@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import MicromotionError
-from .writing import lock
+from .writing import lock, refused
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise DownloadError(f"{target} cannot be written ({e.strerror or e}); choose another place.") from e
+        raise DownloadError(f"{target} cannot be written ({refused(e)}).") from e
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -214,7 +214,7 @@ class _Transfer:
     def _give_up_if(self, error: Exception, failures: int) -> None:
         code = getattr(error, "code", None)
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            raise DownloadError(f"{self.part} cannot be written ({error.strerror}); what was fetched so far is kept.") from error
+            raise DownloadError(f"{self.part} cannot be written ({refused(error)}). What was fetched so far is kept.") from error
         if code == 416:
             self._discard()
         elif code is not None and 400 <= code < 500 and code not in (408, 429):
@@ -355,7 +355,7 @@ def _unpack(part: Path, target: Path, size: int | None) -> Path:
         if isinstance(e, DownloadError):
             raise
         if isinstance(e, OSError) and e.errno in DISK_ERRORS:
-            raise DownloadError(f"{unpacked} cannot be written ({e.strerror}); make room and try again.") from e
+            raise DownloadError(f"{unpacked} cannot be written ({refused(e)}).") from e
         raise DownloadError(f"{part.name} is not a sound bzip2 archive; it was removed. Try again.") from e
     finally:
         with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ..files import limits
 from ..files.errors import MicromotionError
 from ..files.native import kind_of
 from ..stylegan2.codes import read_codes
@@ -32,6 +33,8 @@ def open_motion(
     CheckpointError, for files of ours that are not motions too.
     """
     path = Path(path)
+    if strength is not None:
+        limits.STRENGTH.checked(strength, "The length of one unit is", SubspaceError)
     kind = kind_of(path)
     if kind in OTHERS:
         raise SubspaceError(f"{path.name} holds {OTHERS[kind]}.")

@@ -187,7 +187,7 @@ def test_a_full_disk_is_named_at_once_and_the_part_is_kept(server, tmp_path, mon
     def full(done, total, preview):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(download.DownloadError, match=r"a\.pkl\.part cannot be written \(No space left on device\)"):
+    with pytest.raises(download.DownloadError, match=r"a\.pkl\.part cannot be written \(the disk is full; make room on it\)"):
         get(server, tmp_path, progress=full)
     assert left(tmp_path) == ["a.pkl.part"] and len(server.requests) == 1
 

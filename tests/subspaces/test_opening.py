@@ -46,3 +46,13 @@ def test_the_description_says_every_fact_that_is_known():
         assert fact in told
     bare = describe_motion(Subspace(D))
     assert "not measured" in bare and "license" not in bare and "variance" not in bare
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), 0, -1, 1e9, "much"])
+def test_a_length_that_is_none_is_refused_whatever_the_file(tmp_path, generator, strength):
+    """Our own motions have a length already, but a number that makes no sense is a mistake there too."""
+    Subspace(torch.ones(generator.num_layers, generator.width)).save(tmp_path / "m.safetensors")
+    torch.save(torch.ones(generator.num_layers, generator.width), tmp_path / "d.pt")
+    for name in ("m.safetensors", "d.pt"):
+        with pytest.raises(MicromotionError, match="The length of one unit is"):
+            open_motion(tmp_path / name, strength=strength)
