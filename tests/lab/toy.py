@@ -31,6 +31,9 @@ class LinearGenerator(torch.nn.Module):
     def codes(self, parameters: torch.Tensor) -> torch.Tensor:
         return (parameters @ self.turn)[:, None].repeat(1, LAYERS, 1)
 
+    def check_codes(self, codes: torch.Tensor) -> None:
+        assert codes.shape[1:] == (LAYERS, PARAMETERS)
+
     def synthesize(self, codes: torch.Tensor, noise: str = "const", **_) -> torch.Tensor:
         values = codes.mean(1) @ self.turn.T
         flat = torch.zeros(len(codes), 3 * SIDE * SIDE)
