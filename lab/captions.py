@@ -6,6 +6,7 @@ import random
 
 from ..avatars.motions import MOTIONS, Motion
 from ..avatars.renderer import PARAMETERS
+from ..subspaces.anchors.degrees import DEGREES, fill
 
 LEFT = Motion("left", "a person with the head {degree} turned left", "yaw", 0.5, 0.0)
 VARIANTS = {
@@ -16,7 +17,6 @@ VARIANTS = {
     "left": ("head {degree} turned left", "a face {degree} turned to the left", "a person looking {degree} left"),
     "age": ("{degree} old", "a {degree} old person", "a person {degree} aged", "a face {degree} old with wrinkles"),
 }
-DEGREES = ("no", *(f"{d}%" for d in range(10, 101, 10)))
 WORDS = {
     "no": 0.0, "not": 0.0, "barely": 0.1, "slightly": 0.25, "slight": 0.25, "a little": 0.25, "half": 0.5, "medium": 0.5,
     "quite": 0.7, "very": 0.9, "big": 0.9, "fully": 1.0, "full": 1.0, "completely": 1.0, "": 0.85,
@@ -58,11 +58,6 @@ def random_caption(rng: random.Random) -> tuple[str, dict[str, float]]:
         phrase, claims[parameter] = rng.choice(TRAITS[parameter])
         phrases.append(phrase)
     return " and ".join(phrases), claims
-
-
-def fill(template: str, degree: str) -> str:
-    """Put the degree in and close the gap that an empty one leaves."""
-    return " ".join(template.replace("{degree}", degree).split())
 
 
 def claim_arrays(claims: list[dict[str, float]]) -> tuple[list[list[float]], list[list[float]]]:

@@ -17,6 +17,7 @@ from torch import nn
 
 from ..avatars import renderer as rendering
 from ..subspaces.anchors import Settings
+from ..subspaces.anchors.degrees import DEGREES, fill
 from ..subspaces.anchors.scorer_files import build_model, load_scorer, save_scorer, tokenizer
 from . import captions
 from .train_regressor import augment
@@ -69,7 +70,7 @@ class Sentences:
         texts = []
         for motion in captions.MOTIONS:
             template = motion.template if rng.random() < 0.6 else rng.choice(captions.VARIANTS[motion.name])
-            texts += [captions.fill(template, degree) for degree in captions.DEGREES]
+            texts += [fill(template, degree) for degree in DEGREES]
         return self.tokens(texts)
 
 
@@ -84,7 +85,7 @@ def caption_loss(logits: torch.Tensor, truth: torch.Tensor, values: torch.Tensor
 
 def ladder_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of ``logits [N, M, D]`` over the degrees of each motion, the target peaking at the true degree."""
-    degrees = torch.linspace(0, 1, len(captions.DEGREES))
+    degrees = torch.linspace(0, 1, len(DEGREES))
     losses = []
     for m, motion in enumerate(captions.MOTIONS):
         value = truth[:, rendering.PARAMETERS.index(motion.parameter)]
@@ -133,7 +134,7 @@ class Training:
             text = self.model.encode_text(torch.cat([tokens, ladder]).to(self.device), normalize=True).float()
         logits = image @ text.T * self.model.logit_scale.exp().clamp(max=100)
         truth, values, masks = truth.to(self.device), values.to(self.device), masks.to(self.device)
-        shape = (BATCH, len(captions.MOTIONS), len(captions.DEGREES))
+        shape = (BATCH, len(captions.MOTIONS), len(DEGREES))
         loss = caption_loss(logits[:, :BATCH], truth, values, masks) + 3 * ladder_loss(logits[:, BATCH:].reshape(shape), truth)
         read = self.probe(image * CONFIG["embed_dim"] ** 0.5) + 0.5
         loss = loss + PROBE * F.smooth_l1_loss(read, truth, beta=0.05)
@@ -155,10 +156,10 @@ def quality(scorer, count: int = 2048) -> dict[str, float]:
 
     pictures, truth = batch_of(count, TEST_SEED)
     image = torch.cat([scorer.encode_images(p) for p in pictures.split(256)])
-    degrees = torch.linspace(0, 1, len(captions.DEGREES))
+    degrees = torch.linspace(0, 1, len(DEGREES))
     report = {}
     for motion in captions.MOTIONS:
-        text = scorer.encode_texts([captions.fill(motion.template, d) for d in captions.DEGREES])
+        text = scorer.encode_texts([fill(motion.template, d) for d in DEGREES])
         preferred = (100 * image @ text.T).softmax(1) @ degrees
         value = truth[:, rendering.PARAMETERS.index(motion.parameter)]
         degree = ((value - motion.low) / (motion.high - motion.low)).clamp(0, 1)

@@ -70,8 +70,7 @@ def reading_gain(
 
     The face ``code [L, D]`` is moved by ``reach`` units along each component, synthesized, inverted by ``invert(images) -> codes`` and
     read again. An inverter that explains part of a movement by other coordinates reads it too small; ``read_coefficients(gain=...)``
-    makes up for that. Raises LostMotionError for an
-    inverter that keeps too little of the motion to be relied on.
+    makes up for that. Raises LostMotionError for an inverter that keeps too little of the motion to be relied on.
     """
     subspace.check(generator)
     code = code.reshape(1, *subspace.basis.shape[1:])

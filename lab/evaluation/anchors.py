@@ -12,7 +12,7 @@ import torch
 from ...avatars.motions import Motion
 from ...subspaces import Anchors
 from ...subspaces.anchors import Settings, Weights, text_anchors
-from ..captions import DEGREES
+from ...subspaces.anchors.degrees import DEGREES
 from ..make_motions import anchor_options
 from .cache import Cache
 from .world import World, factor_of

@@ -11,8 +11,7 @@ import torch
 
 from ...avatars.motions import Motion
 from ...stylegan2 import Generator
-from ...subspaces.anchors.degrees import fill
-from ..captions import DEGREES
+from ...subspaces.anchors.degrees import DEGREES, fill
 from . import metrics
 from .baselines import ALL, EDITED, GAIN, IDENTITY, LEAKAGE, SECONDS, SUCCESS
 from .counterfactual import _asked
