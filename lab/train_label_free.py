@@ -2,8 +2,9 @@
 
 A picture encoder gives one code, the same for all rows; the true StyleGAN2 synthesis draws it again. The losses compare the two pictures
 at several scales, their differences, and their fine detail, weighted where fine detail stays wrong: the map of what stays wrong
-is learned on the way. The picture grows through the partial sums of the skip architecture. `train_prior` fits the mapping z -> w
-afterwards. ``python -m micromotion.lab.train_label_free --pictures ~/train/pictures_64 --held-out ~/train/held_out_64``
+is learned on the way. The picture grows through the partial sums of the skip architecture. ``--mixing`` adds what adversarial training
+gives a latent space: pictures of mixed codes must look like pictures, so that straight lines stay among faces. `train_prior` fits the
+mapping z -> w afterwards. ``python -m micromotion.lab.train_label_free --pictures ~/train/pictures_64 --held-out ~/train/held_out_64``
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ CODE_NOISE, MOMENTS = 0.05, 0.02
 RATES = {"muon": 0.004, "adam": 0.004, "encoder_muon": 0.0004, "encoder_adam": 0.001}
 DETAIL, EDGES, SQUARE = 4.0, 0.7, 1.0
 FORGET = 0.02  # how fast the map of what stays wrong follows
+FURTHER_RATE, JUDGE_RATE, REAL_SHARE = 0.5, 0.0005, 0.2
 
 
 def architecture(resolution: int = 64) -> Architecture:
@@ -85,12 +87,35 @@ def moments_loss(codes: torch.Tensor) -> torch.Tensor:
     return codes.mean(0).square().mean() + (codes.var(0) - 1).square().mean()
 
 
-class Training:
-    """Encoder and synthesis together. ``total``: pictures in all; the rates fall to their end there."""
+class Judge(nn.Module):
+    """Pictures ``[N, 3, S, S]`` -> how far each is mixed ``[N]``: 0 of one code, 0.5 halfway between two (Berthelot et al. 2018, ACAI)."""
 
-    def __init__(self, pictures: PictureSet, held_out: PictureSet, out: Path, batch: int = 32, fast: bool = False, total: int = 300_000):
+    def __init__(self, size: int, widths: tuple[int, ...] = (32, 64, 128, 192)):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip((3, *widths), widths))
+        self.head = nn.Linear(widths[-1] * (size // 2 ** len(widths)) ** 2, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = images
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.2)
+        return self.head(x.flatten(1))[:, 0]
+
+
+class Training:
+    """Encoder and synthesis together. ``total``: pictures in all; the rates fall to their end there.
+
+    ``mixing``: weight of looking unmixed to a judge, for pictures of mixed codes; 0 trains none. ``start``: checkpoint of a run to go on
+    from, with rates of its own.
+    """
+
+    def __init__(
+        self, pictures: PictureSet, held_out: PictureSet, out: Path, batch: int = 32, fast: bool = False, total: int = 300_000,
+        mixing: float = 0.0, start: Path | None = None,
+    ):  # fmt: skip
         torch.manual_seed(0)
         self.pictures, self.held_out, self.out, self.batch, self.fast, self.total = pictures, held_out, Path(out), batch, fast, total
+        self.mixing, self.start = mixing, start
         self.architecture = architecture(pictures.size)
         self.synthesis = Synthesis(self.architecture).to(memory_format=torch.channels_last)
         self.encoder = CompactEncoder(encoder_config(pictures.size)).to(memory_format=torch.channels_last)
@@ -99,7 +124,11 @@ class Training:
         self.optimizers = self._optimizers()
         parts = {"synthesis": self.synthesis, "encoder": self.encoder, "details": self.details}
         averages = {"average": self.average.module, "encoder_average": self.encoder_average.module}
-        self.checkpoint = Checkpoint(self.out / "label_free.pt", **parts, **averages, **self.optimizers)
+        self.parts = {**parts, **averages, **self.optimizers}
+        self.judge = Judge(pictures.size).to(memory_format=torch.channels_last)
+        self.judge_optimizer = torch.optim.Adam(self.judge.parameters(), lr=JUDGE_RATE, betas=(0.5, 0.99))
+        judging = {"judge": self.judge, "judge_optimizer": self.judge_optimizer} if mixing else {}
+        self.checkpoint = Checkpoint(self.out / "label_free.pt", **self.parts, **judging)
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         synthesis = {n: p for n, p in self.synthesis.named_parameters() if "noise_strength" not in n}
@@ -121,8 +150,9 @@ class Training:
 
     def run(self) -> None:
         clock, every = time.time(), max(1, 8000 // self.batch)
-        for seen, _ in steps(self.checkpoint.load(), self.total, self.batch, "label-free"):
-            rate = learning_rate(seen, self.total, 1.0, warm=0.004)
+        first, peak = (Checkpoint(self.start, **self.parts).load(), FURTHER_RATE) if self.start else (0, 1.0)
+        for seen, _ in steps(self.checkpoint.load() or first, self.total, self.batch, "label-free"):
+            rate = learning_rate(seen - first, self.total - first, peak, warm=0.004)
             for name, optimizer in self.optimizers.items():
                 for group in optimizer.param_groups:
                     group["lr"] = RATES[name] * rate
@@ -139,22 +169,44 @@ class Training:
 
     def step(self, seen: int) -> float:
         resolution, target = self.resolution_at(seen), self.targets(seen)
-        noise = torch.randn(self.batch, WIDTH, generator=torch.Generator().manual_seed(seen + 1))
+        g = torch.Generator().manual_seed(seen + 1)
+        noise = torch.randn(self.batch, WIDTH, generator=g)
         with autocast(target.device, self.fast):
             codes = self.encoder(target)[:, 0].float()
-        rows = (codes + CODE_NOISE * noise)[:, None].repeat(1, self.architecture.num_layers, 1)
-        with autocast(target.device, self.fast):
-            image = self.synthesis(rows, "none", resolution=resolution).float()
+        shares = torch.rand(self.batch // 2 if self.mixing and resolution == self.pictures.size else 0, generator=g) / 2
+        mixed = torch.lerp(codes[: len(shares)], codes[self.batch - len(shares) :], shares[:, None])
+        image, between = self.synthesized(torch.cat([codes + CODE_NOISE * noise, mixed]), resolution).split([self.batch, len(shares)])
         small = F.adaptive_avg_pool2d(target, resolution)
         loss = picture_loss(image, small, cast(Detail, self.details[str(resolution)])) + MOMENTS * moments_loss(codes)
+        betrayed = self.judged(between).square().mean() if len(shares) else 0.0
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + self.mixing * betrayed).backward()
         for optimizer in self.optimizers.values():
             optimizer.step()
+        if len(shares):
+            self.step_judge(between.detach(), shares, torch.lerp(image.detach(), small, REAL_SHARE)[: len(shares)])
         self.average.update(self.synthesis, seen // self.batch)
         self.encoder_average.update(self.encoder, seen // self.batch)
         return loss.item()
+
+    def synthesized(self, codes: torch.Tensor, resolution: int) -> torch.Tensor:
+        """Pictures of codes ``[N, D]``, the same for all rows."""
+        rows = codes[:, None].repeat(1, self.architecture.num_layers, 1)
+        with autocast(codes.device, self.fast):
+            return self.synthesis(rows, "none", resolution=resolution).float()
+
+    def judged(self, images: torch.Tensor) -> torch.Tensor:
+        with autocast(images.device, self.fast):
+            return self.judge(images.contiguous(memory_format=torch.channels_last)).float()
+
+    def step_judge(self, mixed: torch.Tensor, shares: torch.Tensor, pure: torch.Tensor) -> None:
+        """The judge learns the shares of ``mixed`` pictures, and that ``pure`` ones, reconstructions and a little truth, have none."""
+        guess = self.judged(torch.cat([mixed, pure]))
+        loss = (guess - torch.cat([shares, torch.zeros(len(pure))])).square().mean()
+        self.judge_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.judge_optimizer.step()
 
     @torch.no_grad()
     def report(self, seen: int, loss: float, seconds: float) -> None:
@@ -166,15 +218,28 @@ class Training:
         small = F.adaptive_avg_pool2d(target, resolution)
         psnr = decibels(image, small)
         line = {"images": seen, "resolution": resolution, "loss": round(loss, 4), "psnr": round(psnr, 2), "seconds": round(seconds)}
+        told = {"told": round(self.told(target), 3)} if self.mixing and resolution == self.pictures.size else {}
         with open(self.out / "log.jsonl", "a") as f:
-            f.write(json.dumps(line) + "\n")
+            f.write(json.dumps({**line, **told}) + "\n")
         rows = [part for k in range(0, 40, 10) for part in (small[k : k + 10], image[k : k + 10])]
         save_sheet(F.interpolate(torch.cat(rows), size=96, mode="nearest-exact"), 10, self.out / "held_out.png")
 
     def draw(self, target: torch.Tensor, resolution: int) -> torch.Tensor:
-        codes = self.encoder_average.module.eval()(target)
+        return self.averaged(self.encoder_average.module.eval()(target), resolution)
+
+    def averaged(self, codes: torch.Tensor, resolution: int) -> torch.Tensor:
+        """Pictures of codes ``[N, 1, D]`` by the averaged weights."""
         rows = codes.repeat(1, self.architecture.num_layers, 1)
         return torch.cat([self.average.module(r, "none", resolution=resolution) for r in rows.split(32)])
+
+    def told(self, target: torch.Tensor, columns: int = 9) -> float:
+        """How mixed the judge finds pictures halfway between two (0.5: told, 0: hidden); ``mixed.png`` shows some on their way."""
+        codes = self.encoder_average.module.eval()(target)
+        ways = torch.stack([codes[:6].lerp(codes[6:12], float(t)) for t in torch.linspace(0, 1, columns)], 1).flatten(0, 1)
+        shown = F.interpolate(self.averaged(ways, self.pictures.size), size=96, mode="nearest-exact")
+        save_sheet(shown, columns, self.out / "mixed.png")
+        halfway = self.averaged(codes[:64].lerp(codes[:64].flip(0), 0.5), self.pictures.size)
+        return self.judged(halfway).mean().item()
 
 
 @torch.no_grad()
@@ -204,9 +269,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=300_000, help="pictures in all")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--bfloat16", action="store_true", help="for CPUs with native support")
+    parser.add_argument("--mixing", type=float, default=0.0, help="weight of a judge that must not tell pictures of mixed codes; 0: none")
+    parser.add_argument("--start", type=Path, help="checkpoint of another run to go on from (give it again to resume)")
     args = parser.parse_args(arguments)
+    if args.start and not args.start.is_file():
+        raise SystemExit(f"There is no checkpoint {args.start} to start from; give the label_free.pt of another run.")
     args.out.mkdir(parents=True, exist_ok=True)
-    Training(PictureSet(args.pictures), PictureSet(args.held_out), args.out, args.batch, args.bfloat16, args.images).run()
+    pictures, held_out = PictureSet(args.pictures), PictureSet(args.held_out)
+    Training(pictures, held_out, args.out, args.batch, args.bfloat16, args.images, args.mixing, args.start).run()
 
 
 if __name__ == "__main__":

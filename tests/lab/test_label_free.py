@@ -36,9 +36,9 @@ def small(monkeypatch):
     monkeypatch.setattr(train_label_free, "STAGES", ((8, 16),))
 
 
-def training(pictures, out, total=32):
+def training(pictures, out, total=32, **options):
     out.mkdir(exist_ok=True)
-    return train_label_free.Training(pictures, pictures, out, 8, total=total)
+    return train_label_free.Training(pictures, pictures, out, 8, total=total, **options)
 
 
 def test_a_set_that_was_interrupted_goes_on_to_the_same_pictures(pictures, tmp_path, monkeypatch):
@@ -113,15 +113,63 @@ def test_detail_that_stays_wrong_counts_more():
     assert here > 20 * detail(cheek)
 
 
-def test_a_stopped_training_resumes_bit_for_bit(pictures, tmp_path, small, monkeypatch):
+@pytest.mark.parametrize("mixing", [0.0, 1.0])
+def test_a_stopped_training_resumes_bit_for_bit(pictures, tmp_path, small, monkeypatch, mixing):
     monkeypatch.setattr(train_label_free, "learning_rate", lambda *_, **__: 1.0)
-    training(pictures, tmp_path / "twice", 16).run()
-    twice, once = training(pictures, tmp_path / "twice"), training(pictures, tmp_path / "once")
+    training(pictures, tmp_path / "twice", 24, mixing=mixing).run()
+    twice, once = (training(pictures, tmp_path / name, mixing=mixing) for name in ("twice", "once"))
     twice.run()
     once.run()
-    for part in ("synthesis", "encoder", "details"):
+    for part in ("synthesis", "encoder", "details", "judge"):
         a, b = (getattr(t, part).state_dict() for t in (twice, once))
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_goes_on_from_another_with_rates_of_its_own(pictures, tmp_path, small, monkeypatch):
+    rates = []
+    training(pictures, tmp_path / "first", 24).run()
+    monkeypatch.setattr(train_label_free, "learning_rate", lambda *given, **_: rates.append(given) or 0.5)
+    start = tmp_path / "first/label_free.pt"
+    trained = training(pictures, tmp_path / "second", 40, mixing=1.0, start=start)
+    trained.step = lambda seen: rates.append(seen) or 0.0
+    trained.run()
+    assert rates == [(0, 16, 0.5), 24, (8, 16, 0.5), 32]
+    before, after = (torch.load(p, weights_only=True)["synthesis"] for p in (start, tmp_path / "second/label_free.pt"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    with pytest.raises(SystemExit, match="no checkpoint"):
+        options = ["--pictures", str(pictures.folder), "--held-out", str(pictures.folder), "--out", str(tmp_path / "third")]
+        train_label_free.main([*options, "--start", str(tmp_path / "nowhere.pt")])
+
+
+def test_the_judge_learns_how_far_pictures_are_mixed_and_training_hides_it(pictures, tmp_path, small, monkeypatch):
+    monkeypatch.setattr(train_label_free, "STAGES", ())
+    trained = training(pictures, tmp_path / "run", mixing=20.0)
+    shares = torch.linspace(0, 0.5, 8)
+    mixed = torch.randn(8, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 0.1 + shares[:, None, None, None]
+    pure = torch.zeros(8, 3, SIZE, SIZE)
+    for _ in range(100):
+        trained.step_judge(mixed, shares, pure)
+    assert (trained.judged(mixed) - shares).abs().max() < 0.1 and trained.judged(pure).abs().max() < 0.1
+    monkeypatch.setattr(trained, "step_judge", lambda *_: None)
+    plain, drawn = training(pictures, tmp_path / "plain", mixing=0.0), []
+    for run in (trained, plain):
+        for name, optimizer in run.optimizers.items():
+            optimizer.param_groups[0]["lr"] = train_label_free.RATES[name]
+        losses = [run.step(0) for _ in range(40)]
+        with torch.no_grad():
+            codes = run.encoder(run.targets(0))[:, 0]
+            drawn.append(trained.judged(run.synthesized(codes.flip(0).lerp(codes, 0.5), SIZE)).square().mean().item())
+        assert losses[-1] < losses[0]
+    assert drawn[0] < 0.7 * drawn[1]
+    trained.report(8, 0.5, 1.0)
+    assert "told" in json.loads((tmp_path / "run/log.jsonl").read_text()) and (tmp_path / "run/mixed.png").is_file()
+
+
+def test_small_stages_are_not_judged(pictures, tmp_path, small, monkeypatch):
+    monkeypatch.setattr(train_label_free, "STAGES", ((8, 16),))
+    trained = training(pictures, tmp_path / "run", mixing=1.0)
+    monkeypatch.setattr(trained, "step_judge", lambda *_: pytest.fail("judged"))
+    trained.step(0)
 
 
 def test_training_learns_to_draw_its_pictures_and_reports_it(pictures, tmp_path, small, monkeypatch):
