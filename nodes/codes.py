@@ -17,7 +17,7 @@ from ..stylegan2.makers import made_by
 from ..stylegan2.resample import centered
 from ..stylegan2.sampling import SEEDS_OF, seeds_from, unchosen
 from ..subspaces.anchors import draw_faces
-from . import host, sockets, wording
+from . import host, live, sockets, wording
 
 CATEGORY = "micromotion/faces"
 CHEAPER = "Fewer steps take less."
@@ -208,6 +208,7 @@ class Synthesize(io.ComfyNode):
         return wording.schema(
             "MicromotionSynthesize",
             CATEGORY,
+            hidden=live.HIDDEN,
             inputs=[
                 sockets.Generator.Input("generator"),
                 sockets.Codes.Input("codes"),
@@ -219,6 +220,7 @@ class Synthesize(io.ComfyNode):
         )
 
     @classmethod
+    @live.remembered
     def execute(cls, generator, codes, noise, size=0, half=0) -> io.NodeOutput:
         net = host.ready(generator, memory=frame_bytes(generator.value))
         pictures = render(net, codes, size=size or None, noise=noise, half=half, progress=host.progress())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from comfy_api.v0_0_2 import ComfyExtension, io
 
-from . import anchors, codes, examples, faces, host, loaders, pairs, replaced, sliders, subspaces, sweep
+from . import anchors, codes, examples, faces, host, live, loaders, pairs, replaced, sliders, subspaces, sweep
 
 
 def groups() -> tuple[list[type[io.ComfyNode]], ...]:
@@ -35,6 +35,7 @@ class Micromotion(ComfyExtension):
         if server is not None:
             examples.register(server)
             sliders.register(server)
+            live.register(server)
             await replaced.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -31,7 +31,7 @@ from ..faces.clips import MISSING, PATHS
 from ..faces.framing import NO_FACE
 from ..faces.landmarks import ORDERS
 from ..files import limits
-from . import host, sockets, wording
+from . import host, live, sockets, wording
 
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
@@ -247,6 +247,7 @@ class PasteFace(io.ComfyNode):
         return wording.schema(
             "MicromotionPasteFace",
             CATEGORY,
+            hidden=live.HIDDEN,
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input("photo"),
@@ -266,6 +267,7 @@ class PasteFace(io.ComfyNode):
         )
 
     @classmethod
+    @live.remembered
     def execute(
         cls, photo, faces, crop, shape, blend, mask_size, softness, color_match, unedited=None, limit=None, ghost_limit=0.06, together=False
     ) -> io.NodeOutput:

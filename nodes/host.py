@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -321,6 +322,8 @@ def progress(cheaper: str = "") -> Report:
 
     With ``cheaper``, a sentence on what takes less, work that will take over a minute is announced.
     """
+    if _silent.get():
+        return lambda done, total, images=None: None
     announce = Announcement(remark, cheaper)
     bar = comfy.utils.ProgressBar(1)
     shown = 0.0
@@ -372,10 +375,23 @@ def to_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 _said: dict[Any, list[str]] = {}  # remarks of the one node that runs, by its execution
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def quiet():
+    """A scope in which nodes show no progress and remark nothing: ComfyUI has not asked for them."""
+    before = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(before)
 
 
 def remark(text: str) -> None:
     """Say something that the user should know: in the log, and under the node once ``output`` ends its run."""
+    if _silent.get():
+        return
     log.info(text)
     running = get_executing_context()
     if running not in _said:
@@ -391,5 +407,7 @@ def output(*values: Any, said: str | None = None, **drawn: list) -> io.NodeOutpu
     A node that returns one has ``has_intermediate_output`` in its schema, unless it is an output node: only then is the text sent again
     when the node itself is answered from the cache.
     """
+    if _silent.get():
+        return io.NodeOutput(*values)
     texts = _said.pop(get_executing_context(), []) + ([said] if said else [])
     return io.NodeOutput(*values, ui=({"text": list(dict.fromkeys(texts))} if texts else {}) | drawn or None)

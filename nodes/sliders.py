@@ -12,7 +12,7 @@ from ..files.errors import MicromotionError
 from ..stylegan2.makers import made_by
 from ..subspaces import neutralize as neutralize_codes
 from ..subspaces.opening import open_motion
-from . import host, measure, sockets, wording
+from . import host, live, measure, sockets, wording
 from .subspaces import component_input
 
 CATEGORY = "micromotion/animation"
@@ -29,6 +29,7 @@ class ApplySubspace(io.ComfyNode):
         return wording.schema(
             "MicromotionApplySubspace",
             CATEGORY,
+            hidden=live.HIDDEN,
             has_intermediate_output=True,
             inputs=[
                 sockets.Codes.Input("codes"),
@@ -47,6 +48,7 @@ class ApplySubspace(io.ComfyNode):
         return within_reach({"coefficient": coefficient})
 
     @classmethod
+    @live.remembered
     def execute(cls, codes, motion, coefficient, sweep=None, component=1, neutralize=AS_IT_IS, generator=None) -> io.NodeOutput:
         codes = codes if neutralize == AS_IT_IS else at_rest(codes, motion, component, neutralize, generator)
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
@@ -72,6 +74,7 @@ class FaceSliders(io.ComfyNode):
         return wording.schema(
             "MicromotionFaceSliders",
             CATEGORY,
+            hidden=live.HIDDEN,
             has_intermediate_output=True,
             inputs=[
                 sockets.Codes.Input("codes"),
@@ -92,6 +95,7 @@ class FaceSliders(io.ComfyNode):
         return within_reach({name: value for name, value in inputs.items() if name.startswith("coefficient")})
 
     @classmethod
+    @live.remembered
     def execute(cls, codes, motions, sweep=None, **coefficients) -> io.NodeOutput:
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
         for name, motion in motions.items():

@@ -1,16 +1,18 @@
-// With Run (On Change) the page runs a graph when a slider is let go. In graphs with nodes of this pack it also runs while the mouse moves:
-// one run at a time, always with the newest values, and a last one for where the slider was left. These runs are sent without the page's
-// Run button, so that a drag is one step of undo and not a hundred.
+// With Run (On Change) the page runs a graph when a slider is let go. In graphs with nodes of this pack pictures come while the mouse moves,
+// too, always for the newest values: beside the queue where the pack can draw what follows the sliders by itself, which costs a fraction,
+// else by a run, one at a time. These runs do not use the page's Run button, so that a drag is one step of undo and not a hundred.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const LOOK_MS = 10;
+const ROUTE = "/micromotion/live"; // as in nodes/live.py
 const NUMBERS = ["number", "slider", "FLOAT", "INT"]; // types of widgets that one drags
 
 let dragging = false;
 let busy = false;
 let timer = 0;
 let sent = "";
+let beside = false; // whether the last picture came beside the queue
 const waiting = new Map(); // prompt id -> what to do when it ends; or true where it ended before it was known
 
 const onChange = () => app.extensionManager?.queueSettings?.mode === "change";
@@ -29,23 +31,55 @@ function ended({ detail }) {
   then ? then() : busy && waiting.set(detail.prompt_id, true);
 }
 
-async function run() {
-  const { output, workflow } = await app.graphToPrompt();
+async function run({ output, workflow }) {
   const { prompt_id } = await api.queuePrompt(0, { output, workflow });
   if (!waiting.delete(prompt_id)) await new Promise((then) => waiting.set(prompt_id, then));
+}
+
+function nodeOf(id) {
+  let [graph, node] = [app.rootGraph ?? app.graph, null];
+  for (const part of id.split(":")) {
+    node = graph?.getNodeById(Number(part));
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
+// As the page does after a run; the canvas would look for new pictures with its next frame only.
+function show(id, picture) {
+  const node = app.extensionManager.setting.get("Comfy.VueNodes.Enabled") ? null : nodeOf(id);
+  if (!node?.imgs) return api.dispatchCustomEvent("executed", { node: id, display_node: id, output: { images: [picture] }, prompt_id: "" });
+  const image = new Image();
+  image.onload = () => {
+    node.imgs = [image];
+    app.canvas.setDirty(true);
+  };
+  image.src = api.apiURL(`/view?${new URLSearchParams(picture)}`);
+}
+
+// Whether the pictures after the sliders came beside the queue.
+async function draw({ output }) {
+  const answer = await api.fetchApi(ROUTE, { method: "POST", body: JSON.stringify(output) });
+  const { pictures } = answer.ok ? await answer.json() : {};
+  for (const [id, picture] of Object.entries((dragging && pictures) || {})) show(id, picture);
+  return Boolean(pictures);
 }
 
 async function look() {
   if (busy) return;
   const now = values();
-  if (now === sent) return dragging || stop();
+  if (now === sent && (dragging || !beside)) return dragging || stop();
   [busy, sent] = [true, now];
   try {
-    await run();
+    const graph = await app.graphToPrompt();
+    beside = dragging && (await draw(graph));
+    if (!beside) await run(graph); // so is always the last picture, of where the slider was left
   } catch (error) {
-    console.warn("micromotion: no live run;", error.message ?? error); // Run, at the end of the drag, shows what is wrong
+    beside = false;
+    console.warn("micromotion: no live picture;", error.message ?? error); // Run, at the end of the drag, shows what is wrong
   }
   busy = false;
+  look();
 }
 
 function start() {

@@ -238,6 +238,7 @@ def drag(pages: list[tuple[str, ...]]) -> str:
         "renderer",
         "mouse to picture, median ms",
         "slowest tenth from, ms",
+        "answer, median ms",
         "processor time of ComfyUI a picture, ms",
         "pictures a second",
         "picture, px",
@@ -256,7 +257,9 @@ def dragged(page) -> list[str]:
     rate = sum(len(one["drawn"]) for one in moving) / sum((one["moves"][-1] - one["moves"][0]) / 1000 for one in moving)
     side = min(side for one in seen for side in one["sides"].values())
     most = max(one["most"] for one in moving)
-    return [f"{hands.median(waits):.0f}", f"{waits[len(waits) * 9 // 10]:.0f}", f"{spent:.0f}", f"{rate:.1f}", f"{side:.0f}", str(most)]
+    answer = hands.median([run["answered"] - run["sent"] for one in seen for run in one["runs"] if "answered" in run])
+    slowest = waits[len(waits) * 9 // 10]
+    return [f"{hands.median(waits):.0f}", f"{slowest:.0f}", f"{answer:.0f}", f"{spent:.0f}", f"{rate:.1f}", f"{side:.0f}", str(most)]
 
 
 def first() -> str:

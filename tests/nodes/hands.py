@@ -20,7 +20,7 @@ NAMED = "(found) => found.filter((one) => one.offsetParent).map((one) => [one.da
 WATCH = """() => {
   const { app } = window.comfyAPI.app, { api } = window.comfyAPI.api, now = () => performance.now();
   const installed = window.watched, seen = (window.watched ??= {});
-  Object.assign(seen, { moves: [], runs: [], shown: {}, drawn: {}, sides: {}, most: 0 });
+  Object.assign(seen, { moves: [], runs: [], declined: [], shown: {}, drawn: {}, sides: {}, most: 0 });
   if (installed) return;
   const note = (source, side) => {
     const name = /[?&]filename=([^&]+)/.exec(source)?.[1];
@@ -49,6 +49,18 @@ WATCH = """() => {
     run.id = answer.prompt_id;
     return answer;
   };
+  const ask = api.fetchApi;
+  api.fetchApi = async function (route, ...given) {
+    if (route !== "/micromotion/live") return ask.call(this, route, ...given);
+    const run = { sent: now(), prompt: JSON.parse(given[0].body), id: `live ${seen.runs.length}`, live: true };
+    const answer = await ask.call(this, route, ...given);
+    run.answered = now();
+    const { pictures, declined } = await answer.clone().json();
+    if (declined) return seen.declined.push(declined), answer;
+    seen.runs.push(run);
+    seen.shown[run.id] = Object.values(pictures).at(-1).filename;
+    return answer;
+  };
   api.addEventListener("status", ({ detail }) => (seen.most = Math.max(seen.most, detail?.exec_info?.queue_remaining ?? 0)));
   api.addEventListener("executed", ({ detail }) => {
     const shown = detail.output?.images?.at(-1)?.filename;
@@ -58,7 +70,8 @@ WATCH = """() => {
 SEEN = "() => ({ ...window.watched, now: performance.now() })"
 SETTLED = """() => {
   const { runs, shown, drawn } = window.watched;
-  return runs.length > 0 && runs.every((run) => shown[run.id] in drawn);
+  const queued = runs.filter((run) => !run.live).slice(-1); // the page may show a newer picture instead of an older one
+  return queued.length > 0 && queued.every((run) => shown[run.id] in drawn);
 }"""
 SLIDER = """(name) => {
   const { app } = window.comfyAPI.app, named = (widget) => (widget.label ?? widget.name) === name && widget.type === "slider";
