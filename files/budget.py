@@ -44,17 +44,13 @@ def border(name: str, own: type[MicromotionError] = DamagedFileError) -> Iterato
         yield
     except MicromotionError:
         raise
-    except MemoryError as error:
-        raise own(f"{name} asks for more memory than this machine has; it is damaged, or too large to be read here.") from error
     except RecursionError as error:
         raise own(f"{name} is nested without end; it is damaged. Copy or download it again.") from error
     except OSError as error:
         raise own(f"{name} cannot be read ({error.strerror or short(error)}).") from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):  # PyTorch's own kind of MemoryError
-            raise own(f"{name} is damaged, or of a kind that cannot be read ({short(error)}). Copy or download it again.") from error
-        raise own(f"{name} asks for more memory than this machine has; it is damaged, or too large to be read here.") from error
     except Exception as error:  # foreign readers raise whatever a damaged file makes them raise
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # PyTorch's own
+            raise own(f"{name} asks for more memory than this machine has; it is damaged, or too large to be read here.") from error
         raise own(f"{name} is damaged, or of a kind that cannot be read ({short(error)}). Copy or download it again.") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,13 @@ class Entry:
         return f"{self.name}: {self.about}{size} ({self.license}), {self.page or self.url} -> models/{self.target}"
 
 
-def _drive(name: str, file: str, identifier: str, folder: str, license: str, about: str, **known: Any) -> Entry:
+def _drive(name: str, file: str, identifier: str, about: str, folder: str, license: str) -> Entry:
     url = f"https://drive.usercontent.google.com/download?id={identifier}&export=download&confirm=t"
-    return Entry(name, file, folder, url, license, about, page=f"https://drive.google.com/file/d/{identifier}/view", **known)
+    return Entry(name, file, folder, url, license, about, page=f"https://drive.google.com/file/d/{identifier}/view")
+
+
+def _inverter(name: str, file: str, identifier: str, about: str) -> Entry:
+    return _drive(name, file, identifier, about, INVERTERS, NVIDIA_INSIDE)
 
 
 _ADA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
@@ -90,34 +94,40 @@ _TF = "https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks/"
 _TF_ADA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada/pretrained/"
 _AUTHORS = "https://raw.githubusercontent.com/wuqiuche/micromotion-styleGAN/d4ff949b0d08814f49603850bb50a98346905a7b/pregen_latents/"
 
+# Size in bytes and SHA-256 of those files of which somebody publishes them.
+_KNOWN = {
+    "ffhq": (381_624_121, "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c"),
+    "ffhq-rosinality": (381_462_551, "bae494ef77e32a9cd1792a81a3c167692a0e64f6bcd8b06592ff42917e2ed46e"),
+    "e4e": (1_201_649_680, "2ace1d9a8c05c10a399bcd500b8dda118f759ff1aac89dbdab7435f2136a0999"),
+    "arcface": (175_367_323, "a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28"),
+    "clip-vit-b-32-openai": (None, "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
+    "landmarks": (99_693_937, "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"),
+    "direction-smile": (37_624, "f91b21a9c9bf17b49799e873c1864118d9e72510769c112e8e553aca1d6a3fd4"),
+    "direction-angry": (37_624, "5132218d645ef613a9148958c5286cb8b879f60c6a3145a753639f304a38f9ff"),
+    "direction-aging": (37_624, "b00d9bb8ab03da8d63c1b0bea89bf7e2da7c36d0a049ba10c56c7432e865fdaf"),
+    "direction-aging-baseline": (37_624, "cef76db8e3551d7e7cf143dee25023cb6f49dfe6f25c3eb68f83ad92dd9f7891"),
+    "direction-aging-gray-hair": (37_611, "2220c64c95c2a4dfc863909cf606b9ea65655314661a17683120c736caea1f03"),
+    "direction-eyes-close": (37_624, "8d73d5175eb69fd1797fc1e6fb632d2dd51689877b0dd0241f8be2f92b6aa0fd"),
+    "direction-heads-turn": (37_624, "00452120b2d87dd79ac05557238970abcbdf6157819283c260944912e5e80c61"),
+}
+
 _GENERATORS = (
-    Entry(
-        "ffhq",
-        "ffhq.pkl",
-        GENERATORS,
-        _ADA + "ffhq.pkl",
-        NVIDIA,
-        "StyleGAN2 of photos of faces, 1024 px",
-        381_624_121,
-        "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c",
-    ),
+    Entry("ffhq", "ffhq.pkl", GENERATORS, _ADA + "ffhq.pkl", NVIDIA, "StyleGAN2 of photos of faces, 1024 px"),
     _drive(
         "ffhq-rosinality",
         "stylegan2-ffhq-config-f.pt",
         "1EM87UquaoQmk17Q8d5kYIAHqu0dkYqdT",
+        "the same network as the inversion repositories use it, 1024 px",
         GENERATORS,
         "converted NVIDIA weights: research and evaluation only",
-        "the same network as the inversion repositories use it, 1024 px",
-        size=381_462_551,
-        sha256="bae494ef77e32a9cd1792a81a3c167692a0e64f6bcd8b06592ff42917e2ed46e",
     ),
     _drive(
         "ffhq-256-rosinality",
         "550000.pt",
         "1PQutd-JboOCOZqmd95XWxWrO8gGEvRcO",
+        "StyleGAN2 of photos of faces, 256 px, trained by rosinality: quick on a processor",
         GENERATORS,
         "code MIT; trained on FFHQ, whose pictures are CC BY-NC-SA 4.0",
-        "StyleGAN2 of photos of faces, 256 px, trained by rosinality: quick on a processor",
     ),
     *(
         Entry(f"ada-{name}", f"{name}.pkl", GENERATORS, f"{_ADA}{name}.pkl", NVIDIA, f"StyleGAN2-ADA of {name}")
@@ -143,49 +153,27 @@ _GENERATORS = (
 )
 
 _INVERTERS = (
-    _drive(
+    _inverter(
         "restyle-psp",
         "restyle_psp_ffhq_encode.pt",
         "1sw6I2lRIB0MpuJkpc8F5BJiSZrc0hjfE",
-        INVERTERS,
-        NVIDIA_INSIDE,
         "ReStyle-pSp of faces, the inverter of the published method",
     ),
-    _drive(
-        "restyle-e4e",
-        "restyle_e4e_ffhq_encode.pt",
-        "1e2oXVeBPXMQoUoC_4TNwAWpOPpSEhE_e",
-        INVERTERS,
-        NVIDIA_INSIDE,
-        "ReStyle-e4e of faces",
-    ),
-    _drive(
+    _inverter("restyle-e4e", "restyle_e4e_ffhq_encode.pt", "1e2oXVeBPXMQoUoC_4TNwAWpOPpSEhE_e", "ReStyle-e4e of faces"),
+    _inverter(
         "restyle-psp-afhq-wild",
         "restyle_psp_afhq_wild_encode.pt",
         "1GyFXVTNDUw3IIGHmGS71ChhJ1Rmslhk7",
-        INVERTERS,
-        NVIDIA_INSIDE,
         "ReStyle-pSp of wild animals, with its generator",
     ),
-    _drive(
+    _inverter(
         "restyle-psp-toonify",
         "restyle_psp_toonify.pt",
         "1GtudVDig59d4HJ_8bGEniz5huaTSGO_0",
-        INVERTERS,
-        NVIDIA_INSIDE,
         "ReStyle-pSp from photos of faces to cartoons, with its generator",
     ),
-    _drive("psp", "psp_ffhq_encode.pt", "1bMTNWkh5LArlaWSc_wa8VKyq2V42T2z0", INVERTERS, NVIDIA_INSIDE, "pSp of faces"),
-    _drive(
-        "e4e",
-        "e4e_ffhq_encode.pt",
-        "1cUv_reLE6k3604or78EranS7XzuVMWeO",
-        INVERTERS,
-        NVIDIA_INSIDE,
-        "e4e of faces",
-        size=1_201_649_680,
-        sha256="2ace1d9a8c05c10a399bcd500b8dda118f759ff1aac89dbdab7435f2136a0999",
-    ),
+    _inverter("psp", "psp_ffhq_encode.pt", "1bMTNWkh5LArlaWSc_wa8VKyq2V42T2z0", "pSp of faces"),
+    _inverter("e4e", "e4e_ffhq_encode.pt", "1cUv_reLE6k3604or78EranS7XzuVMWeO", "e4e of faces"),
 )
 
 _OTHERS = (
@@ -196,8 +184,6 @@ _OTHERS = (
         "https://github.com/xinntao/facexlib/releases/download/v0.1.0/recognition_arcface_ir_se50.pth",
         ARCFACE,
         "ArcFace IR-SE50, the identity term",
-        175_367_323,
-        "a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
     ),
     Entry(
         "clip-vit-b-32",
@@ -211,10 +197,9 @@ _OTHERS = (
         "clip-vit-b-32-openai",
         "ViT-B-32.pt",
         SCORERS,
-        "https://openaipublic.azureedge.net/clip/models/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+        f"https://openaipublic.azureedge.net/clip/models/{_KNOWN['clip-vit-b-32-openai'][1]}/ViT-B-32.pt",
         MIT,
         "the same as OpenAI published it: a TorchScript program, read for its numbers and not run",
-        sha256="40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
     ),
     Entry(
         "landmarks",
@@ -223,75 +208,27 @@ _OTHERS = (
         "https://dlib.net/files/shape_predictor_68_face_landmarks.dat.bz2",
         IBUG,
         "dlib's 68 face landmarks",
-        99_693_937,
-        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
         packed_sha256="7d6637b8f34ddb0c1363e09a4628acb34314019ec3566fd66b80c04dda6980f5",
     ),
 )
 
 _DIRECTIONS = tuple(
-    Entry(f"direction-{name}", f"{file}.pt", MOTIONS, _AUTHORS + path, MIT, f"{about} (FFHQ 1024 px)", size, sha256)
-    for name, file, path, about, size, sha256 in (
-        (
-            "smile",
-            "smile",
-            "smile/d_latent",
-            "the authors' smile",
-            37_624,
-            "f91b21a9c9bf17b49799e873c1864118d9e72510769c112e8e553aca1d6a3fd4",
-        ),
-        (
-            "angry",
-            "angry",
-            "angry/d_latent",
-            "the authors' anger",
-            37_624,
-            "5132218d645ef613a9148958c5286cb8b879f60c6a3145a753639f304a38f9ff",
-        ),
-        (
-            "aging",
-            "aging",
-            "aging/d_latent",
-            "the authors' aging",
-            37_624,
-            "b00d9bb8ab03da8d63c1b0bea89bf7e2da7c36d0a049ba10c56c7432e865fdaf",
-        ),
-        (
-            "aging-baseline",
-            "aging_baseline",
-            "aging/d_latent_baseline",
-            "the authors' aging, baseline",
-            37_624,
-            "cef76db8e3551d7e7cf143dee25023cb6f49dfe6f25c3eb68f83ad92dd9f7891",
-        ),
-        (
-            "aging-gray-hair",
-            "aging_oldGrayHair",
-            "aging/d_latent_oldGrayHair",
-            "the authors' aging with gray hair",
-            37_611,
-            "2220c64c95c2a4dfc863909cf606b9ea65655314661a17683120c736caea1f03",
-        ),
-        (
-            "eyes-close",
-            "eyesClose",
-            "eyesClose/d_latent",
-            "the authors' closing eyes",
-            37_624,
-            "8d73d5175eb69fd1797fc1e6fb632d2dd51689877b0dd0241f8be2f92b6aa0fd",
-        ),
-        (
-            "heads-turn",
-            "headsTurn",
-            "headsTurn/d_latent",
-            "the authors' head turn",
-            37_624,
-            "00452120b2d87dd79ac05557238970abcbdf6157819283c260944912e5e80c61",
-        ),
+    Entry(f"direction-{name}", f"{path.replace('/d_latent', '')}.pt", MOTIONS, _AUTHORS + path, MIT, f"the authors' {about} (FFHQ 1024 px)")
+    for name, path, about in (
+        ("smile", "smile/d_latent", "smile"),
+        ("angry", "angry/d_latent", "anger"),
+        ("aging", "aging/d_latent", "aging"),
+        ("aging-baseline", "aging/d_latent_baseline", "aging, baseline"),
+        ("aging-gray-hair", "aging/d_latent_oldGrayHair", "aging with gray hair"),
+        ("eyes-close", "eyesClose/d_latent", "closing eyes"),
+        ("heads-turn", "headsTurn/d_latent", "head turn"),
     )
 )
 
-ENTRIES: tuple[Entry, ...] = (*_GENERATORS, *_INVERTERS, *_OTHERS, *_DIRECTIONS)
+ENTRIES: tuple[Entry, ...] = tuple(
+    replace(entry, **dict(zip(("size", "sha256"), _KNOWN.get(entry.name, ()))))
+    for entry in (*_GENERATORS, *_INVERTERS, *_OTHERS, *_DIRECTIONS)
+)
 
 
 SETS: dict[str, tuple[str, ...]] = {

@@ -252,7 +252,9 @@ def settle(tree: Any, budget: Budget) -> Any:
             if id(node) in weights:
                 continue
             if not isinstance(node, (dict, list, tuple, set, frozenset, Instance, Array)):
-                weights[id(node)] = _weigh(node, budget)
+                if isinstance(node, TensorRef):
+                    budget.spend(node.size)  # what it takes once it is copied: tensors may share their numbers, but not without end
+                weights[id(node)] = 1
                 continue
             if id(node) in open_nodes or len(open_nodes) > MAX_DEPTH:
                 raise DamagedFileError("The file's data contain themselves or are nested without end; this is not a checkpoint.")
@@ -267,13 +269,6 @@ def settle(tree: Any, budget: Budget) -> Any:
         if weights[id(node)] > MAX_NODES:
             raise DamagedFileError("The file's data unfold into more values than any checkpoint has; it is refused.")
     return tree
-
-
-def _weigh(leaf: Any, budget: Budget) -> int:
-    """Draw what a tensor takes once it is copied: tensors may share their numbers, but not without end."""
-    if isinstance(leaf, TensorRef):
-        budget.spend(leaf.size)
-    return 1
 
 
 def _children(node: Any) -> list:

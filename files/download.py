@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import MicromotionError
-from .writing import lock, refused
+from .writing import lock, refused, writable
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def fetch(
     if target.is_file():
         _verify(target, size, sha256, f"{target} exists already, but")
         return target
-    with _writing(target):
+    with writable(target, DownloadError):
         target.parent.mkdir(parents=True, exist_ok=True)
     packed = url.endswith(".bz2")
     part = target.with_name(target.name + (".bz2.part" if packed else ".part"))
@@ -77,7 +77,7 @@ def fetch(
         if packed:
             part = _unpack(part, target, size)
             _verify_part(part, size, sha256, url)
-        with _writing(target):
+        with writable(target, DownloadError):
             if sha256 is None:
                 _remember(target, hash_file(part))
             part.replace(target)
@@ -106,7 +106,7 @@ def _beside(target: Path) -> Path:
 def _alone(target: Path) -> Iterator[None]:
     """One writer per target: a second one is refused, since both would write into one part. The lock's file goes with the last of them."""
     gate = target.with_name(f".{target.name}.lock")
-    with _writing(target):
+    with writable(target, DownloadError):
         handle = lock(gate)
     if handle is None:
         raise DownloadError(f"{target} is being fetched by another program; wait for it.")
@@ -121,15 +121,6 @@ def _alone(target: Path) -> Iterator[None]:
             os.close(handle)
 
 
-@contextlib.contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """What the disk refuses becomes DownloadError."""
-    try:
-        yield
-    except OSError as e:
-        raise DownloadError(f"{target} cannot be written ({refused(e)}).") from e
-
-
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a redirect only where the transfer may go: every hop is looked at, not the last alone."""
 
@@ -137,9 +128,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self.transfer = transfer
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if not self.transfer.allowed(newurl):
-            first, by_hand = self.transfer.url, self.transfer._by_hand()
-            raise DownloadError(f"{first} leads to {newurl[:80]!r}, which is not an encrypted address; it is refused. {by_hand}")
+        self.transfer.check(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -237,9 +226,13 @@ class _Transfer:
             headers["Range"] = f"bytes={self._have()}-"
             if self.validator:
                 headers["If-Range"] = self.validator
+        self.check(url)
+        return self.opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+
+    def check(self, url: str) -> None:
+        """Raise DownloadError for an address that may not be opened."""
         if not self.allowed(url):
             raise DownloadError(f"{self.url} leads to {url[:80]!r}, which is not an encrypted address; it is refused. {self._by_hand()}")
-        return self.opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
 
     def allowed(self, url: str) -> bool:
         """Whether an address may be opened: https all the way; plain http on this machine alone, where the first address was there too."""

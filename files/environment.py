@@ -116,19 +116,18 @@ def model_files(folders: Mapping[str, Iterable[Path]]) -> dict[str, list[str]]:
 
 
 def _listed(folder: Path) -> list[str]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")) if folder.is_dir() else []
+    files = sorted(_files(folder))
     lines = [f"{p.relative_to(folder).as_posix()} ({p.stat().st_size:,} bytes)" for p in files[:LISTED]]
     return lines + ([f"and {len(files) - LISTED} more"] if len(files) > LISTED else [])
 
 
 def count(paths: Iterable[Path]) -> int:
     """How many files lie in any of a folder's paths, subfolders included."""
-    return sum(p.is_file() and not p.name.startswith(".") for path in paths for p in Path(path).rglob("*"))
+    return sum(len(_files(Path(path))) for path in paths)
 
 
-def in_models(models: Path) -> dict[str, list[Path]]:
-    """The pack's folders inside a models folder."""
-    return {name: [models / name] for name in FOLDERS}
+def _files(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
 
 
 def short(path: Path) -> str:
@@ -140,7 +139,7 @@ def short(path: Path) -> str:
 def report(models: Path, backend: str) -> str:
     """All of it as text. ``models`` is the folder that the model folders lie in, ``backend`` says which operations run and why."""
     comfyui = comfyui_version()
-    files = model_files(in_models(models))
+    files = model_files({name: [models / name] for name in FOLDERS})
     embedded = model_files({"embedded": [embedded_root()]})["embedded"]
     blocks = [
         ("", [f"micromotion {version()}", f"Python {platform.python_version()} on {platform.platform()}"]),

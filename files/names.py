@@ -162,10 +162,6 @@ def _dictionary(machine: Any, items: Any = ()) -> dict:
     return dict(items)
 
 
-def _default_dictionary(machine: Any, factory: Any = None) -> dict:
-    return {}
-
-
 def _set(machine: Any, items: Any = ()) -> set:
     if type(items) not in (list, tuple, set, frozenset):
         raise TypeError
@@ -175,15 +171,7 @@ def _set(machine: Any, items: Any = ()) -> set:
     return set(items)
 
 
-def _namespace(machine: Any, *args: Any) -> Instance:
-    return Instance("argparse", "Namespace")
-
-
-def _path(machine: Any, *parts: Any) -> str:
-    return _joined(machine, "/", parts)
-
-
-def _joined(machine: Any, between: str, parts: tuple) -> str:
+def _joined(between: str, parts: tuple) -> str:
     """Text of a few words, none of which may be text of the same kind that grew: the sum is bounded, so nothing doubles."""
     if len(parts) > MAX_PARTS or not all(type(p) in (str, int) for p in parts):
         raise TypeError
@@ -222,10 +210,6 @@ def _persistent_object(machine: Any, meta: Any) -> Instance:
     if type(meta) is not dict or meta.get("type") != "class" or type(meta["class_name"]) is not str or type(meta["state"]) is not dict:
         raise TypeError
     return Instance("torch_utils.persistence", meta["class_name"], (), meta["state"])
-
-
-def _legacy_network(machine: Any, *args: Any) -> Instance:
-    return Instance("dnnlib.tflib.network", "Network")
 
 
 def _nested_storage(machine: Any, content: Any) -> Storage:
@@ -269,18 +253,6 @@ def _tensor_with_attributes(machine: Any, function: Any, kind: Any, args: Any, s
     return maker(machine, *_parts(args))
 
 
-def _value(machine: Any, value: Any, *rest: Any) -> Any:
-    return value
-
-
-def _text(machine: Any, *parts: Any) -> str:
-    return _joined(machine, ":", parts)
-
-
-def _size(machine: Any, sizes: Any = ()) -> tuple:
-    return _numbers(sizes)
-
-
 def _dtype(machine: Any, code: Any, *rest: Any) -> Dtype:
     code = _short_text(code)
     order = code[0] if code[0] in "<>=|" else "<"
@@ -290,10 +262,6 @@ def _dtype(machine: Any, code: Any, *rest: Any) -> Dtype:
             f"The file holds a numpy array of type {_printable(code)}; only plain numbers are read. Nothing of it was executed."
         )
     return Dtype(code, order)
-
-
-def _empty_array(machine: Any, *args: Any) -> Array:
-    return Array()
 
 
 def _object_array(shape: Any, dtype: Dtype, fortran: Any, content: Any) -> tuple[tuple[int, ...], list[Any]]:
@@ -340,12 +308,12 @@ def _scalar(machine: Any, dtype: Any, content: Any) -> Any:
 
 CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent_object,
-    ("dnnlib.tflib.network", "Network"): _legacy_network,
+    ("dnnlib.tflib.network", "Network"): lambda machine, *args: Instance("dnnlib.tflib.network", "Network"),
     ("dnnlib.util", "EasyDict"): _dictionary,
     ("easydict", "EasyDict"): _dictionary,
     ("collections", "OrderedDict"): _dictionary,
     ("collections", "Counter"): _dictionary,
-    ("collections", "defaultdict"): _default_dictionary,
+    ("collections", "defaultdict"): lambda machine, factory=None: {},
     ("__builtin__", "dict"): _dictionary,
     ("builtins", "dict"): _dictionary,
     ("__builtin__", "set"): _set,
@@ -356,12 +324,10 @@ CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
     ("__builtin__", "bytes"): _byte_run,
     ("builtins", "bytes"): _byte_run,
     ("_codecs", "encode"): _encode,
-    ("argparse", "Namespace"): _namespace,
-    ("pathlib", "PosixPath"): _path,
-    ("pathlib", "WindowsPath"): _path,
-    ("pathlib", "PurePosixPath"): _path,
-    ("torch", "Size"): _size,
-    ("torch", "device"): _text,
+    ("argparse", "Namespace"): lambda machine, *args: Instance("argparse", "Namespace"),
+    **{("pathlib", name): lambda machine, *parts: _joined("/", parts) for name in ("PosixPath", "WindowsPath", "PurePosixPath")},
+    ("torch", "Size"): lambda machine, sizes=(): _numbers(sizes),
+    ("torch", "device"): lambda machine, *parts: _joined(":", parts),
     ("torch", "Tensor"): _parameter,
     ("torch.nn.parameter", "Parameter"): _parameter,
     ("torch.storage", "_load_from_bytes"): _nested_storage,
@@ -372,11 +338,13 @@ CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): _tensor_with_attributes,
-    **{("torch.jit._pickle", name): _value for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")},
-    ("torch.jit._pickle", "restore_type_tag"): _value,
+    **{
+        ("torch.jit._pickle", name): lambda machine, value, *rest: value
+        for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
+    },
     ("numpy", "dtype"): _dtype,
-    ("numpy", "ndarray"): _empty_array,
+    ("numpy", "ndarray"): lambda machine, *args: Array(),
     **{(f"{root}.multiarray", "scalar"): _scalar for root in ("numpy.core", "numpy._core")},
-    **{(f"{root}.multiarray", "_reconstruct"): _empty_array for root in ("numpy.core", "numpy._core")},
+    **{(f"{root}.multiarray", "_reconstruct"): lambda machine, *args: Array() for root in ("numpy.core", "numpy._core")},
     **{(f"{root}.numeric", "_frombuffer"): _buffer_array for root in ("numpy.core", "numpy._core")},
 }

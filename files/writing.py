@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .budget import short
-from .errors import UnwritableError
+from .errors import MicromotionError, UnwritableError
 
 if sys.platform == "win32":
     import msvcrt
@@ -54,12 +54,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writable(path: str | Path) -> Iterator[None]:
-    """What the system refuses while the file or folder ``path`` is written becomes UnwritableError."""
+def writable(path: str | Path, kind: type[MicromotionError] = UnwritableError) -> Iterator[None]:
+    """What the system refuses while the file or folder ``path`` is written becomes UnwritableError, or ``kind``."""
     try:
         yield
     except OSError as error:
-        raise UnwritableError(f"{printable(path)} cannot be written ({refused(error)}).") from error
+        raise kind(f"{printable(path)} cannot be written ({refused(error)}).") from error
 
 
 def _take_place(part: Path, path: Path) -> None:
