@@ -84,6 +84,17 @@ def template(text: str) -> str:
     return text
 
 
+def _number(parser, name: str, limit: limits.Limit, text: str, default: float | None = None, **rest) -> None:
+    """Add an option that takes a number within ``limit``; its help ends in the default, where there is one."""
+    known = "" if default is None else f" (default {default:g})"
+    parser.add_argument(name, type=within(limit), default=default, help=text + known, **rest)
+
+
+def _file(parser, name: str, text: str, metavar: str = "FILE") -> None:
+    """Add an option that takes a path."""
+    parser.add_argument(name, type=Path, metavar=metavar, help=text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; nothing of the library is imported for it."""
     parser = Parser(prog="micromotion", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -102,8 +113,8 @@ def _command(commands, name: str, summary: str) -> argparse.ArgumentParser:
 
 def _models(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models (the embedded avatars unless given)")
-    models.add_argument("--generator", type=Path, metavar="FILE", help="a StyleGAN2 in any supported format")
-    models.add_argument("--inverter", type=Path, metavar="FILE", help="its inverter, needed for a face picture or a clip")
+    _file(models, "--generator", "a StyleGAN2 in any supported format")
+    _file(models, "--inverter", "its inverter, needed for a face picture or a clip")
     models.add_argument(
         "--scorer", metavar="FILE", help="a text scorer, needed for a text: a file, or an open_clip name that was downloaded before"
     )
@@ -126,36 +137,24 @@ def _framing(parser: argparse.ArgumentParser) -> None:
         help="look for the face in the squares of drawn faces too; all others are always searched (with dlib)",
     )
     parser.add_argument("--anyway", action="store_true", help="go on with a picture that the inverter does not know")
-    parser.add_argument("--predictor", type=Path, metavar="FILE", help="dlib's 68-point landmark file, if it is not found without")
+    _file(parser, "--predictor", "dlib's 68-point landmark file, if it is not found without")
 
 
 def _animate(commands) -> None:
     parser = _command(commands, "animate", "make a face move: writes a video and a contact sheet")
     parser.add_argument("image", nargs="?", type=Path, help="a picture of a face; without it an avatar is drawn from --seed")
-    parser.add_argument(
-        "--seed",
-        type=within(limits.SEED),
-        default=FAVORITE,
-        help=f"which face of the generator to show without an image (default {FAVORITE})",
-    )
-    parser.add_argument(
-        "--truncation", type=within(limits.TRUNCATION), default=0.7, help="0: the mean face, 1: the full variety (default 0.7)"
-    )
+    _number(parser, "--seed", limits.SEED, "which face of the generator to show without an image", default=FAVORITE)
+    _number(parser, "--truncation", limits.TRUNCATION, "0: the mean face, 1: the full variety", default=0.7)
     parser.add_argument(
         "--seeds-of", choices=SEEDS_OF, default=SEEDS_OF[0], help="nvidia: --seed names the face that NVIDIA's own scripts show for it"
     )
     _class(parser)
-    parser.add_argument(
-        "--code",
-        type=Path,
-        metavar="FILE",
-        help="a face that is kept as a code: of micromotion, or projected_w.npz, latents.pt, 0.pt and the like of other tools",
+    _file(
+        parser, "--code", "a face that is kept as a code: of micromotion, or projected_w.npz, latents.pt, 0.pt and the like of other tools"
     )
     parser.add_argument("--face", metavar="NAME", help="which face of --code, by name or number (default: the first)")
     _framing(parser)
-    parser.add_argument(
-        "--invert-steps", type=within(limits.STEPS), metavar="N", help="work on finding the image's code (default: the inverter's own)"
-    )
+    _number(parser, "--invert-steps", limits.STEPS, "work on finding the image's code (default: the inverter's own)", metavar="N")
     what = parser.add_argument_group("motions (default: the ready ones, one after another)")
     what.add_argument(
         "--motion", action="append", default=[], metavar="NAME", help="a ready motion, a file, or FILE:NAME of many; repeat for several"
@@ -163,7 +162,7 @@ def _animate(commands) -> None:
     what.add_argument(
         "--text", action="append", default=[], type=template, metavar="TEMPLATE", help='such as "a person with {degree} smile"'
     )
-    what.add_argument("--steps", type=within(limits.STEPS), help="optimization steps per anchor for a text")
+    _number(what, "--steps", limits.STEPS, "optimization steps per anchor for a text")
     what.add_argument("--quality", choices=QUALITIES, help="of a text; fast: most steps look at smaller pictures (default: from 512 px on)")
     what.add_argument(
         "--neutralize",
@@ -182,10 +181,8 @@ def _animate(commands) -> None:
         metavar=("LOW", "HIGH"),
         help="coefficients: 0 changes nothing, 1 is one unit (default: 0 to 1, calibrated motions a little less, turn both ways)",
     )
-    how.add_argument("--frames", type=within(limits.FRAMES), default=48, help="frames of each motion, there and back (default 48)")
-    how.add_argument(
-        "--fps", type=within(limits.FPS), help="frames per second (default 24; that of the clip with --drive, whose sound is kept then)"
-    )
+    _number(how, "--frames", limits.FRAMES, "frames of each motion, there and back", default=48)
+    _number(how, "--fps", limits.FPS, "frames per second (default 24; that of the clip with --drive, whose sound is kept then)")
     how.add_argument(
         "--easing", choices=EASINGS, default="ease", help=f"how the coefficient moves: {', '.join(EASINGS)} (default ease)", metavar="NAME"
     )
@@ -195,19 +192,15 @@ def _animate(commands) -> None:
         metavar="LIST",
         help='the coefficient at some frames, such as "0: 0, 12: 1, 36: -0.3"; the last leads on to the first, so that the clip loops',
     )
-    how.add_argument("--drive", type=Path, metavar="CLIP", help="read the coefficients of all motions from a clip of another moving face")
+    _file(how, "--drive", "read the coefficients of all motions from a clip of another moving face", metavar="CLIP")
     how.add_argument(
         "--by",
         choices=QUANTITIES,
         metavar="NAME",
         help=f"read --drive by landmarks, without an inverter, and move all motions by one quantity: {', '.join(QUANTITIES)}",
     )
-    how.add_argument(
-        "--unit", type=within(limits.CHANGE), metavar="X", help="which change of --by is coefficient 1 (default: the largest in the clip)"
-    )
-    how.add_argument(
-        "--smooth", type=within(limits.SMOOTH), default=1.0, metavar="N", help="take this many frames of jitter out of --drive (default 1)"
-    )
+    _number(how, "--unit", limits.CHANGE, "which change of --by is coefficient 1 (default: the largest in the clip)", metavar="X")
+    _number(how, "--smooth", limits.SMOOTH, "take this many frames of jitter out of --drive", default=1.0, metavar="N")
     where = parser.add_argument_group("output")
     where.add_argument(
         "--out",
@@ -216,7 +209,7 @@ def _animate(commands) -> None:
         metavar="FILE",
         help="the video: .mp4, .mov, .mkv or .gif (default output/micromotion.mp4)",
     )
-    where.add_argument("--size", type=within(limits.SIZE), default=512, help="enlarge smaller pictures to this many pixels (default 512)")
+    _number(where, "--size", limits.SIZE, "enlarge smaller pictures to this many pixels", default=512)
     _models(parser)
 
 
@@ -229,39 +222,30 @@ def _fit(commands) -> None:
     parser.add_argument(
         "--estimator", choices=ESTIMATORS, metavar="NAME", help=f"{', '.join(ESTIMATORS)} (default: theil_sen for text, rpca for clips)"
     )
-    parser.add_argument("--rank", type=within(limits.RANK), default=1, help="how many components to keep (default 1)")
+    _number(parser, "--rank", limits.RANK, "how many components to keep", default=1)
     parser.add_argument("--joint", action="store_true", help="decompose all layers as one matrix instead of each for itself")
-    parser.add_argument(
-        "--sparsity", type=within(limits.SPARSITY), metavar="X", help="weight of robust PCA's sparse part (default: by the anchors' number)"
-    )
+    _number(parser, "--sparsity", limits.SPARSITY, "weight of robust PCA's sparse part (default: by the anchors' number)", metavar="X")
     _layers(parser)
     parser.add_argument("--name", default="", help="a name for the motion (default: that of the file)")
     parser.add_argument("--license", default="", help="on what terms others may use it, kept in the file")
     text = parser.add_argument_group("from a text")
-    text.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces a text is decoded from (default 0)")
+    _number(text, "--seed", limits.SEED, "first of the faces a text is decoded from", default=0)
     text.add_argument("--faces", "--seeds", type=within(limits.FACES), default=3, help="how many faces to pool for a text (default 3)")
     _class(text)
-    text.add_argument("--steps", type=within(limits.STEPS), help="optimization steps per anchor for a text")
+    _number(text, "--steps", limits.STEPS, "optimization steps per anchor for a text")
     degrees = 'what {degree} becomes, such as "no, 50%%, 100%%" (default: no, 10%% to 100%%; from 512 px on five)'
     text.add_argument("--degrees", metavar="LIST", help=degrees)
     text.add_argument("--negative", type=template, metavar="TEMPLATE", help="the opposite motion, for coefficients below 0")
     text.add_argument("--neutral", default="", metavar="TEXT", help='a text that fits every face, such as "a person"')
     text.add_argument("--space", choices=SPACES, help="w+: every row of a code moves on its own, as published; w: all rows move alike")
-    text.add_argument(
-        "--views",
-        type=within(limits.VIEWS),
-        metavar="N",
-        help="score N altered looks at each picture instead of the picture (published: 0)",
-    )
+    _number(text, "--views", limits.VIEWS, "score N altered looks at each picture instead of the picture (published: 0)", metavar="N")
     text.add_argument("--quality", choices=QUALITIES, help="fast: most steps look at smaller pictures (default: from 512 px on)")
-    text.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that keeps the likeness")
+    _file(text, "--identity", "an ArcFace file (model_ir_se50.pth) that keeps the likeness")
     clip = parser.add_argument_group("from a clip")
     clip.add_argument(
         "--also", action="append", default=[], type=Path, metavar="CLIP", help="another clip of the same motion; repeat for more"
     )
-    clip.add_argument(
-        "--positive", type=within(limits.FRAME), metavar="FRAME", help="the frame of a clip that shows the motion most (counted from 0)"
-    )
+    _number(clip, "--positive", limits.FRAME, "the frame of a clip that shows the motion most (counted from 0)", metavar="FRAME")
     clip.add_argument("--reverse", action="store_true", help="take the other end of the clip's motion as the positive one")
     _engine(parser.add_argument_group("engine, for many clips"))
     _framing(parser)
@@ -281,18 +265,11 @@ def _calibrate(commands) -> None:
     by.add_argument(
         "--geometry", choices=QUANTITIES, metavar="NAME", help=f"by landmarks of the face, for photos of people: {', '.join(QUANTITIES)}"
     )
-    by.add_argument(
-        "--change",
-        type=within(limits.CHANGE),
-        metavar="X",
-        help="by how much one unit should change the measured value (default: keep the unit)",
-    )
-    parser.add_argument(
-        "--component", type=within(limits.COMPONENT), default=1, help="which component of a motion of higher rank (default 1)"
-    )
-    parser.add_argument("--reach", type=within(limits.REACH), default=1.5, help="how many units to look to both sides (default 1.5)")
-    parser.add_argument("--seed", type=within(limits.SEED), default=0, help="first of the faces it is measured on (default 0)")
-    parser.add_argument("--faces", type=within(limits.FACES), default=8, help="how many faces (default 8)")
+    _number(by, "--change", limits.CHANGE, "by how much one unit should change the measured value (default: keep the unit)", metavar="X")
+    _number(parser, "--component", limits.COMPONENT, "which component of a motion of higher rank", default=1)
+    _number(parser, "--reach", limits.REACH, "how many units to look to both sides", default=1.5)
+    _number(parser, "--seed", limits.SEED, "first of the faces it is measured on", default=0)
+    _number(parser, "--faces", limits.FACES, "how many faces", default=8)
     _class(parser)
     _models(parser)
 
@@ -307,11 +284,9 @@ def _combine(commands) -> None:
         " merge: the middle of several versions of one motion; cosines: print how much they resemble one another",
     )
     parser.add_argument("motions", nargs="+", metavar="MOTION", help="ready motions or files; the first is the one that is changed")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the motion file to write (.safetensors); needed for all but cosines")
+    _file(parser, "--out", "the motion file to write (.safetensors); needed for all but cosines")
     _owner(parser)
-    parser.add_argument(
-        "--weight", type=within(limits.FACTOR), default=1.0, help="how much of the others, or the factor of scale (default 1)"
-    )
+    _number(parser, "--weight", limits.FACTOR, "how much of the others, or the factor of scale", default=1.0)
     parser.add_argument("--per-layer", action="store_true", help="without: in every layer for itself, which takes out more")
     _layers(parser)
     parser.add_argument("--name", default="", help="a name for the motion (default: that of the file)")
@@ -340,9 +315,7 @@ def _convert(commands) -> None:
 
 
 def _owner(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--generator", type=Path, metavar="FILE", help="whose codes or directions these are: it tells faces from motions, and fills layers"
-    )
+    _file(parser, "--generator", "whose codes or directions these are: it tells faces from motions, and fills layers")
 
 
 def _download(commands) -> None:
@@ -351,7 +324,7 @@ def _download(commands) -> None:
         "name", nargs="?", help="which one, or photos for all that photos need; without it they are listed with size, license and folder"
     )
     parser.add_argument("--accept", action="store_true", help="I accept the license: without it the terms are shown and nothing is fetched")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where to put it")
+    _file(parser, "--to", "where to put it", metavar="FOLDER")
 
 
 def _dataset(commands) -> None:
@@ -377,66 +350,49 @@ def _dataset(commands) -> None:
         metavar="N",
         help="N faces drawn by the generator, from --seed on (default 100)",
     )
-    whose.add_argument("--photos", type=Path, metavar="FOLDER", help="a folder of photos, which are aligned and inverted")
+    _file(whose, "--photos", "a folder of photos, which are aligned and inverted", metavar="FOLDER")
     whose.add_argument("--codes", type=Path, action="append", metavar="FILE", help="saved face codes")
-    whose.add_argument("--truncation", type=within(limits.TRUNCATION), default=0.7, help="of drawn faces (default 0.7)")
+    _number(whose, "--truncation", limits.TRUNCATION, "of drawn faces", default=0.7)
     _class(whose)
     whose.add_argument("--paste", action="store_true", help="--photos: whole photos with the change pasted in, not aligned squares")
-    whose.add_argument(
-        "--test", type=within(limits.SHARE), default=0.1, metavar="SHARE", help="share of the faces kept for testing (default 0.1)"
-    )
-    whose.add_argument("--seed", type=within(limits.SEED), default=0, help="of the faces, the draws and the split (default 0)")
+    _number(whose, "--test", limits.SHARE, "share of the faces kept for testing", default=0.1, metavar="SHARE")
+    _number(whose, "--seed", limits.SEED, "of the faces, the draws and the split", default=0)
     files = parser.add_argument_group("files")
     files.add_argument("--layout", choices=PAIR_LAYOUTS, default="pairs", help="what the trainer reads (default pairs)")
     files.add_argument("--format", choices=("png", "webp", "jpg"), default="png", help="of the pictures (default png)")
     files.add_argument(
         "--quality", type=within(limits.PERCENT), default=95, help="of webp and jpg, 1 to 100 (default 95; webp at 100 is lossless)"
     )
-    files.add_argument("--size", type=within(limits.SIZE), help="width of the pictures in pixels (default: as drawn)")
+    _number(files, "--size", limits.SIZE, "width of the pictures in pixels (default: as drawn)")
     words = parser.add_argument_group("words ({degree} becomes slightly, nothing, or strongly)")
     words.add_argument("--instruction", metavar="TEXT", help='for positive strengths, such as "make the person smile {degree}"')
     words.add_argument("--opposite", metavar="TEXT", help="for negative strengths")
     words.add_argument("--caption", metavar="TEXT", help='of the result, such as "a person with a {degree} smile"')
     gate = parser.add_argument_group("quality (avatars are measured by their factors, other faces by dlib's landmarks)")
-    gate.add_argument("--identity", type=Path, metavar="FILE", help="an ArcFace file (model_ir_se50.pth) that measures the likeness")
-    gate.add_argument("--least-identity", type=within(limits.SHARE), default=0.9, help="lowest identity cosine (default 0.9)")
-    gate.add_argument(
-        "--least-change", type=within(limits.CHANGE_SHARE), default=0.5, help="lowest share of the intended change (default 0.5)"
-    )
-    gate.add_argument(
-        "--most-leakage", type=within(limits.CHANGE_SHARE), default=0.5, help="largest other changes beside the intended one (default 0.5)"
-    )
+    _file(gate, "--identity", "an ArcFace file (model_ir_se50.pth) that measures the likeness")
+    _number(gate, "--least-identity", limits.SHARE, "lowest identity cosine", default=0.9)
+    _number(gate, "--least-change", limits.CHANGE_SHARE, "lowest share of the intended change", default=0.5)
+    _number(gate, "--most-leakage", limits.CHANGE_SHARE, "largest other changes beside the intended one", default=0.5)
     gate.add_argument("--no-gate", action="store_true", help="keep every pair")
     parser.add_argument("--license", default="", help="of the generator, for the set's card (default: where it is known)")
     engine = parser.add_argument_group("engine")
     _engine(engine)
-    engine.add_argument(
-        "--threads",
-        type=within(limits.THREADS),
-        default=1,
-        metavar="N",
-        help="of each worker on a CPU; the pictures depend on it (default 1)",
+    _number(engine, "--threads", limits.THREADS, "of each worker on a CPU; the pictures depend on it", default=1, metavar="N")
+    _number(
+        engine, "--batch", limits.BATCH, "pictures made together; they depend on it (default: by the GPU's memory, else 1)", metavar="N"
     )
-    engine.add_argument(
-        "--batch",
-        type=within(limits.BATCH),
-        metavar="N",
-        help="pictures made together; they depend on it (default: by the GPU's memory, else 1)",
-    )
-    engine.add_argument("--shard", type=within(limits.SHARD), default=8, metavar="N", help="faces in one unit of work (default 8)")
+    _number(engine, "--shard", limits.SHARD, "faces in one unit of work", default=8, metavar="N")
     _models(parser)
 
 
 def _engine(group) -> None:
     group.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="run on Ray: on this machine, or on the cluster there")
-    group.add_argument(
-        "--workers", type=within(limits.WORKERS), metavar="N", help="--ray: how many processes (default: one for each GPU or core)"
-    )
+    _number(group, "--workers", limits.WORKERS, "--ray: how many processes (default: one for each GPU or core)", metavar="N")
 
 
 def _doctor(commands) -> None:
     parser = _command(commands, "doctor", "print what a bug report needs: versions, devices, model files, optional packages")
-    parser.add_argument("--models", type=Path, metavar="FOLDER", help="the models folder to look into (default: ComfyUI's)")
+    _file(parser, "--models", "the models folder to look into (default: ComfyUI's)", metavar="FOLDER")
 
 
 def main(arguments: list[str] | None = None) -> int:
