@@ -139,8 +139,7 @@ class VideoAnchors(io.ComfyNode):
             crop_policy=crop_policy(crop),
             description=description.strip(),
         )
-        for note in anchors.notes:
-            host.remark(note)
+        host.remark(*anchors.notes)
         return host.output(anchors)
 
 

@@ -190,8 +190,7 @@ class LoadFace(io.ComfyNode):
     @classmethod
     def execute(cls, generator, file, tuning) -> io.NodeOutput:
         found = read_codes(host.resolve("codes", file), generator.value)
-        for sentence in found.notes:
-            host.remark(sentence)
+        host.remark(*found.notes)
         beside = host.find("tuning", file) if tuning == KEPT else None if tuning == NONE else host.resolve("tuning", tuning)
         return host.output(found.codes, generator if beside is None else tuned_by(generator, beside))
 

@@ -42,18 +42,6 @@ FLOAT_NOISE = 1 / 512  # half an 8-bit step
 WHOLE_FRAMES = "The whole frames were taken: none shows a face that the detector is sure of."
 
 
-def size_input() -> io.Int.Input:
-    return sockets.number("size", limits.SIZE, 256, step=8)
-
-
-def square_outputs() -> list:
-    return [io.Image.Output("square"), sockets.Crop.Output("crop")]
-
-
-def landmarks_input():
-    return sockets.Landmarks.Input("landmarks", optional=True)
-
-
 def shots(image: torch.Tensor) -> tuple[int, ...]:
     """First frames of the new shots of a clip."""
     return find_cuts(channels_first(image), value_range=UNIT)
@@ -162,7 +150,7 @@ class PickFace(io.ComfyNode):
                 io.Image.Input("image"),
                 io.Combo.Input("order", options=[*ORDERS, NEAREST, ALL], default="left to right"),
                 sockets.number("index", limits.INDEX, 0),
-                landmarks_input(),
+                sockets.Landmarks.Input("landmarks", optional=True),
                 sockets.number("x", limits.SHARE, 0.5, step=0.005, optional=True),
                 sockets.number("y", limits.SHARE, 0.5, step=0.005, optional=True),
                 sockets.Box.Input("box", optional=True, force_input=True, socketless=False),
@@ -189,14 +177,20 @@ class AlignFace(io.ComfyNode):
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image"),
-                size_input(),
+                sockets.number("size", limits.SIZE, 256, step=8),
                 io.DynamicCombo.Input("path", options=ways()),
                 sockets.Face.Input("face", optional=True),
-                landmarks_input(),
+                sockets.Landmarks.Input("landmarks", optional=True),
                 io.Combo.Input("missing", options=list(MISSING), default="interpolate", optional=True),
                 io.Combo.Input("no_face", options=list(NO_FACE), default="stop", optional=True),
             ],
-            outputs=[*square_outputs(), io.Image.Output("kept"), io.Int.Output("count"), io.String.Output("report")],
+            outputs=[
+                io.Image.Output("square"),
+                sockets.Crop.Output("crop"),
+                io.Image.Output("kept"),
+                io.Int.Output("count"),
+                io.String.Output("report"),
+            ],
         )
 
     @classmethod

@@ -388,15 +388,16 @@ def quiet():
         _silent.reset(before)
 
 
-def remark(text: str) -> None:
-    """Say something that the user should know: in the log, and under the node once ``output`` ends its run."""
+def remark(*texts: str) -> None:
+    """Say what the user should know: in the log, and under the node once ``output`` ends its run."""
     if _silent.get():
         return
-    log.info(text)
     running = get_executing_context()
-    if running not in _said:
-        _said.clear()  # a node that failed took its remarks along
-    _said.setdefault(running, []).append(text)
+    for text in texts:
+        log.info(text)
+        if running not in _said:
+            _said.clear()  # a node that failed took its remarks along
+        _said.setdefault(running, []).append(text)
 
 
 def output(*values: Any, said: str | None = None, **drawn: list) -> io.NodeOutput:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy_api.v0_0_2 import io
 
@@ -22,7 +24,7 @@ def file_input(kind: str) -> io.Combo.Input:
 
 
 class _LoadFile(io.ComfyNode):
-    """What the three loaders share: the file is checked before the run and re-read when it changes."""
+    """What these nodes share: the file is checked before the run and re-read when it changes."""
 
     KIND = ""
 
@@ -31,15 +33,50 @@ class _LoadFile(io.ComfyNode):
         return host.check_file(cls.KIND, file)
 
     @classmethod
-    def fingerprint_inputs(cls, file):
+    def fingerprint_inputs(cls, file, **_):
         return host.file_fingerprint(cls.KIND, file)
 
 
 def remarked(value, notes) -> io.NodeOutput:
     """A loaded value, with what its file leaves open said under the node."""
-    for sentence in notes:
-        host.remark(sentence)
+    host.remark(*notes)
     return host.output(value)
+
+
+class _LoadNetwork(_LoadFile):
+    """A file of a kind in, its network on a socket out; ``REMARKS``: whether its card says what the file leaves open."""
+
+    SOCKET: Any = None
+    READ: Any = None
+    REMARKS = False
+
+    @classmethod
+    def define_schema(cls):
+        return wording.schema(
+            f"MicromotionLoad{cls.KIND.title()}",
+            CATEGORY,
+            has_intermediate_output=cls.REMARKS,
+            inputs=[file_input(cls.KIND)],
+            outputs=[cls.SOCKET.Output(cls.KIND)],
+        )
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            network = cls.READ(host.resolve(cls.KIND, file))
+        return remarked(host.manage(network), network.card.notes if cls.REMARKS else ())
+
+
+class LoadInverter(_LoadNetwork):
+    KIND, SOCKET, READ, REMARKS = "inverter", sockets.Inverter, staticmethod(load_inverter), True
+
+
+class LoadScorer(_LoadNetwork):
+    KIND, SOCKET, READ = "scorer", sockets.Scorer, staticmethod(load_scorer)
+
+
+class LoadIdentity(_LoadNetwork):
+    KIND, SOCKET, READ = "identity", sockets.Identity, staticmethod(load_identity)
 
 
 class LoadGenerator(_LoadFile):
@@ -59,71 +96,11 @@ class LoadGenerator(_LoadFile):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, file, backend="auto"):
-        return host.file_fingerprint(cls.KIND, file)
-
-    @classmethod
     def execute(cls, file, backend="auto") -> io.NodeOutput:
         with torch.inference_mode(False):
             generator = load(host.resolve("generator", file))
         generator.backend = None if backend == "auto" else backend
         return remarked(host.manage(generator), generator.provenance.notes)
-
-
-class LoadInverter(_LoadFile):
-    KIND = "inverter"
-
-    @classmethod
-    def define_schema(cls):
-        return wording.schema(
-            "MicromotionLoadInverter",
-            CATEGORY,
-            has_intermediate_output=True,
-            inputs=[file_input("inverter")],
-            outputs=[sockets.Inverter.Output("inverter")],
-        )
-
-    @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        with torch.inference_mode(False):
-            inverter = load_inverter(host.resolve("inverter", file))
-        return remarked(host.manage(inverter), inverter.card.notes)
-
-
-class LoadScorer(_LoadFile):
-    KIND = "scorer"
-
-    @classmethod
-    def define_schema(cls):
-        return wording.schema(
-            "MicromotionLoadScorer",
-            CATEGORY,
-            inputs=[file_input("scorer")],
-            outputs=[sockets.Scorer.Output("scorer")],
-        )
-
-    @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        with torch.inference_mode(False):
-            return io.NodeOutput(host.manage(load_scorer(host.resolve("scorer", file))))
-
-
-class LoadIdentity(_LoadFile):
-    KIND = "identity"
-
-    @classmethod
-    def define_schema(cls):
-        return wording.schema(
-            "MicromotionLoadIdentity",
-            CATEGORY,
-            inputs=[file_input("identity")],
-            outputs=[sockets.Identity.Output("identity")],
-        )
-
-    @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        with torch.inference_mode(False):
-            return io.NodeOutput(host.manage(load_identity(host.resolve("identity", file))))
 
 
 class ConvertCheckpoint(_LoadFile):
@@ -142,10 +119,6 @@ class ConvertCheckpoint(_LoadFile):
             outputs=[],
             is_output_node=True,
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, file, precision, name):
-        return host.file_fingerprint(cls.KIND, file)
 
     @classmethod
     def execute(cls, file, precision, name) -> io.NodeOutput:

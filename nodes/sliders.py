@@ -78,12 +78,7 @@ class FaceSliders(io.ComfyNode):
             has_intermediate_output=True,
             inputs=[
                 sockets.Codes.Input("codes"),
-                io.Autogrow.Input(
-                    "motions",
-                    template=io.Autogrow.TemplateNames(
-                        sockets.Subspace.Input("motion"), names=[f"motion_{i}" for i in range(1, SLIDERS + 1)], min=1
-                    ),
-                ),
+                sockets.several("motions", sockets.Subspace.Input("motion"), SLIDERS),
                 *(slider_input(f"coefficient_{i}", 0.0) for i in range(1, SLIDERS + 1)),
                 sockets.Sweep.Input("sweep", optional=True),
             ],

@@ -25,3 +25,9 @@ def number(name: str, limit: Limit, default: float, *, unset: float | None = Non
     limit = limit if unset is None else limit.or_unset(unset)
     kind, exact = (io.Int, int) if limit.whole else (io.Float, float)
     return kind.Input(name, default=exact(default), min=exact(limit.low), max=exact(limit.high), **rest)
+
+
+def several(name: str, socket: io.Input, most: int) -> io.Autogrow.Input:
+    """At least one ``socket``, and another as soon as it is connected: ``motion_1``, ``motion_2``, ... up to ``most``."""
+    names = [f"{socket.id}_{i}" for i in range(1, most + 1)]
+    return io.Autogrow.Input(name, template=io.Autogrow.TemplateNames(socket, names=names, min=1))

@@ -32,10 +32,6 @@ def component_input() -> io.Int.Input:
     return sockets.number("component", limits.COMPONENT, 1, optional=True, advanced=True)
 
 
-def reach_input() -> io.Float.Input:
-    return sockets.number("reach", limits.REACH, 1.5, step=0.1, optional=True, advanced=True)
-
-
 class FitSubspace(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -44,12 +40,7 @@ class FitSubspace(io.ComfyNode):
             CATEGORY,
             has_intermediate_output=True,
             inputs=[
-                io.Autogrow.Input(
-                    "anchors",
-                    template=io.Autogrow.TemplateNames(
-                        sockets.Anchors.Input("anchors"), names=[f"anchors_{i}" for i in range(1, POOLED + 1)], min=1
-                    ),
-                ),
+                sockets.several("anchors", sockets.Anchors.Input("anchors"), POOLED),
                 io.Combo.Input("estimator", options=[AUTO, *ESTIMATORS], default=AUTO, advanced=True),
                 sockets.number("rank", limits.RANK, 1, advanced=True),
                 layers_input(),
@@ -76,8 +67,7 @@ class FitSubspace(io.ComfyNode):
             name=name.strip(),
             license=license.strip(),
         )
-        for note in motion.notes:
-            host.remark(note)
+        host.remark(*motion.notes)
         return host.output(motion)
 
 
@@ -110,8 +100,7 @@ class LoadSubspace(io.ComfyNode):
         path, net = host.resolve("motion", file), None if generator is None else generator.value
         motion = open_motion(path, net, which=which, strength=strength or None)
         host.log.info("%s:\n%s", file, describe_motion(motion))
-        for sentence in motion.notes if motion.estimator == IMPORTED else ():
-            host.remark(sentence)
+        host.remark(*(motion.notes if motion.estimator == IMPORTED else ()))
         return host.output(motion)
 
 
@@ -179,7 +168,7 @@ def faces_inputs() -> list:
     return [
         sockets.number("faces", limits.FACES, 8),
         sockets.Codes.Input("codes", optional=True),
-        reach_input(),
+        sockets.number("reach", limits.REACH, 1.5, step=0.1, optional=True, advanced=True),
         class_input(),
     ]
 
@@ -265,12 +254,7 @@ class CombineSubspaces(io.ComfyNode):
             "MicromotionCombine",
             CATEGORY,
             inputs=[
-                io.Autogrow.Input(
-                    "motions",
-                    template=io.Autogrow.TemplateNames(
-                        sockets.Subspace.Input("motion"), names=[f"motion_{i}" for i in range(1, COMBINED + 1)], min=1
-                    ),
-                ),
+                sockets.several("motions", sockets.Subspace.Input("motion"), COMBINED),
                 io.Combo.Input("operation", options=list(OPERATIONS)),
                 sockets.number("weight", limits.FACTOR, 1.0, step=0.05),
                 sockets.number("factor", limits.FACTOR, 1.0, step=0.05, advanced=True),

@@ -55,8 +55,8 @@ def start_to_end_inputs() -> list:
         coefficient_input("end", 1.0),
         easing_input(),
         io.Boolean.Input("ping_pong", default=True),
-        still_input("hold_start"),
-        still_input("hold_end"),
+        sockets.number("hold_start", limits.HOLD, 0, optional=True, advanced=True),
+        sockets.number("hold_end", limits.HOLD, 0, optional=True, advanced=True),
         sockets.number("cycles", limits.CYCLES, 1, optional=True, advanced=True),
     ]
 
@@ -79,10 +79,6 @@ def coefficient_input(name: str, default: float) -> io.Float.Input:
 
 def easing_input() -> io.Combo.Input:
     return io.Combo.Input("easing", options=list(EASINGS), default="ease")
-
-
-def still_input(name: str) -> io.Int.Input:
-    return sockets.number(name, limits.HOLD, 0, optional=True, advanced=True)
 
 
 def from_start_to_end(frames: int, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> torch.Tensor:
