@@ -42,8 +42,7 @@ def _convert(source: Path, out: Path, args: Namespace) -> str:
         except stylegan2.MicromotionError:
             raise reason from None  # a file that is no generator and nothing else: the first refusal names it
         return _convert_codes(source, out, args, kind)
-    for sentence in generator.provenance.notes:
-        note(sentence)
+    note(*generator.provenance.notes)
     if "pSp" in generator.provenance.format:
         note("The file's inverter is left out; convert it to a file of its own with --as inverter.")
     return f"{out}  ({generator.provenance.format}, {generator.resolution} px, {generator.num_layers} layers of {generator.width})"
@@ -58,15 +57,13 @@ def _convert_codes(source: Path, out: Path, args: Namespace, kind: str) -> str:
     if kind != FACE:
         raise UsageError(f"{source} is a face's code or a motion. {ASK}: give it with --generator FILE, or say --as face or --as motion.")
     found = stylegan2.read_codes(source, generator)
-    for sentence in found.notes:
-        note(sentence)
+    note(*found.notes)
     stylegan2.save_codes(out, found.codes, generator, found.names)
     return f"{out}\n{describe_codes(stylegan2.read_codes(out))}"
 
 
 def _convert_inverter(source: Path, out: Path) -> str:
     inverter = stylegan2.load_inverter(source)
-    for sentence in inverter.card.notes:
-        note(sentence)
+    note(*inverter.card.notes)
     save_inverter(inverter, out)
     return f"{out}\n{describe_inverter(inverter)}"

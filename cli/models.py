@@ -54,8 +54,7 @@ def open_named(name: str, generator: Generator | None = None) -> Subspace:
     file, which = split_choice(name)
     path = find_motion(file)
     motion = open_motion(path, generator, which=which)
-    for sentence in motion.notes if kind_of(path) is None else ():
-        note(sentence)
+    note(*(motion.notes if kind_of(path) is None else ()))
     return motion
 
 
@@ -89,8 +88,7 @@ class Models:
     def inverter(self) -> Inverter:
         searches = self.inverter_file is None and self.generator.is_oblong  # no encoder is known for oblong pictures
         inverter = OptimizingInverter() if searches else load_inverter(self._own(self.inverter_file, "inverter"))
-        for sentence in inverter.card.notes:
-            note(sentence)
+        note(*inverter.card.notes)
         return inverter.to(self.torch_device)
 
     @cached_property
@@ -133,8 +131,7 @@ def load_generator(file: Path | None) -> Generator | None:
     if file is None:
         return None
     generator = load(file)
-    for sentence in generator.provenance.notes if kind_of(file) is None else ():
-        note(sentence)
+    note(*(generator.provenance.notes if kind_of(file) is None else ()))
     return generator
 
 

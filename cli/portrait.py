@@ -72,8 +72,7 @@ def kept(path: Path, which: str | None, generator: Generator) -> Portrait:
     found = read_codes(path, generator)
     if which is None and len(found.codes) > 1:
         found = replace(found, notes=(*found.notes, f"{path} holds {len(found.codes)} faces; the first is shown (--face chooses another)."))
-    for sentence in found.notes:
-        note(sentence)
+    note(*found.notes)
     return Portrait(found.pick(which).to(generator.w_avg.device))
 
 

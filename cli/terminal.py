@@ -56,9 +56,10 @@ def say(sentence: str) -> None:
     print(shown(sentence), flush=True)
 
 
-def note(sentence: str) -> None:
-    """Print a remark on standard error, so that results can be piped on."""
-    print(shown(sentence), file=sys.stderr, flush=True)
+def note(*sentences: str) -> None:
+    """Print remarks on standard error, so that results can be piped on."""
+    for sentence in sentences:
+        print(shown(sentence), file=sys.stderr, flush=True)
 
 
 class Clock:

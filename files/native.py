@@ -122,6 +122,11 @@ def plain(x: torch.Tensor) -> torch.Tensor:
         return x.clone() if x.is_inference() else x
 
 
+def narrowed(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A weight in ``dtype``; vectors (biases, normalization statistics) stay as they are, and so does what would overflow."""
+    return x if x.ndim < 2 or x.abs().max() > torch.finfo(dtype).max else x.to(dtype)
+
+
 def text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError

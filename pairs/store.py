@@ -66,22 +66,16 @@ class Store:
 
     def is_free(self) -> bool:
         """Whether nothing is there yet, but what systems put into folders of their own accord."""
-        if not self._remote:
-            path = Path(self.out)
-            found = [p.name for p in path.iterdir()] if path.is_dir() else []
-        else:
-            found = [posixpath.basename(f) for f in self._remote.ls(self._root, detail=False)] if self._remote.exists(self._root) else []
-        return all(name.startswith(".") or name in ("Thumbs.db", "desktop.ini") for name in found)
+        return not set(self.names()) - {"Thumbs.db", "desktop.ini"}
 
-    def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder, sorted, without parts of killed runs; none where the folder is missing."""
+    def names(self, folder: str = "") -> list[str]:
+        """The names of what is in a folder, sorted, without parts of killed runs; none where the folder is missing."""
         if self._remote:
-            path = posixpath.join(self._root, folder)
-            found = self._remote.ls(path, detail=False) if self._remote.exists(path) else []
-            found = [posixpath.basename(f) for f in found]
+            path = posixpath.join(self._root, folder) if folder else self._root
+            found = [posixpath.basename(f) for f in self._remote.ls(path, detail=False)] if self._remote.exists(path) else []
         else:
             path = Path(self.out) / folder
-            found = [p.name for p in path.iterdir() if p.is_file()] if path.is_dir() else []
+            found = [p.name for p in path.iterdir()] if path.is_dir() else []
         return sorted(name for name in found if not name.startswith("."))
 
 

@@ -127,14 +127,14 @@ class ConvLayer(nn.Module):
     noise_const: torch.Tensor
     resample_filter: torch.Tensor
 
-    def __init__(self, n_in: int, n_out: int, resolution: int, arch: Architecture, *, up: bool = False, kernel: int = 3):
+    def __init__(self, n_in: int, n_out: int, resolution: int, arch: Architecture, *, up: bool = False):
         super().__init__()
         self.up = up
         self.clamp = arch.conv_clamp
         self.activation = arch.activation
         self.affine = Linear(arch.w_dim, n_in, bias_init=1)
         self.style_gain = 1.0
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(n_out))
         self.size = arch.size(resolution)
         self.use_noise = arch.use_noise

@@ -49,7 +49,9 @@ def solve(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """``robust_pca`` with its dual ``Y [..., m, n]``, the certificate of optimality, as third value."""
     D = _checked(matrices)
-    lam = default_sparsity(*D.shape[-2:]) if sparsity is None else _positive(sparsity)
+    if sparsity is not None:
+        sparsity = limits.SPARSITY.checked(sparsity, "The sparsity weight of robust PCA is", SubspaceError)
+    lam = sparsity or default_sparsity(*D.shape[-2:])
     flat = D.reshape(-1, *D.shape[-2:])  # [B, m, n]
     L, S, Y = torch.zeros_like(flat), torch.zeros_like(flat), torch.zeros_like(flat)
     active = (flat != 0).flatten(1).any(1).nonzero()[:, 0]
@@ -133,7 +135,3 @@ def _checked(matrices: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(matrices).all():
         raise SubspaceError("Robust PCA was given numbers that are not finite (NaN or infinity); remove the anchors that hold them.")
     return matrices.detach() if matrices.is_floating_point() else matrices.to(torch.float32)
-
-
-def _positive(sparsity: float) -> float:
-    return limits.SPARSITY.checked(sparsity, "The sparsity weight of robust PCA is", SubspaceError)

@@ -17,6 +17,7 @@ MAX_BASE = 32  # of the constant that pictures grow from: 4 x 4, and others for 
 MAX_WIDTH = 16_384  # of codes and labels; published networks have 512, and up to 1000 classes
 MAX_IMAGE_CHANNELS = 4
 ACTIVATIONS = ("lrelu", "linear")
+OLD_LABELS = "This is a class-conditional StyleGAN2 from before ADA; its labels work differently and are not supported."
 
 
 def infer_architecture(state: Mapping[str, Any], hints: Mapping[str, Any]) -> Architecture:

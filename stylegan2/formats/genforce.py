@@ -7,7 +7,7 @@ import re
 import torch
 
 from ...files.errors import UnsupportedFileError
-from .architecture import shaped
+from .architecture import OLD_LABELS, shaped
 
 SIGNATURE = "synthesis.early_layer.const"
 
@@ -19,9 +19,7 @@ def canonical(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     the names of its convolutions, so that half of the weights are missing.
     """
     if "mapping.label_weight" in state:
-        raise UnsupportedFileError(
-            "This is a class-conditional StyleGAN2 from before ADA; its labels work differently and are not supported."
-        )
+        raise UnsupportedFileError(OLD_LABELS)
     if state.get("synthesis.layer1.weight", torch.empty(0)).shape[2:] == (1, 1):
         raise UnsupportedFileError(
             "This is a genforce network of the resnet layout, which genforce itself cannot draw with: it lacks layers."

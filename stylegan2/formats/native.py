@@ -11,7 +11,7 @@ import torch
 
 from ...files.containers import parse_json
 from ...files.errors import CheckpointError, DamagedFileError, UnsupportedFileError
-from ...files.native import KEY, VERSION, write
+from ...files.native import KEY, VERSION, narrowed, write
 from ..generator import Generator
 
 KIND = "generator"
@@ -26,7 +26,7 @@ def save(generator: Generator, path: str | Path, dtype: torch.dtype = torch.floa
     """
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise CheckpointError(f"Generators are stored as float32, float16 or bfloat16, not {dtype}.")
-    tensors = {k: _narrow(v.detach().to("cpu", torch.float32), dtype) for k, v in generator.state_dict().items()}
+    tensors = {k: narrowed(v.detach().to("cpu", torch.float32), dtype) for k, v in generator.state_dict().items()}
     return write(path, KIND, {**_description(generator), "crc32": checksum(tensors)}, tensors)
 
 
@@ -36,12 +36,6 @@ def checksum(tensors: dict[str, torch.Tensor]) -> int:
     for _, tensor in sorted(tensors.items()):
         crc = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data, crc)
     return crc
-
-
-def _narrow(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    if tensor.ndim < 2 or tensor.abs().max() > torch.finfo(dtype).max:
-        return tensor
-    return tensor.to(dtype)
 
 
 def _description(generator: Generator) -> dict[str, Any]:

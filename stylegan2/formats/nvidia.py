@@ -22,11 +22,9 @@ def hints(attributes: dict[str, dict[str, Any]], prefix: str = "") -> dict[str, 
         "lr_multiplier": fc.get("bias_gain"),
         "resample_filter": (block.get("_init_kwargs") or {}).get("resample_filter"),
     }
-    return {k: v for k, v in {**_arguments(attributes, prefix), **_present(found)}.items() if v is not None}
-
-
-def _present(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in values.items() if v is not None}
+    arguments = _arguments(attributes, prefix)
+    found = {k: arguments[k] if v is None else v for k, v in found.items()}
+    return {k: v for k, v in found.items() if v is not None}
 
 
 def _arguments(attributes: dict[str, dict[str, Any]], prefix: str) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 
 from ...files.errors import DamagedFileError, UnsupportedFileError
-from .architecture import shaped
+from .architecture import OLD_LABELS, shaped
 from .candidates import loaded, tensor_in
 
 PARTS = ("G_mapping", "G_synthesis")
-LABELS = "This is a class-conditional StyleGAN2 from before ADA; its labels work differently and are not supported."
 SHORTCUTS = (
     "This is an adriansahlman network of the resnet layout, whose shortcuts that project stores with inputs and outputs exchanged or not,"
     " depending on where they came from. Load the original network from NVIDIA's .pkl."
@@ -57,7 +56,7 @@ def canonical(tree: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[st
     """Canonical tensors and hints. Raises UnsupportedFileError for labels and for arguments that make another network of it."""
     mapping, synthesis = (_arguments(tree[p]) for p in PARTS)
     if mapping.get("label_size"):
-        raise UnsupportedFileError(LABELS)
+        raise UnsupportedFileError(OLD_LABELS)
     if any(".projection." in k for k in _tensors(tree["G_synthesis"])):
         raise UnsupportedFileError(SHORTCUTS)
     for name, allowed in _FIXED.items():

@@ -9,7 +9,7 @@ import torch
 
 from ...files.errors import DamagedFileError, UnsupportedFileError
 from ...files.values import Instance
-from .architecture import shaped
+from .architecture import OLD_LABELS, shaped
 from .candidates import loaded, tensor_in
 
 
@@ -59,9 +59,7 @@ def _refuse_others(variables: dict[str, Any], gs: Instance) -> None:
             "This is a TensorFlow StyleGAN1 network (or an early StyleGAN2 configuration A to D). Only StyleGAN2 is supported."
         )
     if "mapping/LabelConcat/weight" in variables:
-        raise UnsupportedFileError(
-            "This is a class-conditional StyleGAN2 from before ADA; its labels work differently and are not supported."
-        )
+        raise UnsupportedFileError(OLD_LABELS)
     if not any(k.endswith("4x4/Const/const") for k in variables):
         name = str(gs.state.get("name"))[:40]
         raise UnsupportedFileError(f"The TensorFlow network {name!r} in this file is not a StyleGAN2 generator.")

@@ -53,7 +53,7 @@ def build_encoder(state: dict[str, torch.Tensor], encoder_type: str | None, path
     except (KeyError, IndexError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         if isinstance(error, InversionError):
             raise
-        raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {_short(error)}. {SUPPORTED}") from None
+        raise InversionError(f"The encoder in {path} is incomplete or of an unknown kind: {in_a_line(error)}. {SUPPORTED}") from None
 
 
 def read_native_encoder(path: Path) -> tuple[dict, dict[str, torch.Tensor], StyleEncoder | CompactEncoder]:
@@ -72,7 +72,7 @@ def described(path: Path) -> Iterator[None]:
     except InversionError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise InversionError(f"The inverter file {path} is damaged: {_short(error)}. Load or download it again.") from None
+        raise InversionError(f"The inverter file {path} is damaged: {in_a_line(error)}. Load or download it again.") from None
 
 
 def filled(network: Network, state: dict[str, torch.Tensor]) -> Network:
@@ -107,5 +107,6 @@ def checked_count(value: object) -> int:
     return value
 
 
-def _short(error: Exception) -> str:
+def in_a_line(error: Exception) -> str:
+    """What a library says of an error, without its line breaks and not endlessly long."""
     return " ".join(str(error).split())[:200]

@@ -85,12 +85,7 @@ def save_inverter(inverter: EncoderInverter, path: str | Path, *, dtype: torch.d
     tensors = {f"encoder.{k}": v for k, v in inverter.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
     if inverter.w_avg is not None:
         tensors["w_avg"] = inverter.w_avg
-    native.write(path, KIND, header, {k: _narrowed(v, dtype) for k, v in tensors.items()})
-
-
-def _narrowed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Vectors (normalization statistics) stay as they are, and so does what would overflow."""
-    return tensor if tensor.ndim < 2 or tensor.abs().max() > torch.finfo(dtype).max else tensor.to(dtype)
+    native.write(path, KIND, header, {k: native.narrowed(v, dtype) for k, v in tensors.items()})
 
 
 def _load_native(path: Path) -> EncoderInverter:

@@ -11,7 +11,7 @@ from torch import nn
 from ...files.budget import border
 from ..resample import area_resize
 from .backbones import Body, BodySpec, read_spec
-from .encoder_files import filled, read_tensors
+from .encoder_files import filled, in_a_line, read_tensors
 from .errors import InversionError
 
 POOLED, FACE = 256, 112
@@ -81,9 +81,5 @@ def identity_from_state(state: dict[str, torch.Tensor], name: str = "This file")
             network = Identity(spec, face, width)
         network = filled(network, state)
     except (RuntimeError, ValueError, ArithmeticError) as error:
-        raise InversionError(f"{name} is not a complete ArcFace IR-SE50 identity network: {_first_line(error)}") from None
+        raise InversionError(f"{name} is not a complete ArcFace IR-SE50 identity network: {in_a_line(error)}") from None
     return network.eval().requires_grad_(False)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

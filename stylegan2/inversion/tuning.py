@@ -13,6 +13,7 @@ from ...files.budget import border
 from ..generator import ConvLayer, Generator
 from ..gradients import frozen, plain, thawed, with_gradients
 from .checks import Progress, check_images, report_steps, starting_codes
+from .encoder_files import in_a_line
 from .errors import InversionError
 from .identity import Identity
 from .optimization import Objective, Target, Weights, code_scale, default_batch, psnr
@@ -213,4 +214,4 @@ def _put(tuned: Generator, state: dict, path: str | Path) -> None:
     try:
         tuned.load_state_dict(state)
     except RuntimeError as error:
-        raise InversionError(f"The tuning file {path} does not fit its generator: {' '.join(str(error).split())[:200]}") from None
+        raise InversionError(f"The tuning file {path} does not fit its generator: {in_a_line(error)}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from ...files.budget import border
+from ...files.download import hash_file
 from ...files.errors import MicromotionError
 from ...files.reading import read_any
 from ..errors import SubspaceError
@@ -23,7 +23,6 @@ EXAMPLE = "ViT-B-32-quickgelu"
 CACHED_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 QUICK_GELU_HINTS = ("quickgelu", "openai")
 SCRIPT_SIZES = ("input_resolution", "context_length", "vocab_size")
-BLOCK = 1 << 22
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -129,11 +128,7 @@ def openai_model(path: Path) -> str | None:
     open_clip = import_open_clip()
     names = open_clip.list_pretrained_models_by_tag("openai")
     digests = {open_clip.get_pretrained_cfg(n, "openai").get("url", "//").split("/")[-2]: n for n in sorted(names, key=len)}
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digests.get(digest.hexdigest())
+    return digests.get(hash_file(path))
 
 
 def _tensors(tree: object, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
