@@ -133,17 +133,15 @@ def _detector():
     return _dlib().get_frontal_face_detector()
 
 
-@functools.cache
-def _predictor(path: str):
-    return load_predictor(path)
-
-
 def load_predictor(path: str | Path) -> Any:
     """dlib's shape predictor of 68 points in the file ``path``, whose numbers are looked through first. Raises FaceError."""
     dlib = _dlib()
     check_predictor(path)
     with border(str(path), FaceError):
         return dlib.shape_predictor(str(path))
+
+
+_predictor = functools.cache(load_predictor)
 
 
 class _Tools:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def open_clip(path: str | Path) -> Clip:
             raise MediaError(f"{path} is empty; copy or download it again.")
         if _is_picture(path):
             return Clip(path, _picture_rate(path))
-        with Film(path) as film:
+        with opened_film(path) as film:
             rate = film.streams.video[0].average_rate or film.streams.video[0].guessed_rate
             return Clip(path, _within(float(rate or USUAL)), bool(film.streams.audio))
 
@@ -107,7 +108,7 @@ def _timed(path: Path) -> Iterator[tuple[float, torch.Tensor]]:
 
 
 def _decoded(path: Path) -> Iterator[tuple[float, torch.Tensor]]:
-    with Film(path) as film:
+    with opened_film(path) as film:
         stream = film.streams.video[0]
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or USUAL)
@@ -124,38 +125,24 @@ def _upright(frame: Any) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.rot90(pixels, quarters))).permute(2, 0, 1)
 
 
-class Film:
+@contextmanager
+def opened_film(path: Path) -> Iterator[Any]:
     """A film opened by PyAV as one stream of bytes: neither its name nor its content leads to another file or to the network."""
+    import av
+    from av.error import FFmpegError
 
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> Any:
-        import av
-        from av.error import FFmpegError
-
-        self.file = self.path.open("rb")
+    with path.open("rb") as file:
         try:
             options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
-            self.film = av.open(self.file, mode="r", options=options, metadata_errors="replace")
-            if not self.film.streams.video:
-                raise MediaError(f"{self.path} holds no video.")
+            film = av.open(file, mode="r", options=options, metadata_errors="replace")
         except (FFmpegError, ValueError) as error:
-            self.file.close()
-            if isinstance(error, MediaError):
-                raise
             kinds = "an MP4, MOV, MKV, WebM, AVI, GIF, WEBP or APNG file"
-            raise MediaError(
-                f"{self.path} is not a video that can be read ({getattr(error, 'strerror', None) or short(error)}); give {kinds}."
-            ) from error
-        except BaseException:
-            self.file.close()
-            raise
-        return self.film
-
-    def __exit__(self, kind, error, trace) -> None:
-        self.film.close()
-        self.file.close()
+            reason = getattr(error, "strerror", None) or short(error)
+            raise MediaError(f"{path} is not a video that can be read ({reason}); give {kinds}.") from error
+        with film:
+            if not film.streams.video:
+                raise MediaError(f"{path} holds no video.")
+            yield film
 
 
 def _is_picture(path: Path) -> bool:

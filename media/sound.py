@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .clips import Film
+from .clips import opened_film
 
 log = logging.getLogger(__name__)
 CODEC, SAMPLES = "aac", 1024  # that AAC takes at once
@@ -22,7 +22,7 @@ class Sound:
     """
 
     def __init__(self, path: Path):
-        self.film = Film(path)
+        self.path, self.film = path, opened_film(path)
         source = self.film.__enter__()
         self.track = next(iter(source.streams.audio), None)
         self.frames = iter(()) if self.track is None else source.decode(self.track)
@@ -50,7 +50,7 @@ class Sound:
             try:
                 frame = next(self.frames, None)
             except (FFmpegError, ValueError) as error:
-                log.warning("The sound of %s breaks off (%s); the rest is silent.", self.film.path, error)
+                log.warning("The sound of %s breaks off (%s); the rest is silent.", self.path, error)
                 frame = None
             if frame is None:
                 return

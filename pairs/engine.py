@@ -54,12 +54,10 @@ def make(job: Job, *, ray: str | None = None, workers: int | None = None, progre
     missing = [s for s in range(job.plan.shards) if f"{s:06}" not in done]
     if missing:
         items = [{"shard": s} for s in missing]
-        _finish_all(
-            spread(Worker, (job, None if ray else maker), items, ray=ray, workers=workers, threads=job.plan.threads),
-            job,
-            len(missing),
-            progress,
-        )
+        made = spread(Worker, (job, None if ray else maker), items, ray=ray, workers=workers, threads=job.plan.threads)
+        for count, _ in enumerate(made, job.plan.shards - len(missing) + 1):
+            if progress is not None:
+                progress(count, job.plan.shards)
     return _conclude(job, store, maker)
 
 
@@ -69,13 +67,6 @@ def _begin(job: Job, store: Store) -> Maker:
     found = maker.found()  # a motion of another generator, a file that is missing, or a face that cannot be measured ends here
     begin(store, {"fingerprint": job.plan.fingerprint, "layout": job.layout, "gate": asdict(job.gate), "found": found})
     return maker
-
-
-def _finish_all(finished: Iterable[dict[str, int]], job: Job, missing: int, progress: Progress | None) -> None:
-    total = job.plan.shards
-    for count, _ in enumerate(finished, total - missing + 1):
-        if progress is not None:
-            progress(count, total)
 
 
 @dataclass(frozen=True)

@@ -180,10 +180,6 @@ def _parquet_card(splits: list[str]) -> str:
     return "\n".join([_located(splits, "data/{}-*.parquet"), "dataset_info:", "  features:", *features])
 
 
-def _tar_card(splits: list[str]) -> str:
-    return _located(splits, "{}-*.tar")
-
-
 LAYOUTS = {
     "pairs": Layout(
         "image and control folders with equal names and .txt captions (ai-toolkit, musubi-tuner), and JSONL (DiffSynth-Studio too)",
@@ -192,6 +188,6 @@ LAYOUTS = {
     ),
     "imagefolder": Layout("Hugging Face ImageFolder with metadata.jsonl (InstructPix2Pix trainers)", _imagefolder, _metadata),
     "sliders": Layout("folders by scale with equal names (image sliders)", _sliders, _scales),
-    "webdataset": Layout("WebDataset shards (.tar)", _webdataset, _nothing, _tar_card),
+    "webdataset": Layout("WebDataset shards (.tar)", _webdataset, _nothing, lambda splits: _located(splits, "{}-*.tar")),
     "parquet": Layout("Parquet shards with the pictures inside (Hugging Face Datasets)", _parquet, _nothing, _parquet_card),
 }

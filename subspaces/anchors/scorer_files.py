@@ -122,20 +122,18 @@ def _is_plain(part: object, fields: set[str], count: int) -> bool:
 
 
 def _settings(recorded: dict, path: Path) -> Settings:
-    checks = {"l2": _weight, "prior": _weight, "space": _space, "views": _views, "degrees": files.optional(files.texts)}
+    checks = {
+        "l2": _weight,
+        "prior": _weight,
+        "space": lambda value: SPACES[SPACES.index(value)],
+        "views": lambda value: limits.VIEWS.checked(files.integer(value), "The views are"),
+        "degrees": files.optional(files.texts),
+    }
     return Settings(**files.take(files.take({"settings": recorded}, {"settings": files.mapping}, path)["settings"], checks, path))
 
 
 def _weight(value) -> float:
     return limits.WEIGHT.checked(files.number(value), "The weight is")
-
-
-def _space(value) -> str:
-    return SPACES[SPACES.index(value)]
-
-
-def _views(value) -> int:
-    return limits.VIEWS.checked(files.integer(value), "The views are")
 
 
 @lru_cache(maxsize=1)
