@@ -43,6 +43,7 @@ NUMPY_DTYPES = {
     "b1": torch.bool,
 }
 OBJECTS = "O"  # an array of Python values
+BUILTINS = ("__builtin__", "builtins")  # of Python 2 and 3
 # Classes of StyleGAN2 networks that torch.save writes as whole modules; only their attributes are kept.
 _NETWORK_MODULE = re.compile(
     r"(?:\w+\.)*(?:model|models|op|ops|fused_act|upfirdn2d|stylegan2(?:ada)?(?:_model|_generator|_discriminator)?|networks|generator)"
@@ -314,15 +315,10 @@ CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): _dictionary,
     ("collections", "Counter"): _dictionary,
     ("collections", "defaultdict"): lambda machine, factory=None: {},
-    ("__builtin__", "dict"): _dictionary,
-    ("builtins", "dict"): _dictionary,
-    ("__builtin__", "set"): _set,
-    ("builtins", "set"): _set,
+    **{(module, "dict"): _dictionary for module in BUILTINS},
+    **{(module, "set"): _set for module in BUILTINS},
     ("builtins", "frozenset"): _set,
-    ("__builtin__", "bytearray"): _byte_run,
-    ("builtins", "bytearray"): _byte_run,
-    ("__builtin__", "bytes"): _byte_run,
-    ("builtins", "bytes"): _byte_run,
+    **{(module, name): _byte_run for module in BUILTINS for name in ("bytearray", "bytes")},
     ("_codecs", "encode"): _encode,
     ("argparse", "Namespace"): lambda machine, *args: Instance("argparse", "Namespace"),
     **{("pathlib", name): lambda machine, *parts: _joined("/", parts) for name in ("PosixPath", "WindowsPath", "PurePosixPath")},

@@ -86,17 +86,13 @@ def refused(error: Exception) -> str:
 
 
 REASONS = {
-    errno.EINVAL: "its name holds characters that no file system takes; give another name",
-    errno.EILSEQ: "its name holds characters that no file system takes; give another name",
+    **dict.fromkeys((errno.EINVAL, errno.EILSEQ), "its name holds characters that no file system takes; give another name"),
     errno.ENAMETOOLONG: "its name is too long; give a shorter one",
-    errno.ENOSPC: "the disk is full; make room on it",
-    errno.EDQUOT: "the disk is full; make room on it",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full; make room on it"),
     errno.EROFS: "its folder is on a read-only file system; choose another folder",
-    errno.EACCES: "its folder may not be written to; choose another, or allow it",
-    errno.EPERM: "its folder may not be written to; choose another, or allow it",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "its folder may not be written to; choose another, or allow it"),
     errno.EBUSY: "another program has it open; close it there, or give another name",
-    errno.ENOENT: "its folder does not exist; choose one that does",
-    errno.ENOTDIR: "its folder does not exist; choose one that does",
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "its folder does not exist; choose one that does"),
     errno.EISDIR: "a folder has that name; give another name",
     errno.EFBIG: "the file system takes no file that large; choose another place",
     errno.EIO: "the disk does not answer as it should; choose another place, and look after it",

@@ -111,10 +111,6 @@ def _left_out(candidate: StateDict, prefix: str) -> tuple[str, ...]:
     return ("The file's second path of styles (DualStyleGAN's res.*) is left out: the generator draws plain faces.",) if beside else ()
 
 
-def _read_mmgen(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
-    return Found("mmgeneration / MMagic StyleGAN2", dialects.from_mmgen(_loaded(part)), any_order=True)
-
-
 def _read_basicsr(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
     if "style_mlp.1.weight" not in part:
         return None
@@ -132,10 +128,6 @@ def _mean_code(tree: Any, part: dict[str, Any]) -> torch.Tensor | None:
     return mean.reshape(-1, mean.shape[-1])[0]
 
 
-def _read_genforce(candidate: StateDict, prefix: str, part: dict[str, Any], tree: Any) -> Found | None:
-    return Found("genforce StyleGAN2", genforce.canonical(_loaded(part)))
-
-
 def _loaded(part: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {k: loaded(v) for k, v in part.items()}
 
@@ -143,7 +135,9 @@ def _loaded(part: dict[str, Any]) -> dict[str, torch.Tensor]:
 _READERS = {
     nvidia.SIGNATURE: _read_nvidia,
     rosinality.SIGNATURE: _read_rosinality,
-    genforce.SIGNATURE: _read_genforce,
-    dialects.MMGEN: _read_mmgen,
+    genforce.SIGNATURE: lambda candidate, prefix, part, tree: Found("genforce StyleGAN2", genforce.canonical(_loaded(part))),
+    dialects.MMGEN: lambda candidate, prefix, part, tree: Found(
+        "mmgeneration / MMagic StyleGAN2", dialects.from_mmgen(_loaded(part)), any_order=True
+    ),
     dialects.BASICSR: _read_basicsr,
 }

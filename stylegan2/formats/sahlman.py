@@ -22,13 +22,9 @@ SHIFT = "Its own code displaces the coarse layers of the picture by one pixel; h
 _FIXED = {
     "conv_block_size": (2,),
     "kernel_size": (3,),
-    "demodulate": (True,),
-    "modulate_data_out": (True,),
-    "normalize_input": (True,),
-    "weight_scale": (True,),
+    **dict.fromkeys(("demodulate", "modulate_data_out", "normalize_input", "weight_scale"), (True,)),
     "conv_resample_mode": ("FIR",),
-    "conv_pad_mode": ("constant",),
-    "filter_pad_mode": ("constant",),
+    **dict.fromkeys(("conv_pad_mode", "filter_pad_mode"), ("constant",)),
     "activation": ("lrelu", "leaky:0.2", "linear"),
 }
 _TAILS = {

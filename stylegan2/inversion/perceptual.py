@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...files.download import fetch, hash_file
 from ...files.embedded import embedded_root
 from ...files.reading import read_file
 from ..resample import area_resize, resize, within
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 Perceptual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # images, images [N, 3, H, W] -> distance [N]
 KINDS = ("auto", "lpips", "features", "pyramid")
 LPIPS_SIZE, LPIPS_SMALLEST = 256, 64
-BACKBONE_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name of the network under LPIPS; it ends in the first digits of its SHA-256
+BACKBONE_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name of the network under LPIPS
 BACKBONE_URL = f"https://download.pytorch.org/models/{BACKBONE_FILE}"
 EMBEDDED_FILE = "inverter.safetensors"
 FEATURES_SMALLEST = 32
@@ -107,19 +106,19 @@ def _within(images: torch.Tensor) -> torch.Tensor:
     return area_resize(images, within(tuple(images.shape[-2:]), LPIPS_SIZE))
 
 
-def load_perceptual(kind: str = "auto", *, size: int = LPIPS_SIZE, download: bool = False) -> Pyramid | Features | Lpips:
+def load_perceptual(kind: str = "auto", *, size: int = LPIPS_SIZE) -> Pyramid | Features | Lpips:
     """The perceptual distance of this ``kind``; ``.name`` says which one came.
 
     ``auto`` takes LPIPS if the package and its backbone are on this machine, else the features of the embedded inverter, else the
-    pyramid; pictures of ``size`` px must be large enough (64 px for LPIPS, 32 px for the features). Nothing is fetched unless
-    ``download`` is set. Raises InversionError if the kind that is asked for is missing.
+    pyramid; pictures of ``size`` px must be large enough (64 px for LPIPS, 32 px for the features). Nothing is fetched.
+    Raises InversionError if the kind that is asked for is missing.
     """
     if kind not in KINDS:
         raise InversionError(f"Unknown perceptual term {kind!r}; choose one of {', '.join(KINDS)}.")
     reasons = {}
     for name in {"auto": tuple(_NETWORKS), "pyramid": ()}.get(kind, (kind,)):
         missing, load = _NETWORKS[name]
-        reasons[name] = missing(size, download)
+        reasons[name] = missing(size)
         if reasons[name] is None:
             return load()
     if kind in reasons:
@@ -129,8 +128,8 @@ def load_perceptual(kind: str = "auto", *, size: int = LPIPS_SIZE, download: boo
     return Pyramid()
 
 
-def missing_lpips(size: int, download: bool = False) -> str | None:
-    """Why LPIPS cannot be used for pictures of ``size`` px, or None if it can; fetches its backbone if ``download`` is set."""
+def missing_lpips(size: int) -> str | None:
+    """Why LPIPS cannot be used for pictures of ``size`` px, or None if it can."""
     if size < LPIPS_SMALLEST:
         return f"pictures of {size} px are too small for it"
     try:
@@ -138,12 +137,10 @@ def missing_lpips(size: int, download: bool = False) -> str | None:
     except ImportError:
         return "the package lpips is not installed (pip install lpips)"
     file = _backbone()
-    if download and not file.is_file():
-        _fetch_backbone(file)
     return None if file.is_file() else f"its backbone {file.name} is not in {file.parent}; it is at {BACKBONE_URL}"
 
 
-def missing_features(size: int, download: bool = False) -> str | None:
+def missing_features(size: int) -> str | None:
     """Why the embedded features cannot be used for pictures of ``size`` px, or None if they can."""
     if size < FEATURES_SMALLEST:
         return f"pictures of {size} px are too small for them"
@@ -152,13 +149,6 @@ def missing_features(size: int, download: bool = False) -> str | None:
 
 def _backbone() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE_FILE
-
-
-def _fetch_backbone(file: Path) -> None:
-    fetch(BACKBONE_URL, file)
-    if not hash_file(file).startswith(file.stem.rpartition("-")[2]):
-        file.unlink()
-        raise InversionError(f"What {BACKBONE_URL} sent is not the file of that name; it was removed. Try again.")
 
 
 @lru_cache(maxsize=1)
