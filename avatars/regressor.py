@@ -61,7 +61,7 @@ class Regressor(nn.Module):
 
 
 def load_regressor(path: Path = WEIGHTS) -> Regressor:
-    """Load a regressor written by ``save_regressor``."""
+    """Load a regressor, of the file that its training wrote (``lab/train_regressor.py``)."""
     from safetensors import safe_open
     from safetensors.torch import load_file
 
@@ -74,12 +74,3 @@ def load_regressor(path: Path = WEIGHTS) -> Regressor:
     regressor = Regressor(metadata["members"])
     regressor.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
     return regressor.eval().requires_grad_(False)
-
-
-def save_regressor(regressor: Regressor, path: Path) -> None:
-    """Write the regressor in 16 bit."""
-    from safetensors.torch import save_file
-
-    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in regressor.state_dict().items()}
-    metadata = {"kind": "regressor", "members": len(regressor.members), "parameters": PARAMETERS}
-    save_file(tensors, path, metadata={"micromotion": json.dumps(metadata)})

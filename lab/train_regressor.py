@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from ..avatars import renderer as rendering
-from ..avatars.regressor import Member, Regressor, save_regressor
+from ..avatars.regressor import Member, Regressor
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 
 CYCLE, CYCLES = 240_000, 2
@@ -42,6 +44,13 @@ def augment(images: torch.Tensor, seed: int) -> torch.Tensor:
     images = images + chosen() * 0.06 * torch.rand(n, 1, 1, 1, generator=g) * torch.randn(images.shape, generator=g)
     gain = 1 + chosen() * 0.12 * torch.randn(n, 3, 1, 1, generator=g)
     return (images * gain + chosen() * 0.08 * torch.randn(n, 3, 1, 1, generator=g)).clamp(-1, 1)
+
+
+def save_regressor(regressor: Regressor, path: Path) -> None:
+    """Write the regressor in 16 bit."""
+    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in regressor.state_dict().items()}
+    metadata = {"kind": "regressor", "members": len(regressor.members), "parameters": rendering.PARAMETERS}
+    save_file(tensors, path, metadata={"micromotion": json.dumps(metadata)})
 
 
 def train_member(index: int, out: Path, images: int, device: torch.device, fast: bool) -> Member:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import comfy.model_management as management
 import comfy.model_patcher
@@ -39,12 +40,6 @@ PREVIEW_SIDE = 512  # pixels
 PREVIEW_SECONDS = 0.1
 GRADIENT_PICTURES = 4
 BRIGHTEST = 16.0  # of an IMAGE: highlights of float pictures exceed 1, bytes reach 255
-
-
-class Report(Protocol):
-    """``progress`` of the library, with images or without."""
-
-    def __call__(self, done: int, total: int, images: torch.Tensor | None = None) -> None: ...
 
 
 class HostError(MicromotionError):
@@ -317,7 +312,7 @@ def plain(value: torch.Tensor) -> torch.Tensor:
         return value.detach().clone()
 
 
-def progress(cheaper: str = "") -> Report:
+def progress(cheaper: str = "") -> Callable[..., None]:
     """The library's ``progress(done, total, images in -1..1 or None)`` on ComfyUI's bar; raises when the user cancels.
 
     With ``cheaper``, a sentence on what takes less, work that will take over a minute is announced.

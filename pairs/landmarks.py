@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..faces import MissingToolError, detect
-from ..faces.measuring import QUANTITIES, measure, measure_found
+from ..faces.measuring import QUANTITIES, measure_found
 from ..stylegan2 import Generator
 from ..stylegan2.colors import as_rgb
 from ..stylegan2.inversion import load_identity
@@ -63,9 +63,3 @@ def why_not(generator: Generator, folders: tuple[str, ...] = ()) -> str:
     except MissingToolError as error:
         return str(error)
     return "" if torch.isfinite(seen).all() else "No face is found in the mean picture that this generator draws."
-
-
-def spread(portraits: list[np.ndarray]) -> list[float]:
-    """The robust standard deviation of every quantity among the faces with these landmarks ``[68, 2]``."""
-    values = measure(np.stack(portraits))
-    return [float(np.subtract(*np.percentile(values[name], (75, 25))) / 1.349) for name in QUANTITIES]

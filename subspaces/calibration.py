@@ -8,14 +8,13 @@ from dataclasses import replace
 import torch
 
 from ..files import limits
-from ..stylegan2.frames import synthesize_frames
+from ..stylegan2.frames import Progress, synthesize_frames
 from ..stylegan2.generator import Generator
 from .errors import SubspaceError
 from .estimators import median, pair_slopes
 from .subspace import Calibration, Subspace
 
 Measure = Callable[[torch.Tensor], torch.Tensor]
-Progress = Callable[[int, int, "torch.Tensor | None"], None]
 MIN_SLOPE_SHARE = 0.25
 MIN_IDENTITY = 0.9
 MIN_SIGNAL = 2.0

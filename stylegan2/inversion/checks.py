@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
+from ..frames import Progress
 from ..generator import Generator
 from .errors import InversionError
 
-Progress = Callable[[int, int, "torch.Tensor | None"], None]
 LARGEST_VALUE = 100  # images are about -1..1; random networks reach 20, 8-bit values 255
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,15 +23,6 @@ KIND = "tuning"
 STEPS = 150
 LEARNING_RATE = 3e-4
 TUNING_WEIGHTS = Weights(pixel=1.0, perceptual=1.0, prior=0.0)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    lr: float
-    locality: float
-    noise: float | None
-    seed: int
-    target_psnr: float | None
 
 
 def tune(
@@ -64,7 +55,7 @@ def tune(
     device = generator.w_avg.device
     with with_gradients(device):
         tuned = thawed(generator)
-        run = _Tuning(frozen(generator), tuned, _Plan(lr, locality, noise_regularization, seed, target_psnr))
+        run = _Tuning(frozen(generator), tuned, lr=lr, locality=locality, noise=noise_regularization, seed=seed, target_psnr=target_psnr)
         run.aim(Objective(tuned, weights, perceptual, identity), plain(images, device), plain(codes, device))
         run(steps, progress)
     _freeze(tuned)
@@ -79,12 +70,14 @@ def _freeze(tuned: Generator) -> None:
 
 
 class _Tuning:
-    def __init__(self, base: Generator, tuned: Generator, plan: _Plan):
-        self.base, self.tuned, self.plan = base, tuned, plan
+    def __init__(
+        self, base: Generator, tuned: Generator, *, lr: float, locality: float, noise: float | None, seed: int, target_psnr: float | None
+    ):
+        self.base, self.tuned, self.locality, self.noise, self.target_psnr = base, tuned, locality, noise, target_psnr
         self.weights = [p.requires_grad_(True) for p in tuned.synthesis.parameters()]
-        self.noises = [] if plan.noise is None else [_trainable(layer) for layer in noisy_layers(tuned)]
-        self.adam = torch.optim.Adam([*self.weights, *self.noises], lr=plan.lr)
-        self.random = torch.Generator().manual_seed(plan.seed)
+        self.noises = [] if noise is None else [_trainable(layer) for layer in noisy_layers(tuned)]
+        self.adam = torch.optim.Adam([*self.weights, *self.noises], lr=lr)
+        self.random = torch.Generator().manual_seed(seed)
         self.scale = code_scale(base)
 
     def aim(self, objective: Objective, images: torch.Tensor, codes: torch.Tensor) -> None:
@@ -101,11 +94,11 @@ class _Tuning:
                 images = self._backward(target, codes)
                 worst = min(worst, float(psnr(target.view(images), target.images).min()))
                 report_steps(progress, step * len(self.chunks) + i + 1, total, images)
-            if self.plan.target_psnr is not None and worst >= self.plan.target_psnr:
+            if self.target_psnr is not None and worst >= self.target_psnr:
                 return
             self._hold()
-            if self.plan.noise is not None and self.noises:
-                (self.plan.noise * sum(map(autocorrelation, self.noises), self.noises[0].new_zeros([]))).backward()
+            if self.noise is not None and self.noises:
+                (self.noise * sum(map(autocorrelation, self.noises), self.noises[0].new_zeros([]))).backward()
             self.adam.step()
 
     def _backward(self, target: Target, codes: torch.Tensor) -> torch.Tensor:
@@ -117,14 +110,14 @@ class _Tuning:
 
     def _hold(self) -> None:
         """Add the gradient of the locality term: one random code near a pivot must look as it did."""
-        if not self.plan.locality:
+        if not self.locality:
             return
         pivot = self.codes[torch.randint(len(self.codes), (1,), generator=self.random)]
         step = torch.randn(1, 1, self.codes.shape[-1], generator=self.random).to(pivot) * self.scale
         with torch.no_grad():
             before = self.base.synthesize(pivot + step)
         difference = self.tuned.synthesize(pivot + step) - before
-        (self.plan.locality * difference.square().mean()).backward()
+        (self.locality * difference.square().mean()).backward()
 
 
 def noisy_layers(generator: Generator) -> list[ConvLayer]:

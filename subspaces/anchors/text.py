@@ -23,6 +23,7 @@ from ...files import limits
 from ...files import native as files
 from ...files.errors import CheckpointError, DamagedFileError
 from ...stylegan2.colors import as_rgb
+from ...stylegan2.frames import Progress
 from ...stylegan2.generator import Generator
 from ...stylegan2.gradients import frozen, plain, with_gradients
 from ...stylegan2.inversion.optimization import default_batch, learning_rate
@@ -38,7 +39,6 @@ from .scorer import PUBLISHED, SPACES, Scorer, Settings
 from .views import view
 
 log = logging.getLogger(__name__)
-Progress = Callable[[int, int, "torch.Tensor | None"], None]
 Embed = Callable[[torch.Tensor], torch.Tensor]
 PRIOR_SAMPLES = 4096
 STATE = "text-anchors"

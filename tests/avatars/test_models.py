@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from micromotion.avatars import renderer as rendering
-from micromotion.avatars.regressor import Regressor, load_regressor, save_regressor
+from micromotion.avatars.regressor import Regressor, load_regressor
 from micromotion.lab import train_regressor, train_scorer
 from micromotion.lab.models_page import ks_distance
 from micromotion.stylegan2 import MicromotionError
@@ -15,7 +15,7 @@ from micromotion.stylegan2.inversion.compact import CompactEncoder
 def test_regressor_survives_its_file(tmp_path):
     torch.manual_seed(0)
     regressor = Regressor(2).eval()
-    save_regressor(regressor, tmp_path / "r.safetensors")
+    train_regressor.save_regressor(regressor, tmp_path / "r.safetensors")
     again = load_regressor(tmp_path / "r.safetensors")
     images = rendering.render(rendering.sample_parameters(3, 0), 64).images
     assert torch.allclose(regressor(images), again(images), atol=0.02)
