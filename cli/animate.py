@@ -20,8 +20,7 @@ from ..subspaces import LostMotionError, Subspace, apply_motions, fit, keyframes
 from .clips import ClipCodes, codes_of_clip
 from .fit import anchors_of_text
 from .measuring import brought_to_rest, track_of_clip
-from .models import Models, check_files, embedded, embedded_motions, find_motion, open_named, split_choice
-from .outputs import check_output
+from .models import Models, check_files, check_output, embedded, embedded_motions, find_motion, open_named, split_choice
 from .portrait import Framing, Portrait, avatar, kept, portrait_of
 from .terminal import Clock, UsageError, note, progress_bar, say
 

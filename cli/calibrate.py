@@ -11,8 +11,7 @@ from ..subspaces import calibrate
 from ..subspaces.anchors import contrast
 from ..subspaces.describing import describe_motion
 from .measuring import landmark_meter
-from .models import Models, check_files, drawn_faces, embedded, open_named
-from .outputs import check_output
+from .models import Models, check_files, check_output, drawn_faces, embedded, open_named
 from .terminal import Clock, UsageError, progress_bar, say
 
 MIN_IDENTITY = 0.7  # of the factor regressor, as for the ready motions

@@ -8,8 +8,7 @@ from dataclasses import replace
 from ..stylegan2 import Generator
 from ..subspaces import Subspace, combine, cosine_table, negate, restrict, scale
 from ..subspaces.describing import describe_motion
-from .models import check_files, load_generator, open_named
-from .outputs import check_output
+from .models import check_files, check_output, load_generator, open_named
 from .terminal import Clock, UsageError, say
 
 OF_ONE = ("negate", "scale", "restrict")

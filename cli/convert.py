@@ -12,8 +12,7 @@ from ..stylegan2.inversion import save_inverter
 from ..subspaces.describing import describe_codes, describe_motion
 from ..subspaces.opening import face_or_motion
 from .inspect import describe_inverter
-from .models import check_files, load_generator, open_named, split_choice
-from .outputs import check_output
+from .models import check_files, check_output, load_generator, open_named, split_choice
 from .terminal import Clock, UsageError, note, say
 
 FACE, MOTION, INVERTER = "face", "motion", "inverter"

@@ -14,8 +14,7 @@ from ..subspaces import Anchors, fit, pool, with_preview
 from ..subspaces.anchors import text_anchors, video_anchors
 from ..subspaces.describing import describe_motion
 from .clips import ClipCodes, clips_in, codes_of_clip
-from .models import Models, check_files
-from .outputs import check_output
+from .models import Models, check_files, check_output
 from .portrait import Framing
 from .terminal import Clock, UsageError, note, progress_bar, say
 

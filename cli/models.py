@@ -1,7 +1,8 @@
-"""Finding and loading what a command works with: the embedded avatars, or the user's own files."""
+"""Finding and loading what a command works with: the embedded avatars, or the user's own files; and where it may write."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import torch
 from ..files.containers import require
 from ..files.embedded import MOTIONS, PACK, embedded_root
 from ..files.native import kind_of
+from ..files.writing import writable
 from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import Inverter, OptimizingInverter
 from ..stylegan2.sampling import unchosen
@@ -147,3 +149,15 @@ def check_files(*paths: Path | None) -> None:
     for path in paths:
         if path is not None:
             require(path)
+
+
+def check_output(path: Path, suffixes: tuple[str, ...]) -> Path:
+    """Refuse an output path before any work is done: wrong ending, a folder, or a place where nothing can be written."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path} should end in {' or '.join(suffixes)}.")
+    with writable(path):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; give the name of a file in it.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path

@@ -93,7 +93,8 @@ def paste(
     if ghosts is not None and ghosts.poor:
         warn(ghosts.warning())
     single = photos.single and count == 1
-    return photos.give_back(out, single), _give_back_mask(coverage, photos, single)
+    coverage = coverage[0] if single else coverage
+    return photos.give_back(out, single), coverage if photos.form == "tensor" else coverage.cpu().numpy()
 
 
 def fade(photo: torch.Tensor, square: torch.Tensor, crop, *, reconstruction: torch.Tensor, value_range=(-1, 1), **options):
@@ -178,11 +179,6 @@ def _count(photos, edits, bases, crops, limits) -> int:
     for name, other in (("crop", crops), ("reconstruction", bases), ("limit", limits)):
         count = count if other is None else paired_count(count, len(other), "The batch", name)
     return count
-
-
-def _give_back_mask(coverage: torch.Tensor, photos: Pictures, single: bool):
-    coverage = coverage[0] if single else coverage
-    return coverage if photos.form == "tensor" else coverage.cpu().numpy()
 
 
 def _inside(frame: torch.Tensor, crop: Crop) -> torch.Tensor:

@@ -23,7 +23,7 @@ def file_input(kind: str) -> io.Combo.Input:
     return io.Combo.Input("file", options=host.choices(kind))
 
 
-class _LoadFile(io.ComfyNode):
+class LoadFile(io.ComfyNode):
     """What these nodes share: the file is checked before the run and re-read when it changes."""
 
     KIND = ""
@@ -43,7 +43,7 @@ def remarked(value, notes) -> io.NodeOutput:
     return host.output(value)
 
 
-class _LoadNetwork(_LoadFile):
+class _LoadNetwork(LoadFile):
     """A file of a kind in, its network on a socket out; ``REMARKS``: whether its card says what the file leaves open."""
 
     SOCKET: Any = None
@@ -79,7 +79,7 @@ class LoadIdentity(_LoadNetwork):
     KIND, SOCKET, READ = "identity", sockets.Identity, staticmethod(load_identity)
 
 
-class LoadGenerator(_LoadFile):
+class LoadGenerator(LoadFile):
     KIND = "generator"
 
     @classmethod
@@ -103,7 +103,7 @@ class LoadGenerator(_LoadFile):
         return remarked(host.manage(generator), generator.provenance.notes)
 
 
-class ConvertCheckpoint(_LoadFile):
+class ConvertCheckpoint(LoadFile):
     KIND = "generator"
 
     @classmethod

@@ -20,6 +20,7 @@ from . import host, measure, sockets, wording
 from . import plots as pictures
 from .anchors import layers_input
 from .codes import class_input, remark_class
+from .loaders import LoadFile, file_input
 
 CATEGORY = "micromotion/motions"
 AUTO = "auto"
@@ -71,7 +72,9 @@ class FitSubspace(io.ComfyNode):
         return host.output(motion)
 
 
-class LoadSubspace(io.ComfyNode):
+class LoadSubspace(LoadFile):
+    KIND = "motion"
+
     @classmethod
     def define_schema(cls):
         return wording.schema(
@@ -79,21 +82,13 @@ class LoadSubspace(io.ComfyNode):
             "micromotion/loaders",
             has_intermediate_output=True,
             inputs=[
-                io.Combo.Input("file", options=host.choices("motion")),
+                file_input("motion"),
                 sockets.Generator.Input("generator", optional=True),
                 sockets.number("strength", limits.STRENGTH, STRENGTH, unset=0, step=0.5, optional=True, advanced=True),
                 io.String.Input("which", default="", optional=True, advanced=True),
             ],
             outputs=[sockets.Subspace.Output("motion")],
         )
-
-    @classmethod
-    def validate_inputs(cls, file=None):
-        return host.check_file("motion", file)
-
-    @classmethod
-    def fingerprint_inputs(cls, file, **_):
-        return host.file_fingerprint("motion", file)
 
     @classmethod
     def execute(cls, file, generator=None, strength=STRENGTH, which="") -> io.NodeOutput:
@@ -200,11 +195,14 @@ def calibrate_by_face(motion, change, identity, component, generator, quantity, 
 def calibrate_on_faces(
     motion, score, instrument: str, change, likeness, component, net, faces, codes=None, reach=1.5, class_of=""
 ) -> Subspace:
+    if codes is None:
+        remark_class(net, class_of)
+        codes = draw_faces(net, seeds_from(0, faces), category=class_of)
     return calibrate(
         motion,
         score,
         net,
-        random_faces(net, faces, class_of) if codes is None else codes,
+        codes,
         reach=reach,
         component=component,
         rescale=change > 0,
@@ -213,11 +211,6 @@ def calibrate_on_faces(
         identity=None if likeness is None else likeness.embed,
         progress=host.progress(),
     )
-
-
-def random_faces(net, count: int, class_of: str) -> torch.Tensor:
-    remark_class(net, class_of)
-    return draw_faces(net, seeds_from(0, count), category=class_of)
 
 
 def calibrate_by_blendshapes(motion, change, identity, component, sweep, landmarks, blendshapes, images=None) -> Subspace:

@@ -81,11 +81,6 @@ def easing_input() -> io.Combo.Input:
     return io.Combo.Input("easing", options=list(EASINGS), default="ease")
 
 
-def from_start_to_end(frames: int, start, end, easing, ping_pong, hold_start=0, hold_end=0, cycles=1) -> torch.Tensor:
-    still = {"hold_start": hold_start, "hold_end": hold_end, "cycles": cycles}
-    return make_sweep(frames, start, end, easing=easing, ping_pong=ping_pong, **still)
-
-
 def from_keyframes(frames: int, keyframes, easing, loop) -> torch.Tensor:
     return make_keyframes(keyframes, frames, easing=easing, loop=loop)
 
@@ -95,7 +90,7 @@ def from_curve(frames: int, curve, low, high) -> torch.Tensor:
     return from_samples(torch.from_numpy(samples), frames, low, high)
 
 
-SHAPES = {"start to end": from_start_to_end, "keyframes": from_keyframes, "curve": from_curve}
+SHAPES = {"start to end": make_sweep, "keyframes": from_keyframes, "curve": from_curve}
 
 
 class ReadCoefficients(io.ComfyNode):

@@ -38,10 +38,11 @@ class Layout:
     card: Callable[[list[str]], str] | None = None
 
 
-def _list(store: Store, name: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as JSONL; no file where there are none."""
-    if lines := "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows):
-        store.write(name, lines.encode())
+def _list(store: Store, name: str, rows: Rows, told: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Write what is told of each row as JSONL, a file of this name in the folder of each split that has rows."""
+    for split in SPLITS:
+        if lines := "".join(json.dumps(told(row), ensure_ascii=False) + "\n" for row in rows if row["split"] == split):
+            store.write(f"{split}/{name}", lines.encode())
 
 
 def _nothing(plan: Plan, store: Store, rows: Rows) -> None:
@@ -56,23 +57,16 @@ def _pairs(plan: Plan, store: Store, shard: int, samples: list[Sample]) -> None:
 
 
 def _listed(plan: Plan, store: Store, rows: Rows) -> None:
-    for split in SPLITS:
-        lines = (
-            {
-                "image_path": store.path(f"{split}/images/{r['name']}.{plan.format}"),
-                "control_path": store.path(f"{split}/control/{r['name']}.{plan.format}"),
-                "caption": r["instruction"],
-            }
-            for r in rows
-            if r["split"] == split
-        )
-        _list(store, f"{split}/dataset.jsonl", lines)
-        _list(store, f"{split}/diffsynth.jsonl", (_for_diffsynth(plan, r) for r in rows if r["split"] == split))
+    def for_musubi(row: dict[str, Any]) -> dict[str, Any]:
+        image, control = (store.path(f"{row['split']}/{folder}/{row['name']}.{plan.format}") for folder in ("images", "control"))
+        return {"image_path": image, "control_path": control, "caption": row["instruction"]}
 
+    def for_diffsynth(row: dict[str, Any]) -> dict[str, Any]:
+        picture = f"{row['name']}.{plan.format}"
+        return {"image": f"images/{picture}", "edit_image": f"control/{picture}", "prompt": row["instruction"]}
 
-def _for_diffsynth(plan: Plan, row: dict[str, Any]) -> dict[str, Any]:
-    picture = f"{row['name']}.{plan.format}"
-    return {"image": f"images/{picture}", "edit_image": f"control/{picture}", "prompt": row["instruction"]}
+    _list(store, "dataset.jsonl", rows, for_musubi)
+    _list(store, "diffsynth.jsonl", rows, for_diffsynth)
 
 
 def _imagefolder(plan: Plan, store: Store, shard: int, samples: list[Sample]) -> None:
@@ -82,19 +76,12 @@ def _imagefolder(plan: Plan, store: Store, shard: int, samples: list[Sample]) ->
 
 
 def _metadata(plan: Plan, store: Store, rows: Rows) -> None:
-    for split in SPLITS:
-        lines = (
-            {
-                "source_file_name": f"source/{r['name']}.{plan.format}",
-                "edited_file_name": f"edited/{r['name']}.{plan.format}",
-                "instruction": r["instruction"],
-                "caption": r["caption"],
-                "coefficients": json.dumps(r["coefficients"], sort_keys=True),
-            }
-            for r in rows
-            if r["split"] == split
-        )
-        _list(store, f"{split}/metadata.jsonl", lines)
+    def told(row: dict[str, Any]) -> dict[str, Any]:
+        names = {f"{which}_file_name": f"{which}/{row['name']}.{plan.format}" for which in ("source", "edited")}
+        words = {"instruction": row["instruction"], "caption": row["caption"]}
+        return names | words | {"coefficients": json.dumps(row["coefficients"], sort_keys=True)}
+
+    _list(store, "metadata.jsonl", rows, told)
 
 
 def _sliders(plan: Plan, store: Store, shard: int, samples: list[Sample]) -> None:

@@ -297,10 +297,8 @@ def is_style_list(tree: Any) -> bool:
     """
     if isinstance(tree, Mapping):
         tree = [] if any("." in str(key) for key in tree) else list(tree.values())
-    inner = [v for part in tree for v in (part if isinstance(part, (list, tuple)) else [part])] if _is_plain_list(tree) else []
+    if not isinstance(tree, (list, tuple)) or len(tree) > MOST_STYLES:
+        return False
+    inner = [v for part in tree for v in (part if isinstance(part, (list, tuple)) else [part])]
     tensors = [v for v in inner if isinstance(v, torch.Tensor) and v.ndim]
     return len(tensors) == len(inner) and len(tensors) >= 8 and len({v.shape[-1] for v in tensors}) >= MANY_WIDTHS
-
-
-def _is_plain_list(tree: Any) -> bool:
-    return isinstance(tree, (list, tuple)) and len(tree) <= MOST_STYLES

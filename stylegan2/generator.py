@@ -245,7 +245,7 @@ class Block(nn.Module):
         self, x: torch.Tensor | None, image: torch.Tensor | None, styles: Styles, noise: str, *, start=0, stop=3, picture=False
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Run the layers ``start`` to ``stop`` on features ``x [N or 1, I, h, w]`` (None: the constant) and the ``image`` so far."""
-        x = self._channels_last_const() if x is None else x
+        x = self.const[None].contiguous(memory_format=torch.channels_last) if x is None else x
         if (start, stop) == (0, 3) and self._fits_strips(x, styles):
             return self._in_strips(x, image, styles, noise, picture)
         if self.resnet:
@@ -262,9 +262,6 @@ class Block(nn.Module):
     def _residual(self, x: torch.Tensor, styles: Styles, noise: str) -> torch.Tensor:
         shortcut = self.skip(x)
         return self.conv1(self.conv0(x, styles[0], noise), styles[1], noise, gain=0.5**0.5) + shortcut
-
-    def _channels_last_const(self) -> torch.Tensor:
-        return self.const[None].contiguous(memory_format=torch.channels_last)
 
     def _fits_strips(self, x: torch.Tensor, styles: Styles) -> bool:
         if self.first or self.resnet or len(self.resample_filter) != 4 or self.conv0.activation != "lrelu":

@@ -77,10 +77,6 @@ class Anchors:
     def num_layers(self) -> int:
         return self.codes.shape[1]
 
-    @property
-    def width(self) -> int:
-        return self.codes.shape[2]
-
     def kept(self) -> Anchors:
         """The anchors that are to be used, without the others."""
         keep, labels = self.used, self.labels
