@@ -403,7 +403,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(arguments)
     if args.version:
-        print(f"micromotion {_version()}")
+        print(f"micromotion {importlib.import_module(__package__ or 'micromotion').__version__}")
         return 0
     if args.command is None:
         parser.print_help()
@@ -461,10 +461,6 @@ def _end(sentence: str, code: int) -> int:
 
     note(f"micromotion: {sentence}")
     return code
-
-
-def _version() -> str:
-    return importlib.import_module(__package__ or "micromotion").__version__
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,20 +68,14 @@ class Storage:
     blob: Blob | None = None
     start: int = 0
     swap: bool = False
-    _bytes: np.ndarray | None = None
 
     @property
     def itemsize(self) -> int:
         return 1 if self.dtype is None else self.dtype.itemsize
 
-    @property
+    @cached_property
     def bytes(self) -> np.ndarray:
         """The numbers' bytes, aligned and in this machine's order: the mapped file itself in an archive, else one copy."""
-        if self._bytes is None:
-            self._bytes = self._read()
-        return self._bytes
-
-    def _read(self) -> np.ndarray:
         size = self.count * self.itemsize
         run = np.empty(0, np.uint8) if self.blob is None else self.blob.numbers(self.start)[:size]
         if len(run) < size:

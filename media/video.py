@@ -53,11 +53,8 @@ class VideoWriter:
         for pixels in frames:
             self._mux(_in_video_colors(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
             self.written += 1
-            self._sound_until(self.written)
-
-    def _sound_until(self, frame: int) -> None:
-        if self.sound is not None:
-            self.sound.write(float(frame / self.rate))
+            if self.sound is not None:
+                self.sound.write(float(self.written / self.rate))
 
     def _mux(self, frame) -> None:
         for packet in self.stream.encode(frame):

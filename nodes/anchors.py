@@ -76,7 +76,7 @@ class TextAnchors(io.ComfyNode):
         quality=AUTO,
         class_of="",
     ) -> io.NodeOutput:
-        net, judge, likeness = host.ready_with(generator, scorer, identity, memory=host.gradient_memory(generator))
+        net, judge, likeness = host.ready(generator, scorer, identity, memory=host.gradient_memory(generator))
         if codes is None:
             remark_class(net, class_of)
         anchors = text_anchors(

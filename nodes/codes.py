@@ -120,7 +120,7 @@ class RefineFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, generator, image, steps, tuning_steps, space, codes=None, identity=None) -> io.NodeOutput:
-        net, judge = host.ready_with(generator, identity, memory=host.gradient_memory(generator))
+        net, judge = host.ready(generator, identity, memory=host.gradient_memory(generator))
         with host.gradients():
             images = host.plain(centered(host.from_image(image), net.size))
             found = starting_codes(net, None if codes is None else host.plain(codes), len(images))
@@ -192,13 +192,10 @@ class LoadFace(io.ComfyNode):
         found = read_codes(host.resolve("codes", file), generator.value)
         host.remark(*found.notes)
         beside = host.find("tuning", file) if tuning == KEPT else None if tuning == NONE else host.resolve("tuning", tuning)
-        return host.output(found.codes, generator if beside is None else tuned_by(generator, beside))
-
-
-def tuned_by(generator, path):
-    """The generator with a tuning of its own on top."""
-    with torch.inference_mode(False):
-        return host.manage(load_tuning(path, generator.value).cpu())
+        if beside is not None:
+            with torch.inference_mode(False):
+                generator = host.manage(load_tuning(beside, generator.value).cpu())
+        return host.output(found.codes, generator)
 
 
 class Synthesize(io.ComfyNode):

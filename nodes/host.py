@@ -267,20 +267,18 @@ def manage(value: nn.Module) -> Managed:
     return Managed(value, comfy.model_patcher.CoreModelPatcher(held, load_device=load_device, offload_device=offload_device))
 
 
-def ready(*managed: Managed, memory: int = 0) -> Any:
-    """The values of ``managed`` with their weights on the device; ``memory`` bytes are kept free for the work itself."""
-    with torch.inference_mode(False):
-        management.load_models_gpu([m.patcher for m in managed], memory_required=memory, force_full_load=True)
-        for m in managed:
-            _drop_inference(m.patcher.model)
-    return managed[0].value if len(managed) == 1 else tuple(m.value for m in managed)
+def ready(*managed: Managed | None, memory: int = 0) -> Any:
+    """The value of one, or the values of several, with their weights on the device; what is not connected stays None.
 
-
-def ready_with(*managed: Managed | None, memory: int = 0) -> tuple[Any, ...]:
-    """``ready`` for several, of which some are not connected and stay None."""
-    if given := [m for m in managed if m is not None]:
-        ready(*given, memory=memory)
-    return tuple(None if m is None else m.value for m in managed)
+    ``memory`` bytes are kept free for the work itself.
+    """
+    if patchers := [m.patcher for m in managed if m is not None]:
+        with torch.inference_mode(False):
+            management.load_models_gpu(patchers, memory_required=memory, force_full_load=True)
+            for patcher in patchers:
+                _drop_inference(patcher.model)
+    values = tuple(None if m is None else m.value for m in managed)
+    return values[0] if len(values) == 1 else values
 
 
 def gradient_memory(generator: Managed) -> int:

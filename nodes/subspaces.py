@@ -182,12 +182,12 @@ def blendshape_inputs() -> list:
 
 
 def calibrate_by_text(motion, change, identity, component, generator, scorer, full, none, **where) -> Subspace:
-    net, judge, likeness = host.ready_with(generator, scorer, identity)
+    net, judge, likeness = host.ready(generator, scorer, identity)
     return calibrate_on_faces(motion, *contrast(judge, full, none), change, likeness, component, net, **where)
 
 
 def calibrate_by_face(motion, change, identity, component, generator, quantity, **where) -> Subspace:
-    net, likeness = host.ready_with(generator, identity)
+    net, likeness = host.ready(generator, identity)
     score, _ = measure.instrument(quantity, net.w_avg.device)
     return calibrate_on_faces(motion, score, quantity, change, likeness, component, net, **where)
 

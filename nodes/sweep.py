@@ -81,16 +81,16 @@ def easing_input() -> io.Combo.Input:
     return io.Combo.Input("easing", options=list(EASINGS), default="ease")
 
 
-def from_keyframes(frames: int, keyframes, easing, loop) -> torch.Tensor:
-    return make_keyframes(keyframes, frames, easing=easing, loop=loop)
-
-
 def from_curve(frames: int, curve, low, high) -> torch.Tensor:
     samples = CurveInput.from_raw(curve).to_lut(CURVE_SAMPLES)
     return from_samples(torch.from_numpy(samples), frames, low, high)
 
 
-SHAPES = {"start to end": make_sweep, "keyframes": from_keyframes, "curve": from_curve}
+SHAPES = {
+    "start to end": make_sweep,
+    "keyframes": lambda frames, keyframes, **how: make_keyframes(keyframes, frames, **how),
+    "curve": from_curve,
+}
 
 
 class ReadCoefficients(io.ComfyNode):
@@ -167,7 +167,7 @@ class MeasureMotion(io.ComfyNode):
     def execute(
         cls, images, text, scorer=None, landmarks=None, identity=None, sweep=None, quantity=measure.NOTHING, unit=0.0
     ) -> io.NodeOutput:
-        judge, likeness = host.ready_with(scorer, identity)
+        judge, likeness = host.ready(scorer, identity)
         curves = measure.curves(images, text, judge, likeness, landmarks, quantity)
         x = range(len(images)) if sweep is None else (sweep if sweep.ndim == 1 else sweep[:, 0]).tolist()
         if len(x) != len(images):

@@ -15,6 +15,7 @@ from ..files.errors import CheckpointError, DamagedFileError, MissingFileError, 
 from ..files.reading import read_file
 from .formats import native
 from .formats.building import build
+from .formats.native import save
 from .formats.recognize import find_generator
 from .formats.refusals import SUPPORTED
 from .generator import Architecture, Generator
@@ -49,11 +50,6 @@ def load(path: str | Path) -> Generator:
         found, container = find_generator(contents, path.name), contents.container
         del contents  # the rest of the file, before memory is taken for the generator
         return build(found, str(path), path.stat().st_size, shared=container == "torch zip")
-
-
-def save(generator: Generator, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
-    """Write ``generator`` as native ``.safetensors``, atomically; float16 or bfloat16 halve the file. Returns the path."""
-    return native.save(generator, path, dtype)
 
 
 def convert(source: str | Path, target: str | Path, dtype: torch.dtype = torch.float32) -> Generator:

@@ -52,9 +52,7 @@ def crop_face(images: torch.Tensor, size: int = FACE) -> torch.Tensor:
             f"The picture is {images.shape[-1]} x {images.shape[-2]} px, and a face recognizer looks at aligned squares. Leave identity"
             " out, or align the face first."
         )
-    if images.shape[-2] != POOLED or images.shape[-1] != POOLED:
-        images = area_resize(images, POOLED)
-    return area_resize(images[..., ROWS, COLUMNS], size)
+    return area_resize(area_resize(images, POOLED)[..., ROWS, COLUMNS], size)
 
 
 def load_identity(path: str | Path) -> Identity:

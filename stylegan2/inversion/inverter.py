@@ -63,13 +63,10 @@ class Inverter(nn.Module, ABC):
                 f"This inverter was trained with generator {self.card.generator}, but generator {generator.fingerprint} is loaded:"
                 " the codes will be off. Load the generator that belongs to it."
             )
-        if not self.card.generator and self.card.generator_mark and self.card.generator_mark != _mark(generator):
+        mark = self.card.generator_mark
+        if mark and not self.card.generator and mark != generator_mark(generator.synthesis.block(4).const):
             return (
                 f"This {self.card.encoder_type} inverter was trained with another generator than the one that is loaded: the codes"
                 " will be off. Load the generator that is stored in the inverter's own file, or the one it was published with."
             )
         return None
-
-
-def _mark(generator: Generator) -> str:
-    return generator_mark(generator.synthesis.block(4).const)

@@ -190,7 +190,10 @@ def _tuned(base: Generator, tensors: dict[str, torch.Tensor], path: Path) -> Gen
             raise InversionError(f"The tuning file {path} is damaged: {name} does not hold finite numbers.")
         if name in state:
             state[name] = _restored(name, state[name], tensor, tensors.get(f"{name}.scale"))
-    _put(tuned, state, path)
+    try:
+        tuned.load_state_dict(state)
+    except RuntimeError as error:
+        raise InversionError(f"The tuning file {path} does not fit its generator: {in_a_line(error)}") from None
     tuned.requires_grad_(False)
     tuned.provenance = replace(base.provenance, notes=(*base.provenance.notes, f"tuned by {path.name}"))
     return tuned
@@ -201,10 +204,3 @@ def _restored(name: str, old: torch.Tensor, stored: torch.Tensor, scale: torch.T
         raise InversionError(f"The tuning file does not fit its generator: {name} has shape {list(stored.shape)[:8]} in it.")
     stored = stored.to(old.device)
     return stored if scale is None else old + stored.float() * scale.to(old.device)
-
-
-def _put(tuned: Generator, state: dict, path: str | Path) -> None:
-    try:
-        tuned.load_state_dict(state)
-    except RuntimeError as error:
-        raise InversionError(f"The tuning file {path} does not fit its generator: {in_a_line(error)}") from None

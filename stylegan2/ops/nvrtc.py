@@ -134,16 +134,7 @@ def _load(candidates, what: str) -> ctypes.CDLL:
     raise KernelError(f"{what} was not found.")
 
 
-@lru_cache(maxsize=1)
-def compiler() -> Nvrtc:
-    """The compiler, found and loaded on first use."""
-    return Nvrtc()
-
-
-@lru_cache(maxsize=1)
-def driver() -> Driver:
-    """The driver, loaded on first use."""
-    return Driver()
+compiler, driver = lru_cache(maxsize=1)(Nvrtc), lru_cache(maxsize=1)(Driver)  # each found and loaded on first use
 
 
 class Kernels:
