@@ -184,10 +184,7 @@ def _memoize(m: Machine) -> None:
 
 
 def _tuple(count: int) -> Callable[[Machine], None]:
-    def run(m: Machine) -> None:
-        m.push(tuple(reversed([m.pop() for _ in range(count)])))
-
-    return run
+    return lambda m: m.push(tuple(reversed([m.pop() for _ in range(count)])))
 
 
 def _append(m: Machine) -> None:
@@ -241,16 +238,6 @@ def _member(value: Any) -> Any:
 def _dict_from_mark(m: Machine) -> None:
     items = m.pop_to_mark()
     m.push({_key(k): v for k, v in zip(items[::2], items[1::2], strict=True)})
-
-
-def _set_from_mark(m: Machine) -> None:
-    items = m.pop_to_mark()
-    m.push(frozenset(_member(k) for k in items))
-
-
-def _global(m: Machine) -> None:
-    module, name = m.line(), m.line()
-    m.push(resolve(module, name))
 
 
 def _stack_global(m: Machine) -> None:
@@ -334,7 +321,7 @@ OPERATIONS: dict[int, Callable[[Machine], Any]] = {
         "\x87": _tuple(3),
         "l": lambda m: m.push(m.pop_to_mark()),
         "d": _dict_from_mark,
-        "\x91": _set_from_mark,
+        "\x91": lambda m: m.push(frozenset([_member(k) for k in m.pop_to_mark()])),
         "a": _append,
         "e": _appends,
         "s": _set_item,
@@ -345,7 +332,7 @@ OPERATIONS: dict[int, Callable[[Machine], Any]] = {
         "q": _put(U1),
         "r": _put(U4),
         "\x94": _memoize,
-        "c": _global,
+        "c": lambda m: m.push(resolve(m.line(), m.line())),  # its module, and its name in there
         "\x93": _stack_global,
         "R": _reduce,
         "\x81": _reduce,

@@ -41,9 +41,7 @@ class ReconstructionReport:
     def at(self, index: int) -> ReconstructionReport:
         """The report of one image."""
         pick = slice(index, index + 1)
-        identity = None if self.identity is None else self.identity[pick]
-        found = {name: getattr(self, name)[pick] for name in ("psnr", "pyramid", "distance", "spread", "outlines")}
-        return ReconstructionReport(identity=identity, **found)
+        return ReconstructionReport(**{name: None if value is None else value[pick] for name, value in vars(self).items()})
 
     def __str__(self) -> str:
         parts = [f"PSNR {self.psnr.mean():.1f} dB", f"pyramid {self.pyramid.mean():.3f}"]
