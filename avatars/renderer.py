@@ -41,27 +41,9 @@ class Rendering:
     masks: dict[str, torch.Tensor]
 
 
-def sample_parameters(count: int, seed: int) -> torch.Tensor:
-    """Draw ``[count, P]`` parameters, uniform in 0..1, from a CPU generator with this seed."""
-    return torch.rand(count, len(PARAMETERS), generator=torch.Generator().manual_seed(seed))
-
-
-def sample_styles(count: int, seed: int, photo_share: float = 0.7) -> torch.Tensor:
-    """Draw style indices ``[count]``: mostly photo, the rest even over stone, sketch and cartoon (never bronze)."""
-    u = torch.rand(count, generator=torch.Generator().manual_seed(seed))
-    return torch.where(u < photo_share, 0, 1 + ((u - photo_share) / (1 - photo_share) * 3).long().clamp(0, 2))
-
-
 def rest_moves(count: int) -> torch.Tensor:
     """``[count, M]`` moves at rest."""
     return torch.tensor(list(MOVES.values())).repeat(count, 1)
-
-
-def sample_moves(count: int, seed: int, active: float = 0.5) -> torch.Tensor:
-    """Draw ``[count, M]`` moves: each uniform in 0..1 with probability ``active``, else at rest."""
-    g = torch.Generator().manual_seed(seed)
-    drawn, moving = torch.rand(count, len(MOVES), generator=g), torch.rand(count, len(MOVES), generator=g) < active
-    return torch.where(moving, drawn, rest_moves(count))
 
 
 def render(parameters: torch.Tensor, size: int = 64, styles: torch.Tensor | str = "photo", moves: torch.Tensor | None = None) -> Rendering:

@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from ..avatars import renderer as rendering
+from . import sampling
 
 CHUNK = 16  # pictures per draw: what fits the cache; part of what picture k is
 TRAINING_SEED, HELD_OUT_SEED = 500_000_000, 900_000_000
@@ -25,8 +26,8 @@ PHOTO_SHARE, ACTIVE = 0.7, 0.4
 def draw(chunk: int, size: int, seed: int) -> torch.Tensor:
     """Chunk number ``chunk`` of the set of this seed: images ``[16, 3, size, size]`` in -1..1, four styles, all moves."""
     at = seed + 4 * chunk
-    parameters, styles = rendering.sample_parameters(CHUNK, at), rendering.sample_styles(CHUNK, at + 1, PHOTO_SHARE)
-    return rendering.render(parameters, size, styles, rendering.sample_moves(CHUNK, at + 2, ACTIVE)).images
+    parameters, styles = sampling.sample_parameters(CHUNK, at), sampling.sample_styles(CHUNK, at + 1, PHOTO_SHARE)
+    return rendering.render(parameters, size, styles, sampling.sample_moves(CHUNK, at + 2, ACTIVE)).images
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:
@@ -78,7 +79,7 @@ def write_clips(folder: Path, size: int, faces: int = 5, frames: int = 24) -> No
     """Clips of every factor and move from end to end, folders ``<name>-<k>`` of numbered pictures, each of another face at rest."""
     from PIL import Image
 
-    people = rendering.sample_parameters(faces, HELD_OUT_SEED + 1)
+    people = sampling.sample_parameters(faces, HELD_OUT_SEED + 1)
     people[:, : len(rendering.FACTORS)] = torch.tensor([0.15, 0.85, 0.15, 0.5, 0.2])
     run = torch.linspace(0, 1, frames)
     for name in (*rendering.FACTORS, *rendering.MOVES):

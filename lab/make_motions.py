@@ -24,6 +24,7 @@ from ..stylegan2.inversion import Inverter
 from ..subspaces import Subspace, calibrate, fit, with_preview
 from ..subspaces.anchors import Weights, load_scorer, text_anchors, video_anchors
 from ..subspaces.anchors.scorer import Scorer
+from . import sampling
 from .train_generator import latents_of
 
 WEIGHTS = embedded_root()
@@ -52,7 +53,7 @@ def decode_text(generator: Generator, scorer: Scorer, motion: Motion, progress: 
 
 def clip(motion: Motion, seed: int) -> torch.Tensor:
     """A rendered face ``[FRAMES, 3, 64, 64]`` that runs through the whole range of one factor, the motion's positive end last."""
-    parameters = rendering.sample_parameters(1, seed).repeat(FRAMES, 1)
+    parameters = sampling.sample_parameters(1, seed).repeat(FRAMES, 1)
     for name, rest in REST.items():
         parameters[:, rendering.PARAMETERS.index(name)] = rest
     middle, reach = (motion.low + motion.high) / 2, abs(motion.high - motion.low) / 2
@@ -72,7 +73,7 @@ def decode_clips(generator: Generator, inverter: Inverter, motion: Motion) -> Su
 @torch.no_grad()
 def faces(generator: Generator, motion: Motion, value: float) -> torch.Tensor:
     """Codes ``[N, L, D]`` of calibration faces at rest whose own factor stands at ``value``."""
-    parameters = rendering.sample_parameters(CALIBRATION_FACES, CALIBRATION_SEED)
+    parameters = sampling.sample_parameters(CALIBRATION_FACES, CALIBRATION_SEED)
     for name, rest in {**REST, motion.parameter: value}.items():
         parameters[:, rendering.PARAMETERS.index(name)] = rest
     return generator.map(latents_of(parameters).to(generator.w_avg.device))

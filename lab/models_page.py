@@ -17,7 +17,7 @@ from ..avatars.regressor import Regressor, load_regressor
 from ..files.embedded import embedded_root
 from ..stylegan2 import load, load_inverter
 from ..subspaces.anchors import load_scorer
-from . import train_generator, train_inverter, train_regressor, train_scorer
+from . import sampling, train_generator, train_inverter, train_regressor, train_scorer
 from .training import save_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +91,7 @@ def sheets(generator, out: Path) -> None:
     with torch.no_grad():
         save_sheet(generator.synthesize(generator.map(z, truncation=0.8)), 10, out / "samples.png")
     train_generator.write_sheets(generator, out, 64)
-    parameters, styles = rendering.sample_parameters(40, SEED), rendering.sample_styles(40, SEED + 1)
+    parameters, styles = sampling.sample_parameters(40, SEED), sampling.sample_styles(40, SEED + 1)
     save_sheet(rendering.render(parameters, 128, styles).images, 10, out / "renders.png")
     move_sheet(out / "moves.png")
 
@@ -100,7 +100,7 @@ def move_sheet(path: Path) -> None:
     """One further move a row, from end to end, on two faces."""
     rows = []
     for k in range(len(rendering.MOVES)):
-        parameters, moves = rendering.sample_parameters(2, SEED + 2 + k).repeat_interleave(4, 0), rendering.rest_moves(8)
+        parameters, moves = sampling.sample_parameters(2, SEED + 2 + k).repeat_interleave(4, 0), rendering.rest_moves(8)
         parameters[:, : len(rendering.FACTORS)] = torch.tensor([0.2, 0.9, 0.05, 0.5, 0.2])
         moves[:, k] = torch.linspace(0, 1, 4).repeat(2)
         rows.append(rendering.render(parameters, 96, "photo", moves).images)

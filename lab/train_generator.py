@@ -19,6 +19,7 @@ from torch import nn
 
 from ..avatars import renderer as rendering
 from ..stylegan2 import Architecture, Generator, load, save
+from . import sampling
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 Z_DIM = len(rendering.PARAMETERS) + 1
@@ -169,7 +170,7 @@ def write_sheets(generator: Generator, out: Path, resolution: int) -> None:
     z, target, _ = batch_of(16, 7, resolution, 64)
     image = partial_image(generator, generator.map(z.to(device)), resolution)
     save_sheet(torch.cat([target[:8], image[:8].cpu(), target[8:], image[8:].cpu()]), 8, out / "pairs.png")
-    face = rendering.sample_parameters(len(rendering.FACTORS), 7).repeat_interleave(8, 0)
+    face = sampling.sample_parameters(len(rendering.FACTORS), 7).repeat_interleave(8, 0)
     face[:, : len(rendering.FACTORS)] = torch.tensor([0.05, 0.9, 0.05, 0.5, 0.1])
     for i in range(len(rendering.FACTORS)):
         face[8 * i : 8 * i + 8, i] = torch.linspace(0.02, 0.98, 8)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from ..avatars import renderer as rendering
 from ..avatars.regressor import Member, Regressor
+from . import sampling
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 
 CYCLE, CYCLES = 240_000, 2
@@ -24,8 +25,8 @@ TRAIN_SEED, TEST_SEED = 100_000_000, 900_000_000
 
 def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Renders ``[N, 3, 64, 64]`` in all styles and their parameters ``[N, P]``."""
-    parameters = rendering.sample_parameters(count, seed)
-    styles = rendering.sample_styles(count, seed + 1, photo_share=0.5)
+    parameters = sampling.sample_parameters(count, seed)
+    styles = sampling.sample_styles(count, seed + 1, photo_share=0.5)
     bronze = torch.rand(count, generator=torch.Generator().manual_seed(seed + 2)) < 0.1
     styles = torch.where(bronze, rendering.STYLES.index("bronze"), styles)
     return rendering.render(parameters, 64, styles).images, parameters

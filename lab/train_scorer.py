@@ -19,7 +19,7 @@ from ..avatars import renderer as rendering
 from ..subspaces.anchors import Settings
 from ..subspaces.anchors.degrees import DEGREES, fill
 from ..subspaces.anchors.scorer_files import build_model, load_scorer, save_scorer, tokenizer
-from . import captions
+from . import captions, sampling
 from .train_regressor import augment
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 
@@ -41,8 +41,8 @@ SETTINGS = Settings(l2=0.001, prior=0.05, space="w")  # what suits text anchors 
 
 def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Renders ``[N, 3, 64, 64]`` in the trained styles, and their parameters ``[N, P]``."""
-    parameters = rendering.sample_parameters(count, seed)
-    styles = rendering.sample_styles(count, seed + 1)
+    parameters = sampling.sample_parameters(count, seed)
+    styles = sampling.sample_styles(count, seed + 1)
     return rendering.render(parameters, 64, styles).images, parameters
 
 

@@ -39,6 +39,7 @@ from micromotion import faces, media  # noqa: E402
 from micromotion.avatars import renderer as rendering  # noqa: E402
 from micromotion.faces.measuring import QUANTITIES, REST, measure_found  # noqa: E402
 from micromotion.files.embedded import embedded_root  # noqa: E402
+from micromotion.lab import sampling  # noqa: E402
 from micromotion.stylegan2 import load, load_inverter  # noqa: E402
 from micromotion.stylegan2.inversion import out_of_domain, reconstruction_report  # noqa: E402
 from micromotion.stylegan2.inversion.reconstruction import MARGIN_DB, OUTLINES  # noqa: E402
@@ -97,7 +98,7 @@ PHOTOS = {"astronaut": portrait, "hopper": officer}
 
 def avatars(count: int, seed: int = 5, size: int = 512, **factors: float) -> np.ndarray:
     """``[count, size, size, 3]`` uint8; ``factors`` in 0..1 override the random ones."""
-    parameters = rendering.sample_parameters(count, seed)
+    parameters = sampling.sample_parameters(count, seed)
     for name, value in {"yaw": 0.5, "glasses": 0.0, **factors}.items():
         parameters[:, rendering.PARAMETERS.index(name)] = value
     images = rendering.render(parameters, size).images
@@ -682,7 +683,7 @@ def measure_strangers() -> str:
 
 def held_out(count: int) -> torch.Tensor:
     """Avatars in every look that no training saw, ``[count, 3, S, S]``."""
-    parameters, styles = rendering.sample_parameters(count, HELD_OUT), rendering.sample_styles(count, HELD_OUT + 2)
+    parameters, styles = sampling.sample_parameters(count, HELD_OUT), sampling.sample_styles(count, HELD_OUT + 2)
     parts = [slice(i, i + 20) for i in range(0, count, 20)]
     return torch.cat([rendering.render(parameters[part], 2 * STRANGER_SIDE, styles[part]).images for part in parts])
 
@@ -755,7 +756,7 @@ def measure_geometry() -> str:
     """What landmarks say of avatars against what they were rendered with; dlib knows no drawings, so photos are read better."""
     from scipy.stats import spearmanr
 
-    parameters = rendering.sample_parameters(90, 77)
+    parameters = sampling.sample_parameters(90, 77)
     for name in ("glasses", "beard"):
         parameters[:, rendering.PARAMETERS.index(name)] = 0
     images = rendering.render(parameters, SIDE).images

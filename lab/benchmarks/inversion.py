@@ -31,6 +31,7 @@ if importlib.util.find_spec("micromotion") is None:
 
 from micromotion.avatars import renderer as rendering  # noqa: E402
 from micromotion.avatars.regressor import Regressor, load_regressor  # noqa: E402
+from micromotion.lab import sampling  # noqa: E402
 from micromotion.lab.train_generator import latents_of  # noqa: E402
 from micromotion.lab.training import save_sheet  # noqa: E402
 from micromotion.stylegan2 import Generator, load, load_inverter  # noqa: E402
@@ -69,7 +70,7 @@ class Result:
 
 def build_world(args: argparse.Namespace) -> World:
     generator = load(args.generator)
-    parameters, styles = rendering.sample_parameters(args.faces, SEED), rendering.sample_styles(args.faces, SEED + 2)
+    parameters, styles = sampling.sample_parameters(args.faces, SEED), sampling.sample_styles(args.faces, SEED + 2)
     return World(
         generator,
         load_inverter(args.inverter) if args.inverter.is_file() else None,
@@ -151,7 +152,7 @@ def heading(world: World, directions: torch.Tensor | None) -> list[str]:
 @torch.no_grad()
 def label_directions(generator: Generator, count: int = 512) -> torch.Tensor | None:
     """Mean code displacement ``[5, D]`` of each factor moved by ``STEP``, from labels; None for a generator without them."""
-    low = 0.08 + 0.84 * rendering.sample_parameters(count, SEED + 1)
+    low = 0.08 + 0.84 * sampling.sample_parameters(count, SEED + 1)
     if latents_of(low).shape[1] != generator.architecture.z_dim:
         return None
     rows = []

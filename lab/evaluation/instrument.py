@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...avatars import renderer as rendering
+from .. import sampling
 from ..train_regressor import TEST_SEED, batch_of
 from . import metrics
 from .rows import Metric, Row, row, section, spread
@@ -27,7 +28,7 @@ def gate(study: Study) -> dict:
     world, rows, styles = study.world, _quality(RENDERS, *_read_renders(study.world, study.sizes.gate)), []
     together = all(r.met for r in rows)
     for style in rendering.STYLES:
-        parameters = rendering.sample_parameters(max(64, study.sizes.gate // 2), TEST_SEED + 7)
+        parameters = sampling.sample_parameters(max(64, study.sizes.gate // 2), TEST_SEED + 7)
         found = _quality(f"renders, {style}", world.factors(world.draw(parameters, style)), parameters)
         rows += found
         styles += [style] if all(r.met for r in found) else []
@@ -56,7 +57,7 @@ def fidelity(study: Study) -> dict:
     """How well the generator draws what its latents stand for, read by the instrument: the ceiling of all that follows."""
     rows = []
     for style in STYLE_COORDINATES:
-        parameters = rendering.sample_parameters(study.sizes.identities, TEST_SEED + 11)
+        parameters = sampling.sample_parameters(study.sizes.identities, TEST_SEED + 11)
         faces = study.world.faces(parameters, style)
         images = study.world.show(faces.codes)
         rows += _quality(f"generator, {style}", study.world.factors(images), faces.parameters, judged=False)

@@ -11,6 +11,7 @@ from torch import nn
 from ...avatars import renderer as rendering
 from ...files.errors import MicromotionError
 from ...stylegan2.inversion.compact import Residual
+from .. import sampling
 from ..train_regressor import TEST_SEED
 from . import metrics
 from .measure import edited
@@ -67,13 +68,13 @@ def load_recognizer(path: Path | None) -> Recognizer:
 
 def pictures_of_people(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Two pictures ``[count, 3, 64, 64]`` each of ``count`` people: everything but the person is drawn anew."""
-    person = rendering.sample_parameters(count, seed)
+    person = sampling.sample_parameters(count, seed)
     changing = [rendering.PARAMETERS.index(name) for name in (*rendering.FACTORS, *AROUND)]
     parts = []
     for k in (1, 2):
         parameters = person.clone()
-        parameters[:, changing] = rendering.sample_parameters(count, seed + k)[:, changing]
-        styles, moves = rendering.sample_styles(count, seed + k, PHOTO_SHARE), rendering.sample_moves(count, seed + k, MOVING)
+        parameters[:, changing] = sampling.sample_parameters(count, seed + k)[:, changing]
+        styles, moves = sampling.sample_styles(count, seed + k, PHOTO_SHARE), sampling.sample_moves(count, seed + k, MOVING)
         parts.append(rendering.render(parameters, SIZE, styles, moves).images)
     return parts[0], parts[1]
 

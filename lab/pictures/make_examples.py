@@ -47,7 +47,9 @@ def main() -> None:
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)
     draw = renderer()
-    people = draw.sample_parameters(FACES, SEED)
+    from micromotion.lab import sampling
+
+    people = sampling.sample_parameters(FACES, SEED)
     people[:, :5] = torch.tensor(CALM)
     save(generated(AVATARS[0], 512), "micromotion_avatar.png")
     save(generated(AVATARS[1], 512), "micromotion_avatar_2.png")

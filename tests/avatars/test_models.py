@@ -6,7 +6,7 @@ import pytest
 import torch
 from micromotion.avatars import renderer as rendering
 from micromotion.avatars.regressor import Regressor, load_regressor
-from micromotion.lab import train_regressor, train_scorer
+from micromotion.lab import sampling, train_regressor, train_scorer
 from micromotion.lab.models_page import ks_distance
 from micromotion.stylegan2 import MicromotionError
 from micromotion.stylegan2.inversion.compact import CompactEncoder
@@ -17,7 +17,7 @@ def test_regressor_survives_its_file(tmp_path):
     regressor = Regressor(2).eval()
     train_regressor.save_regressor(regressor, tmp_path / "r.safetensors")
     again = load_regressor(tmp_path / "r.safetensors")
-    images = rendering.render(rendering.sample_parameters(3, 0), 64).images
+    images = rendering.render(sampling.sample_parameters(3, 0), 64).images
     assert torch.allclose(regressor(images), again(images), atol=0.02)
     assert again.factors(images).shape == (3, 5)
     assert again.identity(images).shape == (3, len(rendering.IDENTITY))

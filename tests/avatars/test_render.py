@@ -6,19 +6,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from micromotion.avatars import renderer as rendering
+from micromotion.lab import sampling
 
 NEUTRAL = {"smile": 0.05, "eyes": 0.9, "anger": 0.05, "yaw": 0.5, "age": 0.1}
 
 
 def faces(count: int = 4, seed: int = 0, **factors) -> torch.Tensor:
-    parameters = rendering.sample_parameters(count, seed)
+    parameters = sampling.sample_parameters(count, seed)
     for name, value in {**NEUTRAL, **factors}.items():
         parameters[:, rendering.PARAMETERS.index(name)] = value
     return parameters
 
 
 def test_images_and_masks_have_their_shapes_and_ranges():
-    drawn = rendering.render(rendering.sample_parameters(5, 1), 48, rendering.sample_styles(5, 2))
+    drawn = rendering.render(sampling.sample_parameters(5, 1), 48, sampling.sample_styles(5, 2))
     assert drawn.images.shape == (5, 3, 48, 48)
     assert drawn.images.abs().max() <= 1
     assert set(drawn.masks) == {"face", "eyes", "brows", "mouth", "hair"}
@@ -26,7 +27,7 @@ def test_images_and_masks_have_their_shapes_and_ranges():
 
 
 def test_same_seed_same_picture_other_seed_another():
-    a, b, c = (rendering.render(rendering.sample_parameters(2, seed), 32).images for seed in (3, 3, 4))
+    a, b, c = (rendering.render(sampling.sample_parameters(2, seed), 32).images for seed in (3, 3, 4))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
 
@@ -56,7 +57,7 @@ def test_age_turns_hair_gray():
 
 
 def test_larger_pictures_show_the_same_face():
-    parameters = rendering.sample_parameters(4, 5)
+    parameters = sampling.sample_parameters(4, 5)
     small, large = (rendering.render(parameters, size).images for size in (64, 256))
     assert (F.adaptive_avg_pool2d(large, 64) - small).abs().mean() < 0.03
 
@@ -70,7 +71,7 @@ def test_materials_lose_the_colors_of_identity(style):
 
 
 def test_styles_are_drawn_in_their_shares_and_never_bronze():
-    styles = rendering.sample_styles(4000, 6)
+    styles = sampling.sample_styles(4000, 6)
     shares = torch.bincount(styles, minlength=len(rendering.STYLES)) / 4000
     assert abs(shares[0] - 0.7) < 0.03
     assert (shares[1:4] - 0.1).abs().max() < 0.03
@@ -98,7 +99,7 @@ def center(mask: torch.Tensor) -> tuple[float, float]:
 
 
 def test_moves_at_rest_change_no_bit():
-    parameters, styles = rendering.sample_parameters(10, 8), torch.arange(10) % 5
+    parameters, styles = sampling.sample_parameters(10, 8), torch.arange(10) % 5
     plain, rest = rendering.render(parameters, 48, styles), rendering.render(parameters, 48, styles, rendering.rest_moves(10))
     assert torch.equal(plain.images, rest.images)
     tilted = rendering.rest_moves(10)
@@ -139,7 +140,7 @@ def test_gaze_moves_the_iris_with_the_look():
 
 
 def test_moves_rest_as_often_as_they_are_told_to():
-    drawn, rest = rendering.sample_moves(2000, 9, active=0.3), rendering.rest_moves(1)
-    assert torch.equal(drawn, rendering.sample_moves(2000, 9, active=0.3))
+    drawn, rest = sampling.sample_moves(2000, 9, active=0.3), rendering.rest_moves(1)
+    assert torch.equal(drawn, sampling.sample_moves(2000, 9, active=0.3))
     assert ((drawn == rest).float().mean(0) - 0.7).abs().max() < 0.04
     assert 0 <= drawn.min() and drawn.max() <= 1

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from micromotion.avatars import renderer
+from micromotion.lab import sampling
 from micromotion.media import to_bytes
 from micromotion.pairs import make, repeated_codes, repeated_photos
 from PIL import Image
 
 
 def people(count):
-    images = renderer.render(renderer.sample_parameters(count, 5), 128, renderer.sample_styles(count, 6)).images
+    images = renderer.render(sampling.sample_parameters(count, 5), 128, sampling.sample_styles(count, 6)).images
     return [Image.fromarray(pixels) for pixels in to_bytes(images)]
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from micromotion.avatars import renderer as rendering
 from micromotion.avatars.regressor import load_regressor
+from micromotion.lab import sampling
 from micromotion.stylegan2 import load, load_inverter
 from micromotion.stylegan2.inversion import optimize, reconstruction_report
 
@@ -23,7 +24,7 @@ def test_optimization_reaches_the_targets_on_faces_that_nothing_was_trained_on()
         read(WEIGHTS / f"{name}.safetensors")
         for read, name in ((load, "generator"), (load_inverter, "inverter"), (load_regressor, "regressor"))
     )
-    parameters = rendering.sample_parameters(FACES, SEED)
+    parameters = sampling.sample_parameters(FACES, SEED)
     images = rendering.render(parameters, generator.resolution).images
     codes = optimize(generator, images, inverter.invert(generator, images), steps=STEPS)
     with torch.no_grad():
