@@ -165,13 +165,10 @@ def _is_same(face: Face, last: Face) -> bool:
 def find_cuts(frames, *, value_range: tuple[float, float] = (-1, 1)) -> tuple[int, ...]:
     """First frames of new shots in a clip: a change far above what the frames around it do, and not undone one frame later (a flash)."""
     clip = as_pictures(frames, "frames", value_range)
-    small = torch.stack([_thumbnail(frame) for frame in clip.frames]).cpu() / (clip.high - clip.low)  # [F, 3, s, s]
+    small = [F.adaptive_avg_pool2d(frame[:3].float(), THUMBNAIL) for frame in clip.frames]
+    small = torch.stack(small).cpu() / (clip.high - clip.low)  # [F, 3, s, s]
     change = (small[1:] - small[:-1]).abs().mean((1, 2, 3)).numpy()  # of frame i + 1
     return tuple(i + 1 for i in range(len(change)) if _is_cut(small, change, i))
-
-
-def _thumbnail(frame: torch.Tensor) -> torch.Tensor:
-    return F.adaptive_avg_pool2d(frame[:3].float(), THUMBNAIL)
 
 
 def _is_cut(small: torch.Tensor, change: np.ndarray, i: int) -> bool:

@@ -11,10 +11,6 @@ DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt")
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\x7f\ud800-\udfff]')
 
 
-class OutsideError(MicromotionError):
-    """A name that leads out of its folder."""
-
-
 def clean_name(name: str, fallback: str, ending: str = ".safetensors") -> str:
     """``name`` as subfolders and a file's name without ``ending``, joined by "/"; ``fallback`` where nothing of it is left.
 
@@ -22,7 +18,7 @@ def clean_name(name: str, fallback: str, ending: str = ".safetensors") -> str:
     """
     name = name.strip()
     if re.match(r"[/\\]|[a-zA-Z]:[/\\]", name) or ".." in (parts := re.split(r"[/\\]", name)):
-        raise OutsideError(f"{ascii(name)[:80]} leads out of its folder; give a plain name, or a subfolder and a name.")
+        raise MicromotionError(f"{ascii(name)[:80]} leads out of its folder; give a plain name, or a subfolder and a name.")
     *folders, last = parts
     last = last[: -len(ending)] if last.lower().endswith(ending) else last
     kept = [part for part in map(_clean_part, folders) if part]

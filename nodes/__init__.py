@@ -1,7 +1,5 @@
 """The ComfyUI surface: the only room that knows ComfyUI."""
 
-from __future__ import annotations
-
 import logging
 
 log = logging.getLogger("micromotion")

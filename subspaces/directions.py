@@ -182,7 +182,8 @@ def _read(path: Path) -> Any:
     try:
         return read_file(path)
     except MicromotionError as error:
-        raise SubspaceError(f"{_first_sentence(error)}. Directions are read from {', '.join(SUFFIXES)} files of any tool.") from error
+        sentence = str(error).split("\n")[0].split(". ")[0].rstrip(".")
+        raise SubspaceError(f"{sentence}. Directions are read from {', '.join(SUFFIXES)} files of any tool.") from error
 
 
 def _components(tree: Any) -> Directions | None:
@@ -301,7 +302,3 @@ def _shaped(raw: torch.Tensor, path: Path, num_layers: int | None, generator: Ge
             " (--generator FILE on the command line)."
         )
     return x.reshape(1, -1).float().repeat(num_layers, 1)
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).split("\n")[0].split(". ")[0].rstrip(".")

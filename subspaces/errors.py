@@ -1,7 +1,5 @@
 """Errors of this room."""
 
-from __future__ import annotations
-
 from ..files.errors import MicromotionError
 
 

@@ -1,7 +1,5 @@
 """Errors of the inversion room."""
 
-from __future__ import annotations
-
 from ...files.errors import MicromotionError
 
 

@@ -203,21 +203,18 @@ _upsample_add.register_autograd(_upsample_add_backward, setup_context=_keep_taps
 def self_test(device: torch.device, dtype: torch.dtype) -> None:
     """Compare K1, K2 and K3 with plain torch on small planes. Raises `RuntimeError` when one differs."""
     for channels in (3, 16):
-        _self_test(device, dtype, channels, torch.Generator().manual_seed(0))
-
-
-def _self_test(device: torch.device, dtype: torch.dtype, channels: int, random: torch.Generator) -> None:
-    shapes = (2, channels, 9, 7), (2, channels), (channels,), (2, 1, 8, 6), (2, channels, 4, 3)
-    x, scale, bias, noise, image = (torch.randn(shape, generator=random) for shape in shapes)
-    x, kernel = x.to(dtype), fir_kernel()
-    plain = scale[:, :, None, None], bias[:, None, None], noise, 0.7, 1.5
-    cropped = x[:, :, :8, :6]
-    expected = act_(cropped.double(), *plain), act_(filter2d(x.double(), kernel * 4, (1, 1)), *plain)  # on the CPU, which has no tf32
-    added = reference_upsample2d(image.double(), kernel) + cropped
-    x, cropped, scale, bias, noise, image, kernel = (t.to(device) for t in (x, cropped, scale, bias, noise, image, kernel))
-    _compare("conv_act", conv_act(cropped, scale, bias, noise, None, 0.7, 1.5), expected[0], dtype)
-    _compare("filter_act", conv_act(x, scale, bias, noise, kernel, 0.7, 1.5), expected[1], dtype)
-    _compare("upsample_add", upsample_add(image, cropped, kernel), added, torch.float32)
+        random, kernel = torch.Generator().manual_seed(0), fir_kernel()
+        shapes = (2, channels, 9, 7), (2, channels), (channels,), (2, 1, 8, 6), (2, channels, 4, 3)
+        x, scale, bias, noise, image = (torch.randn(shape, generator=random) for shape in shapes)
+        x = x.to(dtype)
+        plain = scale[:, :, None, None], bias[:, None, None], noise, 0.7, 1.5
+        cropped = x[:, :, :8, :6]
+        expected = act_(cropped.double(), *plain), act_(filter2d(x.double(), kernel * 4, (1, 1)), *plain)  # on the CPU, which has no tf32
+        added = reference_upsample2d(image.double(), kernel) + cropped
+        x, cropped, scale, bias, noise, image, kernel = (t.to(device) for t in (x, cropped, scale, bias, noise, image, kernel))
+        _compare("conv_act", conv_act(cropped, scale, bias, noise, None, 0.7, 1.5), expected[0], dtype)
+        _compare("filter_act", conv_act(x, scale, bias, noise, kernel, 0.7, 1.5), expected[1], dtype)
+        _compare("upsample_add", upsample_add(image, cropped, kernel), added, torch.float32)
 
 
 def _compare(name: str, actual: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> None:

@@ -53,7 +53,7 @@ def block_in_strips(
     """
     to_rgb = None if to_rgb is None else to_rgb.to(x.dtype)
     n, (o, _, _, _), size = max(len(x), len(up.style), len(same.style)), same.weight.shape, (2 * x.shape[2], 2 * x.shape[3])
-    features = _empty(x, n, o, size) if keep else None
+    features = torch.empty(n, o, *size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last) if keep else None
     colors = None if to_rgb is None else x.new_empty(n, *size, to_rgb.shape[1])
     step = max(8, STRIP_BYTES // (x.element_size() * o * size[1]) // 4 * 4)  # whole Winograd tiles
     for i in range(n):
@@ -85,7 +85,3 @@ def _up_rows(x: torch.Tensor, layer: StripLayer, kernel: torch.Tensor, top: int,
     y = filter2d(y, kernel * 4, (1, 1), rows=(begin - (first - 1), last + 2 - end))
     layer.finish_(y, first)
     return F.pad(y, (0, 0, first - top, bottom - last)) if (first, last) != (top, bottom) else y
-
-
-def _empty(x: torch.Tensor, n: int, channels: int, size: tuple[int, int]) -> torch.Tensor:
-    return torch.empty(n, channels, *size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)

@@ -119,7 +119,8 @@ def text_anchors(
     _check_quality(quality, generator)
     start, faces = _faces(generator, seeds, start, truncation, category)
     rows = parse_layers(layers, generator.num_layers)
-    parameters = {**_record(weights, identity), "steps": steps, "lr": lr, "neutral": neutral, "negative": negative, "scorer": scorer.name}
+    parameters = {"l2": weights.l2, "identity": 0.0 if identity is None else weights.identity, "prior": weights.prior, "steps": steps}
+    parameters |= {"lr": lr, "neutral": neutral, "negative": negative, "scorer": scorer.name}
     parameters |= {"space": space, "views": views, "quality": quality, "layers": list(rows), **faces}
     with with_gradients(generator.w_avg.device):
         schedule = _Schedule(steps, lr, space == "w", views, quality == "fast")
@@ -397,10 +398,6 @@ def _check_quality(quality: str, generator: Generator) -> None:
             f"The quality 'fast' needs a generator that draws at every size; this one is built as {generator.architecture.architecture!r}."
             " Choose 'exact'."
         )
-
-
-def _record(weights: Weights, identity) -> dict:
-    return {"l2": weights.l2, "identity": weights.identity if identity is not None else 0.0, "prior": weights.prior}
 
 
 def _frozen(network: Any) -> Any:
