@@ -124,14 +124,6 @@ def _check_table(path: Path) -> None:
         raise DamagedFileError(f"{path.name} declares a table of contents of {length:,} bytes; it is damaged, or not a safetensors file.")
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text metadata of a safetensors file, read from its header alone; raises DamagedFileError or MissingFileError."""
-    path = Path(path)
-    require(path)
-    with opened(path) as file:
-        return dict(file.metadata() or {})
-
-
 def _read_pickles(view: memoryview, budget: Budget) -> tuple[str, Any]:
     first = Machine(view, budget=budget, unwrap=_unwrapper(budget))
     value = first.read()

@@ -9,7 +9,7 @@ import torch
 
 from ..files import catalog
 from ..files.budget import border
-from ..files.containers import read_contents, read_metadata
+from ..files.containers import read_contents
 from ..files.download import hash_file
 from ..files.errors import CheckpointError, DamagedFileError, MissingFileError, UnsafeFileError, UnsupportedFileError, naming
 from ..files.reading import read_file
@@ -32,7 +32,6 @@ __all__ = [
     "inspect",
     "load",
     "read_file",
-    "read_metadata",
     "save",
 ]
 

@@ -26,8 +26,7 @@ def robust_pca(
     arXiv 1009.5055), all matrices at once, in the dtype given. ``sparsity`` None: ``default_sparsity``. Center first: an
     offset counts as the strongest component. Errors: not a matrix, empty, or not finite.
     """
-    L, S, _ = solve(matrices, sparsity, tolerance=tolerance, max_iterations=max_iterations)
-    return L, S
+    return solve(matrices, sparsity, tolerance=tolerance, max_iterations=max_iterations)[:2]
 
 
 def default_sparsity(m: int, n: int) -> float:
