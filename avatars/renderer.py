@@ -61,7 +61,7 @@ def render(parameters: torch.Tensor, size: int = 64, styles: torch.Tensor | str 
     if moves.shape != (len(parameters), len(MOVES)):
         raise ValueError(f"Moves have shape {tuple(moves.shape)}; render takes [{len(parameters)}, {len(MOVES)}] for these parameters.")
     canvas = _Canvas(parameters.float(), size, styles, moves.float())
-    for paint in (_background, _back_hair, _body, _head, _face, _nose, _glasses, _hair):
+    for paint in (_background, _back_hair, _body, _head, _blush, _beard, _wrinkles, _eyes, _brows, _mouth, _nose, _glasses, _hair):
         paint(canvas)
     return Rendering(_finish(canvas), canvas.masks)
 
@@ -282,15 +282,6 @@ def _head(c: _Canvas) -> None:
     c.outline(c.head_sdf)
     for side in (-1, 1):
         _ear(c, side, front=True)
-
-
-def _face(c: _Canvas) -> None:
-    _blush(c)
-    _beard(c)
-    _wrinkles(c)
-    _eyes(c)
-    _brows(c)
-    _mouth(c)
 
 
 def _stain(c: _Canvas, color: torch.Tensor, alpha: torch.Tensor) -> None:

@@ -100,9 +100,9 @@ def render(
     return out
 
 
-def check_memory(frames: int, size: int | tuple[int, ...], channels: int = 3) -> None:
-    """Raise `SweepMemoryError` if ``frames`` float32 pictures of ``size`` px (or height and width) would not fit into the free memory."""
-    height, width = (size, size) if isinstance(size, int) else size
+def check_memory(frames: int, size: tuple[int, ...], channels: int) -> None:
+    """Raise `SweepMemoryError` if ``frames`` float32 pictures of ``size`` (height and width) would not fit into the free memory."""
+    height, width = size
     need, free = 4 * frames * height * width * channels, _free_memory()
     if free is None or need <= FREE_SHARE * free:
         return

@@ -193,7 +193,7 @@ def test_too_long_a_sweep_is_refused_with_numbers_and_ways_out(generator, codes,
         assert part in str(error.value)
     assert render(generator, codes[:2]).shape == (2, 16, 16, 3)
     monkeypatch.setattr(frames, "_free_memory", lambda: None)
-    check_memory(10**9, 1024)
+    check_memory(10**9, (1024, 1024), 3)
 
 
 def test_free_memory_is_known_with_and_without_psutil(tmp_path):
