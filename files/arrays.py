@@ -14,7 +14,7 @@ from .archive import count_records
 from .budget import Budget
 from .errors import DamagedFileError, UnsupportedFileError
 from .machine import Machine
-from .names import NUMPY_DTYPES
+from .names import NUMPY_DTYPES, strides
 from .values import Array, Blob, Storage, TensorRef
 
 MAGIC = b"\x93NUMPY"
@@ -59,8 +59,7 @@ def _numbers(content: memoryview, order: str, code: str, fortran: bool, shape: t
     count = math.prod(shape)
     if len(content) != count * dtype.itemsize:
         raise DamagedFileError("The numpy array's header describes other numbers than the file holds; it is damaged. Copy it again.")
-    strides = [math.prod(shape[:i]) if fortran else math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    return TensorRef(Storage(dtype, count, Blob(content), swap=order == ">"), dtype, shape, tuple(strides))
+    return TensorRef(Storage(dtype, count, Blob(content), swap=order == ">"), dtype, shape, strides(shape, fortran))
 
 
 def content(array: Array) -> Any:

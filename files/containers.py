@@ -52,7 +52,8 @@ def read_contents(path: str | Path, supported: str = "") -> Contents:
 def _read(path: Path, view: memoryview) -> Contents:
     head, budget = bytes(view[:512]), Budget(len(view))
     if _looks_like_safetensors(head, len(view)):
-        return _read_safetensors(path)
+        with opened(path) as file:
+            return Contents("safetensors", {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {}))
     if arrays.is_npz(head):
         container, tree = "npz", arrays.read_npz(path, view, budget)
     elif head[:6] == arrays.MAGIC:
@@ -87,11 +88,6 @@ def _map(path: Path) -> memoryview:
 
 def _looks_like_safetensors(head: bytes, size: int) -> bool:
     return len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= max(size, MAX_HEADER)
-
-
-def _read_safetensors(path: Path) -> Contents:
-    with opened(path) as file:
-        return Contents("safetensors", {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {}))
 
 
 @contextmanager

@@ -284,13 +284,12 @@ def _array(machine: Any, shape: Any, dtype: Any, fortran: Any, content: Any) -> 
     if min(shape, default=0) < 0 or not fewest <= size <= len(blob):
         raise DamagedFileError("The file describes a numpy array but does not hold its numbers; it is damaged.")
     storage = Storage(kind, math.prod(shape), blob, swap=dtype.order == ">")
-    return TensorRef(storage, kind, shape, _strides(shape, fortran))
+    return TensorRef(storage, kind, shape, strides(shape, fortran is True or fortran == 1))
 
 
-def _strides(shape: tuple[int, ...], fortran: Any) -> tuple[int, ...]:
-    if fortran is True or fortran == 1:
-        return tuple(math.prod(shape[:i]) for i in range(len(shape)))
-    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+def strides(shape: tuple[int, ...], fortran: bool) -> tuple[int, ...]:
+    """Steps from number to number along each axis, of an array that is stored whole; ``fortran``: by columns."""
+    return tuple(math.prod(shape[:i] if fortran else shape[i + 1 :]) for i in range(len(shape)))
 
 
 def _buffer_array(machine: Any, content: Any, dtype: Any, shape: Any, order: Any = "C", axes: Any = None) -> Array:

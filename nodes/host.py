@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,13 +166,11 @@ def check_file(kind: str, choice: str | None) -> bool | str:
 def file_fingerprint(kind: str, choice: str) -> str:
     """Changes when the file does, so that a node is run again exactly then."""
     path = find(kind, choice)
-    try:
-        stat = None if path is None else path.stat()
-    except OSError:  # gone since
-        stat = None
-    if stat is None:
-        return choice
-    return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+    with suppress(OSError):  # gone since
+        if path is not None:
+            stat = path.stat()
+            return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+    return choice
 
 
 def save_path(kind: str, name: str) -> Path:

@@ -34,17 +34,18 @@ class Store:
     def write(self, name: str, content: bytes) -> None:
         """Write a file, replacing an older one of the same name."""
         try:
-            self._write_remote(name, content) if self._remote else self._write_local(Path(self.out) / name, content)
+            if self._remote:
+                self._write_remote(name, content)
+                return
+            path = Path(self.out) / name
+            with writable(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as part:
+                part.write_bytes(content)
         except UnwritableError as error:
             raise PairsError(f"{error} {KEPT}") from error
         except Exception as error:  # every filesystem of fsspec has errors of its own; all of them mean this one thing
             raise PairsError(f"{self.path(name)} cannot be written ({_reason(error)}). {KEPT}") from error
-
-    def _write_local(self, path: Path, content: bytes) -> None:
-        with writable(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part:
-            part.write_bytes(content)
 
     def _write_remote(self, name: str, content: bytes) -> None:
         path = posixpath.join(self._root, name)

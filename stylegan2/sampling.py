@@ -65,9 +65,7 @@ def class_labels(generator: Generator, category: int | str | None, count: int) -
     classes = generator.architecture.c_dim
     if not classes:
         raise SamplingError("This generator has no classes; leave the class out.")
-    labels = torch.zeros(count, classes, device=generator.w_avg.device)
-    labels[:, _index(generator, str(category).strip())] = 1
-    return labels
+    return one_hot(torch.full((count,), _index(generator, str(category).strip())), classes).to(generator.w_avg.device)
 
 
 def _index(generator: Generator, category: str) -> int:
