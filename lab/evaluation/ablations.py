@@ -142,7 +142,7 @@ def centered_rpca(part: Anchors, how: str) -> torch.Tensor:
 
 
 def _sparse(part: Anchors, c: float) -> torch.Tensor:
-    largest = max(len(part), part.width)
+    largest = max(len(part), part.codes.shape[-1])
     return fit(part, estimator="rpca", sparsity=c / largest**0.5).direction
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -41,7 +42,8 @@ class ReconstructionReport:
     def at(self, index: int) -> ReconstructionReport:
         """The report of one image."""
         pick = slice(index, index + 1)
-        return ReconstructionReport(**{name: None if value is None else value[pick] for name, value in vars(self).items()})
+        picked: dict[str, Any] = {name: None if value is None else value[pick] for name, value in vars(self).items()}
+        return ReconstructionReport(**picked)
 
     def __str__(self) -> str:
         parts = [f"PSNR {self.psnr.mean():.1f} dB", f"pyramid {self.pyramid.mean():.3f}"]

@@ -31,7 +31,8 @@ def act_backward(g, y, scale, bias, noise, gain, clamp, needs) -> tuple[torch.Te
     sum(gu * x) = sum(gu * (u - (noise + bias) * gain)) / scale, needs no x. Where y is clamped every gradient is zero.
     """
     parts = [_act_backward(g[n], y[n], of_run(scale, n), bias, of_run(noise, n), gain, clamp, needs) for n in cached_runs(y)]
-    gx, gscale, gbias, gnoise = [torch.cat(p) if len(p) > 1 and p[0] is not None else p[0] for p in zip(*parts)]
+    whole: Any = [torch.cat(p) if len(p) > 1 and p[0] is not None else p[0] for p in map(list, zip(*parts))]
+    gx, gscale, gbias, gnoise = whole
     return gx, gscale, gbias.sum(0) if needs[1] else None, gnoise.sum_to_size(noise.shape) if needs[2] else None
 
 
