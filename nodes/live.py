@@ -178,7 +178,8 @@ def _memory(prompt: dict, origins: dict[str, set[str]], name: str, made: Iterabl
 
 def _apart_from_sliders(node: dict | None, apart: bool) -> tuple | None:
     """What makes a node: its class and inputs, ``apart`` from its sliders."""
-    return node and (node["class_type"], {put: value for put, value in node["inputs"].items() if not (apart and put in _sliders(node))})
+    own = _sliders(node) if node and apart else {}
+    return (node["class_type"], {put: value for put, value in node["inputs"].items() if put not in own}) if node else None
 
 
 def _given(memory: Memory, fresh: dict[str, Any], sliders: dict[str, float]) -> dict[str, Any]:

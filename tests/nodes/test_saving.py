@@ -131,7 +131,7 @@ def test_a_second_copy_names_both_folders_and_stays_out(pack, server, caplog):
     assert len(asyncio.run(load())) > 20
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(load()) == []
-    assert len(server.routes) == 2 and "installed twice" in caplog.text and "Remove one" in caplog.text
+    assert len(server.routes) == 3 and "installed twice" in caplog.text and "Remove one" in caplog.text
 
 
 def test_the_route_of_the_examples_answers_nonsense(pack, server, monkeypatch, caplog):
