@@ -32,6 +32,7 @@ CODE_NOISE, MOMENTS = 0.05, 0.02
 RATES = {"muon": 0.004, "adam": 0.004, "encoder_muon": 0.0004, "encoder_adam": 0.001}
 DETAIL, EDGES, SQUARE = 4.0, 0.7, 1.0
 FORGET = 0.02  # how fast the map of what stays wrong follows
+SAVED, REPORTED = 2000, 8000  # pictures between checkpoints and between reports
 FURTHER_RATE, JUDGE_RATE, REAL_SHARE = 0.5, 0.0005, 0.2
 
 
@@ -149,7 +150,7 @@ class Training:
         return self.pictures.size
 
     def run(self) -> None:
-        clock, every = time.time(), max(1, 8000 // self.batch)
+        clock, saved, reported = time.time(), max(1, SAVED // self.batch), max(1, REPORTED // self.batch)
         first, peak = (Checkpoint(self.start, **self.parts).load(), FURTHER_RATE) if self.start else (0, 1.0)
         for seen, _ in steps(self.checkpoint.load() or first, self.total, self.batch, "label-free"):
             rate = learning_rate(seen - first, self.total - first, peak, warm=0.004)
@@ -157,8 +158,10 @@ class Training:
                 for group in optimizer.param_groups:
                     group["lr"] = RATES[name] * rate
             loss = self.step(seen)
-            if seen // self.batch % every == every - 1:
+            done = seen // self.batch + 1
+            if done % saved == 0:
                 self.checkpoint.save(seen + self.batch)
+            if done % reported == 0:
                 self.report(seen + self.batch, loss, time.time() - clock)
         self.checkpoint.save(self.total)
 
