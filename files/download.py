@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import MicromotionError
+from .limits import counted
 from .writing import lock, refused, writable
 
 log = logging.getLogger(__name__)
@@ -268,7 +269,7 @@ class _Transfer:
 
     def _expect(self, start: int, length: str) -> None:
         """Take the total from the server where nobody published it; refuse a file that is announced too long or too short."""
-        announced = start + int(length) if length.isdigit() and len(length) < 20 else None
+        announced = start + counted(length) if counted(length) >= 0 else None
         if self.size is None and announced is not None and announced > MAX_SIZE:
             raise DownloadError(f"{self.url} offers {announced:,} bytes, far more than any known file; it is refused. {self._by_hand()}")
         if None not in (announced, self.size) and announced != self.size:

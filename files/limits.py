@@ -38,6 +38,11 @@ class Limit:
         return number
 
 
+def counted(text: str) -> int:
+    """The whole number that ``text`` writes out in digits, or -1."""
+    return int(text) if text.isdecimal() and len(text) < 20 else -1
+
+
 FRAMES = Limit(1, 100_000, whole=True)
 FRAME = Limit(0, 10_000_000, whole=True)  # of a clip, counted from 0
 ANCHOR_FRAMES = Limit(3, 100_000, whole=True)  # of a clip that are taken as anchors

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..files import native
+from ..files import limits, native
 from ..files.budget import border
 from ..files.containers import require
 from ..files.errors import DamagedFileError, UnsupportedFileError, naming
@@ -55,8 +55,8 @@ class CodesFile:
         text = "1" if which in (None, "") else str(which).strip()
         if text in self.names:
             index = self.names.index(text)
-        elif text.isdigit() and 1 <= int(text[:9]) <= len(self.codes):
-            index = int(text) - 1
+        elif 1 <= limits.counted(text) <= len(self.codes):
+            index = limits.counted(text) - 1
         else:
             held = f"{len(self.codes)} ({', '.join(n[:60] for n in self.names[:8])})" if self.names else f"{len(self.codes)}"
             raise UnsupportedFileError(f"There is no face {text[:60]!r} in this file; it holds {held}. Give a number or a name.")

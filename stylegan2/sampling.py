@@ -72,8 +72,8 @@ def _index(generator: Generator, category: str) -> int:
     names, count = [n.lower() for n in generator.provenance.classes], generator.architecture.c_dim
     if category.lower() in names:
         return names.index(category.lower())
-    if category.isdigit() and int(category[:9]) < count:
-        return int(category)
+    if 0 <= limits.counted(category) < count:
+        return limits.counted(category)
     raise SamplingError(f"This generator has no class {category[:40]!r}; it has {described(generator)}.")
 
 

@@ -51,8 +51,8 @@ class Directions:
         text = str(which).strip()
         if text in self.names:
             return self.names.index(text)
-        if text.isdigit() and 1 <= int(text[:9]) <= len(self.names):
-            return int(text) - 1
+        if 1 <= limits.counted(text) <= len(self.names):
+            return limits.counted(text) - 1
         close = [i for i, name in enumerate(self.names) if text.lower() in name.lower()]
         if len(close) != 1:
             found = "several" if close else "no"

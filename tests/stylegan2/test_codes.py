@@ -210,6 +210,6 @@ def test_faces_of_a_file_are_counted_from_one():
     file = CodesFile(codes, ("anna", "ben", "2"))
     assert [file.pick(which)[0, 0, 0].item() for which in (None, "", 1, "3", "ben", "2")] == [0, 0, 0, 2, 1, 2]
     assert [CodesFile(codes).pick(which)[0, 0, 0].item() for which in ("1", "2", 3)] == [0, 1, 2]
-    for which in ("0", 4, "carl", "-1"):
+    for which in ("0", 4, "carl", "-1", "²", "0000000012"):
         with pytest.raises(UnsupportedFileError, match="it holds 3"):
             file.pick(which)

@@ -135,6 +135,8 @@ def test_one_of_several_by_name_or_number(tmp_path, generator, which, row):
         (None, "holds 2 directions: 00_Smiling, 01_Young. Choose one"),
         ("nose", "no directions named 'nose'"),
         ("0", "several"),
+        ("²", "no directions named"),
+        ("0000000019", "no directions named"),
         (3, "no dir"),
     ],
 )
