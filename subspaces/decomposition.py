@@ -13,20 +13,14 @@ TOLERANCE = 1e-7
 MAX_ITERATIONS = 1000
 
 
-def robust_pca(
-    matrices: torch.Tensor,
-    sparsity: float | None = None,
-    *,
-    tolerance: float = TOLERANCE,
-    max_iterations: int = MAX_ITERATIONS,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def robust_pca(matrices: torch.Tensor, sparsity: float | None = None, *, tolerance: float = TOLERANCE) -> tuple[torch.Tensor, torch.Tensor]:
     """Split each matrix D of ``matrices [..., m, n]`` into ``low_rank, sparse`` of the same shape, L + S = D.
 
     Minimizes ``||L||_* + sparsity * ||S||_1`` by the inexact augmented Lagrangian of Lin, Chen and Ma (2010,
     arXiv 1009.5055), all matrices at once, in the dtype given. ``sparsity`` None: ``default_sparsity``. Center first: an
     offset counts as the strongest component. Errors: not a matrix, empty, or not finite.
     """
-    return solve(matrices, sparsity, tolerance=tolerance, max_iterations=max_iterations)[:2]
+    return solve(matrices, sparsity, tolerance=tolerance)[:2]
 
 
 def default_sparsity(m: int, n: int) -> float:
@@ -40,11 +34,7 @@ def default_sparsity(m: int, n: int) -> float:
 
 
 def solve(
-    matrices: torch.Tensor,
-    sparsity: float | None = None,
-    *,
-    tolerance: float = TOLERANCE,
-    max_iterations: int = MAX_ITERATIONS,
+    matrices: torch.Tensor, sparsity: float | None = None, *, tolerance: float = TOLERANCE
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """``robust_pca`` with its dual ``Y [..., m, n]``, the certificate of optimality, as third value."""
     D = _checked(matrices)
@@ -55,7 +45,7 @@ def solve(
     L, S, Y = torch.zeros_like(flat), torch.zeros_like(flat), torch.zeros_like(flat)
     active = (flat != 0).flatten(1).any(1).nonzero()[:, 0]
     state = _start(flat[active], lam)
-    for _ in range(max_iterations):
+    for _ in range(MAX_ITERATIONS):
         if not len(active):
             break
         state, done = _step(*state, lam, tolerance)
@@ -78,7 +68,7 @@ def _step(D, L, S, Y, mu, mu_max, lam: float, tolerance: float) -> tuple[list[to
     return [D, L, S, Y + mu * R, torch.minimum(mu * RHO, mu_max), mu_max], done
 
 
-def published(matrices: torch.Tensor, max_iterations: int = MAX_ITERATIONS) -> tuple[torch.Tensor, torch.Tensor]:
+def published(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The decomposition as the paper's authors published it, for comparison only: ``low_rank, sparse``.
 
     Its penalty uses the squared Frobenius norm where the L1 norm belongs, and its stopping rule compares a relative residual with an
@@ -86,18 +76,18 @@ def published(matrices: torch.Tensor, max_iterations: int = MAX_ITERATIONS) -> t
     """
     D = _checked(matrices)
     flat = D.reshape(-1, *D.shape[-2:])
-    pairs = [_published_one(M, max_iterations) for M in flat]
+    pairs = [_published_one(M) for M in flat]
     low, sparse = (torch.stack(parts).reshape(D.shape) for parts in zip(*pairs))
     return low, sparse
 
 
-def _published_one(D: torch.Tensor, max_iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _published_one(D: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     energy = D.square().sum()
     if not energy:
         return D.clone(), torch.zeros_like(D)
     mu, lam = D.numel() / (4 * energy), 1 / max(D.shape) ** 0.5
     L, S, Y = torch.zeros_like(D), torch.zeros_like(D), torch.zeros_like(D)
-    for _ in range(max_iterations):
+    for _ in range(MAX_ITERATIONS):
         L = shrink_singular_values(D - S + Y / mu, 1 / mu)
         S = shrink(D - L + Y / mu, lam / mu)
         R = D - L - S

@@ -14,24 +14,17 @@ EPSILON = 1e-8
 
 
 def modulated_conv2d(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    style: torch.Tensor,
-    *,
-    demodulate: bool = True,
-    up: bool = False,
-    kernel: torch.Tensor | None = None,
+    x: torch.Tensor, weight: torch.Tensor, style: torch.Tensor, *, up: bool = False, kernel: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Convolve ``x [N, I, H, W]`` with ``weight [O, I, k, k]`` modulated by ``style [N, I]`` -> ``[N, O, H, W]``.
 
-    Every sample has its own kernel ``weight * style``, normalized to unit length when ``demodulate`` is set
-    (Karras et al. 2020, equations 1 and 3). With ``up`` the output is twice as large: transposed convolution, then the
-    low-pass ``kernel [m, m]`` with gain 4. This is the literal form, one kernel per sample; `styled_conv2d` is the fast one.
+    Every sample has its own kernel ``weight * style``, normalized to unit length (Karras et al. 2020, equations 1 and 3). With ``up`` the
+    output is twice as large: transposed convolution, then the low-pass ``kernel [m, m]`` with gain 4. This is the literal form, one
+    kernel per sample; `styled_conv2d` is the fast one.
     """
     n, (o, i, k, _) = len(style), weight.shape
     weight = weight * style[:, None, :, None, None]  # [N, O, I, k, k]
-    if demodulate:
-        weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + EPSILON).rsqrt()
+    weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + EPSILON).rsqrt()
     x = x.expand(n, -1, -1, -1).reshape(1, n * i, *x.shape[2:])
     if up:
         x = F.conv_transpose2d(x, weight.transpose(1, 2).reshape(n * i, o, k, k), stride=2, groups=n)
