@@ -183,7 +183,7 @@ def test_the_page_learns_names_and_ranges_of_sliders(run, pack):
     held, plain = motion(name="grin", calibration=Calibration(safe=((0.1, 0.8),))), motion(name="")
     assert sliders.slider_of(held) == ["grin", 0.0, 0.8] and sliders.slider_of(plain) == ["", *sliders.TRAVEL]
     node = pack.nodes["FaceSliders"]
-    said = node.execute(torch.zeros(1, 8, 32), {"motion_2": held, "motion_3": plain}, coefficient_2=0.1, coefficient_3=0.0).ui
+    said = node.execute(codes=torch.zeros(1, 8, 32), motions={"motion_2": held, "motion_3": plain}, coefficient_2=0.1, coefficient_3=0.0).ui
     assert said["sliders"] == [["motions.motion_2", "grin", 0.0, 0.8], ["motions.motion_3", "", *sliders.TRAVEL]]
     assert sliders.slider_of_file("turn (embedded)") == ["turn", -1.25, 1.25]
     assert sliders.slider_of_file("../secret") is None and sliders.slider_of_file("") is None
