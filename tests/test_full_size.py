@@ -33,7 +33,7 @@ def moves(film: list[np.ndarray]) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peaks from /proc")
 def test_a_photo_walks_through_every_command(walking):
     full_size, folder = walking
-    walked = list(full_size.walk(folder, full_size.COMMANDS, FRAMES))
+    walked = list(full_size.walk(folder, full_size.COMMANDS, FRAMES, full_size.BRIEF))
     assert [one.what for one in walked if one.peak > MOST] == []
     said = {one.what.split()[1] + one.what.split()[2]: one.said for one in walked}
     assert (

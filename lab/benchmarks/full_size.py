@@ -40,11 +40,11 @@ COMMANDS = (
     f"animate me.jpg {RESTYLE} --motion models/micromotion/headsTurn.pt --frames FRAMES --out output/turn.mp4",
     f"animate me.jpg {E4E} {SMILE} --drive clip.mp4 --out output/driven.mp4",
     f"fit clip.mp4 output/nod.safetensors {E4E}",
-    f'fit "a person with {{degree}} smile" output/text.safetensors {GENERATOR} {SCORER} --degrees "no, 50%, 100%" --seeds 1 --steps 3'
-    " --quality fast --identity models/stylegan2_identity/model_ir_se50.pth",
+    f'fit "a person with {{degree}} smile" output/text.safetensors {GENERATOR} {SCORER} --seeds 1 LENGTH'
+    " --identity models/stylegan2_identity/model_ir_se50.pth",
     f"combine without output/text.safetensors output/nod.safetensors --out output/pure.safetensors {GENERATOR}",
 )
-
+WHOLE, BRIEF = "", '--degrees "no, 50%, 100%" --steps 3'  # how long the text anchors are
 
 HEADING = ["what", "seconds", "seconds of CPU", "peak memory, GB"]
 
@@ -87,13 +87,13 @@ def write_clip(path: Path, frames: list[np.ndarray], fps: int = 12) -> None:
             out.mux(packet)
 
 
-def walk(folder: Path, commands: tuple[str, ...], frames: int) -> Iterator[Walked]:
+def walk(folder: Path, commands: tuple[str, ...], frames: int, length: str = WHOLE) -> Iterator[Walked]:
     """Run command lines in ``folder``, each in a process of its own."""
     import shlex
 
     env = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYTHONIOENCODING": "utf-8"}
-    for command in commands:
-        words = [sys.executable, "-m", "micromotion", *shlex.split(command.replace("FRAMES", str(frames)))]
+    for command in (filled(command, frames, length) for command in commands):
+        words = [sys.executable, "-m", "micromotion", *shlex.split(command)]
         with open(folder / "said.txt", "w+", encoding="utf-8") as said:
             start = time.perf_counter()
             process = subprocess.Popen(words, cwd=folder, env=env, stdout=said, stderr=subprocess.STDOUT)
@@ -104,13 +104,15 @@ def walk(folder: Path, commands: tuple[str, ...], frames: int) -> Iterator[Walke
             text = said.read()
         if process.returncode:
             raise SystemExit(f"{command} ended with {process.returncode}:\n{text[-3000:]}")
-        yield Walked(
-            f"`micromotion {command.replace('FRAMES', str(frames))}`", seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6, text
-        )
+        yield Walked(f"`micromotion {command}`", seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6, text)
+
+
+def filled(command: str, frames: int, length: str = WHOLE) -> str:
+    return command.replace("FRAMES", str(frames)).replace(" LENGTH", f" {length}" if length else "")
 
 
 def named(command: str, frames: int) -> str:
-    return f"`micromotion {command.replace('FRAMES', str(frames))}`"
+    return f"`micromotion {filled(command, frames)}`"
 
 
 def named_template(frames: int) -> str:
