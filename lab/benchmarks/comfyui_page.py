@@ -38,7 +38,7 @@ CELL, LINE = (400, 225), 18  # pixels of a picture of the sheet, and of a line o
 LEGIBLE = 0.8  # of the page's own letters
 DRAGS = 3
 EMPTY = {"nodes": [], "links": [], "groups": [], "extra": {}, "version": 0.4}
-SMALL = {"steps": 2, "width": 256, "height": 256}  # of the diffusion templates, whose checkpoint is a random one here
+SMALL = {"steps": 2, "width": 256, "height": 256, "frames": 8}  # of the diffusion templates, whose checkpoint is a random one here
 BENT = 0.25  # of the distance: how far a wire leaves straight
 SAMPLES = 40  # points of a wire
 
@@ -184,8 +184,8 @@ def smaller(workflow: dict) -> dict:
     for graph in (workflow, *workflow["definitions"]["subgraphs"]):
         for node in graph["nodes"]:
             named = [put["name"] for put in node.get("inputs", []) if "widget" in put]
-            if node["type"] in ("KSampler", "EmptyLatentImage"):
-                if "seed" in named:
+            if node["type"] in ("KSampler", "EmptyLatentImage") or "frames" in named:
+                if node["type"] == "KSampler":
                     named.insert(named.index("seed") + 1, "")  # the seed's control
                 node["widgets_values"] = [SMALL.get(name, value) for name, value in zip(named, node["widgets_values"])]
     return workflow
