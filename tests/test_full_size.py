@@ -30,6 +30,7 @@ def moves(film: list[np.ndarray]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peaks from /proc")
 def test_a_photo_walks_through_every_command(walking):
     full_size, folder = walking
@@ -49,6 +50,7 @@ def test_a_photo_walks_through_every_command(walking):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.comfyui
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peaks from /proc")
 def test_a_photo_walks_through_the_template(walking):
