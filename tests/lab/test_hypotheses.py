@@ -96,15 +96,30 @@ def test_alignment_is_printed_beside_chance(study):
 
 
 def test_findings_follow_from_the_figures(worlds):
-    first, alike, transfer = hypotheses.findings(worlds)
+    first, alike, transfer, in_all = hypotheses.findings(worlds)
     assert "Above both nulls: none" in first  # a morph is as straight as a motion here
     assert "smile 1.00" in alike
     assert "above the nulls: smile" in transfer
+    assert "motions as the paper has them: smile" in in_all and "Bent" not in in_all and "even the labels' direction" not in in_all
     for r in worlds[hypotheses.LABEL_FREE]["response"]["rows"]:
         if (r["metric"], r["group"], r["motion"]) == (response.SUCCESS.key, CLIPS, "smile"):
             r["value"] = 0.1
     assert "above the nulls: smile" not in hypotheses.findings(worlds)[2]
+    assert "motions as the paper has them: smile" not in hypotheses.findings(worlds)[3]
     assert hypotheses.values(worlds[hypotheses.LABEL_FREE], "response", response.SUCCESS, ORACLE)["smile"] > 0.9
+
+
+def test_a_bent_motion_and_one_beyond_the_labels_are_named(worlds):
+    free = worlds[hypotheses.LABEL_FREE]
+    for r in free["lowrank"]["rows"]:
+        if (r["metric"], r["group"], r["motion"]) == (lowrank.FIRST.key, INVERTED, "smile"):
+            r["value"] = 0.8
+    for r in free["response"]["rows"]:
+        if (r["metric"], r["group"], r["motion"]) == (response.SUCCESS.key, ORACLE, "smile"):
+            r["value"] = 0.4
+    said = hypotheses.findings(worlds)[3]
+    assert "two components do: smile" in said and "even the labels' direction fails on most faces (smile)" in said
+    assert "motions as the paper has them: smile" not in said
 
 
 def test_the_page_names_upper_bounds_and_publishes_nothing_behind_a_closed_gate(worlds):
