@@ -36,10 +36,10 @@ def test_a_photo_walks_through_every_command(walking):
     full_size, folder = walking
     walked = list(full_size.walk(folder, full_size.COMMANDS, FRAMES, full_size.BRIEF))
     assert [one.what for one in walked if one.peak > MOST] == []
-    said = {one.what.split()[1] + one.what.split()[2]: one.said for one in walked}
+    said = {" ".join(one.what.strip("`").split()[1:3]): one.said for one in walked}
     assert (
-        "1024" in said["inspectmodels/stylegan2/ffhq.pkl"]
-        and "Encoder4Editing" in said["inspectmodels/stylegan2_inverters/e4e_ffhq_encode.pt"]
+        "1024" in said["inspect models/stylegan2/ffhq.pkl"]
+        and "Encoder4Editing" in said["inspect models/stylegan2_inverters/e4e_ffhq_encode.pt"]
     )
     for name in ("me", "turn"):
         assert moves(full_size.frames_of(folder / "output" / f"{name}.mp4")), name

@@ -481,7 +481,7 @@ def from_clip(top: Graph, name: str) -> dict:
         "4. And saved in `models/micromotion`.\n"
         "5. Then it stands in every *motion* list (press **R**)."
     )
-    return row(top, name, text, [clip], [made, kept], [shown], [saved], form=[(clip, "file")], results=[saved])
+    return row(top, name, text, [clip], [made, MORE, kept], [shown], [saved], form=[(clip, "file")], results=[saved])
 
 
 def driven(top: Graph, name: str) -> dict:
@@ -631,7 +631,7 @@ def how_it_works(top: Graph, name: str) -> dict:
         [HEAD, square, 380, inverter, 40, generator],
         [2 * HEAD, load, sweep, HEAD, codes],
         [2 * HEAD, moved],
-        [square.height + 8 * HEAD, drawn, rest],
+        [square.height + 8 * HEAD, drawn, MORE, rest],
         [paste],
         [video, saved],
         gap=80,
@@ -659,7 +659,7 @@ def convert(top: Graph, name: str) -> dict:
         "5. The license of the weights stays what it was."
     )
     form = [(written, "file"), (written, "precision"), (written, "name")]
-    return row(top, name, text, [written, generator], [270, codes], [drawn], [shown], form=form, results=[shown])
+    return row(top, name, text, [written, MORE, generator], [270 + MORE, codes], [drawn], [shown], form=form, results=[shown])
 
 
 def fetch(top: Graph, name: str) -> dict:
