@@ -27,11 +27,11 @@ from .evaluate import DOCS, anchor_setting, brief, setting
 from .evaluation import domains, instrument, inversion, lowrank, metrics, recognizer, response, spoiled, steadiness
 from .evaluation.anchors import ENDS
 from .evaluation.cache import Cache
-from .evaluation.measure import sweep
+from .evaluation.measure import Readings, read, rest, sweep
 from .evaluation.rows import Metric, row, section, spread
 from .evaluation.study import CLEANED, INVERTED, ONE, ORACLE, POOLED, RIDGE, SHIPPED, VIDEO, Study
 from .evaluation.tables import table
-from .evaluation.world import FACTORS, WEIGHTS, Faces, Sizes, World, factor_of
+from .evaluation.world import FACTORS, STEP, WEIGHTS, Faces, Sizes, World, factor_of
 from .training import save_sheet
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ MORPH = "null: a face that turns into another"
 LABEL_FREE, DISTILLED = "label-free", "distilled"
 NULL_SEED = 77
 BENT = 0.85  # share of the first component below which a motion is called bent
+PATH = "mean path of clips"
+RANKS = (1, 2)
 LINEAR = Metric("linear", "R² of the factor, linear in unseen codes", "", None, 3)
 
 
@@ -150,6 +152,43 @@ def alignment(study: Hypotheses) -> dict:
     return found
 
 
+def mean_path(study: Hypotheses, motion: Motion) -> torch.Tensor:
+    """How codes move through a clip, ``[F, L, D]`` from zero on, averaged over the anchor faces: no direction, no degree, no label."""
+    codes = torch.stack([study.anchors(INVERTED, motion, i).codes for i in range(study.sizes.pool)])
+    return (codes - codes[:, :1]).mean(0)
+
+
+def flattened(path: torch.Tensor, rank: int) -> torch.Tensor:
+    """``path [F, L, D]`` in the ``rank`` directions that hold the most of it."""
+    u, s, v = torch.linalg.svd(path.flatten(1), full_matrices=False)
+    return ((u[:, :rank] * s[:rank]) @ v[:rank]).view_as(path)
+
+
+def along(path: torch.Tensor, motion: Motion, step: float) -> torch.Tensor:
+    """The change of code ``[L, D]`` at the place of the path where the factor of its clips has changed by ``step``."""
+    place = step / (abs(motion.high - motion.low) * (ENDS[1] - ENDS[0])) * (len(path) - 1)
+    before = min(int(place), len(path) - 2)
+    return torch.lerp(path[before], path[before + 1], place - before)
+
+
+def paths(study: Hypotheses) -> dict:
+    """H2 without the line: unseen faces follow the mean path of other faces' clips, whole and cut to few dimensions. Nothing is scaled."""
+    rows, faces = [], study.world.tests()
+    for motion in study.motions:
+        path, step = mean_path(study, motion), STEP[motion.name]
+        cut = {f"{PATH}, rank {k}": flattened(path, k) for k in RANKS}
+        for group, way in {**cut, PATH: path}.items():
+            shown = [study.world.show(faces.codes + along(way, motion, at)) for at in (metrics.SIGMA, step)]
+            parts = zip(rest(study.world, faces), *(read(study.world, images) for images in shown))
+            found = Readings(torch.tensor([0.0, metrics.SIGMA, step]), *(torch.stack(p, 1) for p in parts))
+            rows += [
+                spread(response.LEAKAGE, group, motion.name, found.leakage(motion, 1), judged=False),
+                spread(response.IDENTITY, group, motion.name, found.same(1), judged=False),
+                spread(response.SUCCESS, group, motion.name, found.success(motion, step), metrics.mean, judged=False),
+            ]
+    return section("Along a path", [response.LEAKAGE, response.IDENTITY, response.SUCCESS], rows)
+
+
 def move_clips(study: Hypotheses, move: str) -> list[torch.Tensor]:
     """Codes ``[F, L, D]`` of each anchor identity's clip of a further move, from rest or from one side to the other."""
     values = rendering.rest_moves(study.sizes.frames)
@@ -203,6 +242,7 @@ SECTIONS: dict[str, Callable[[Hypotheses], dict]] = {
     "spoiled": spoiled.run,
     "moves": moves,
     "response": response.responses,
+    "paths": paths,
     "time": steadiness.run,
     "inversion": inversion.run,
     "domains": domains.run,
@@ -214,6 +254,7 @@ TABLES = (
     ("Is it the same direction for everybody? (H2)", "alignment", (lowrank.WITHIN, lowrank.BETWEEN, lowrank.ACROSS)),
     ("Does a coefficient move the factor, and only it? (C3)", "response", (response.ORDER, response.LEAKAGE, response.IDENTITY)),
     ("Does it move unseen faces? (H2)", "response", (response.SUCCESS,)),
+    ("Along the mean path of other faces' clips, which may bend", "paths", (response.SUCCESS, response.LEAKAGE, response.IDENTITY)),
     ("Is it still the same person, by a recognizer that saw no number of the renderer?", "recognizer", (recognizer.SAME, recognizer.KEPT)),
     ("How near is a picture read and drawn again?", "inversion", (instrument.PSNR, inversion.FACTOR_ERROR)),
     ("In other styles", "domains", (domains.STYLE_SUCCESS,)),
@@ -333,10 +374,18 @@ def _in_all(free: dict) -> str:
         said.append("They lie near a line, it is the same line for every face, and a few clips find it as well as labels do.")
     if bent:
         said.append(f"Bent, so that a line does not hold them while two components do: {_list({m: two[m] for m in bent})}.")
+    if bent and "paths" in free:
+        path, secant = (values(free, "paths", response.SUCCESS, g) for g in (PATH, f"{PATH}, rank 1"))
+        line = _successes(free)[0]
+        said.append(
+            "Along the mean path of other faces' clips, from rest and unscaled, transfers of these succeed in"
+            f" {_list({m: path[m] for m in bent})} (by its main direction alone {_list({m: secant[m] for m in bent})}); along the fitted"
+            f" line in {_list({m: line[m] for m in bent})}."
+        )
     if beyond:
         said.append(
             f"Where even the labels' direction fails on most faces ({_names(beyond)}), the generator falls short, or its codes are not"
-            " straight; no way of finding a line mends that."
+            " straight."
         )
     return " ".join([*said, "Low rank alone proves little: see the face that turns into another."])
 

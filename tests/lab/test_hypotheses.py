@@ -117,8 +117,14 @@ def test_a_bent_motion_and_one_beyond_the_labels_are_named(worlds):
     for r in free["response"]["rows"]:
         if (r["metric"], r["group"], r["motion"]) == (response.SUCCESS.key, ORACLE, "smile"):
             r["value"] = 0.4
+    ways = {hypotheses.PATH: 0.77, f"{hypotheses.PATH}, rank 1": 0.66}
+    free["paths"] = {"rows": [{"metric": "success", "group": g, "motion": "smile", "value": v} for g, v in ways.items()]}
     said = hypotheses.findings(worlds)[3]
-    assert "two components do: smile" in said and "even the labels' direction fails on most faces (smile)" in said
+    assert (
+        "two components do: smile" in said
+        and "smile 0.77 (by its main direction alone smile 0.66); along the fitted line in smile 1.00" in said
+        and "even the labels' direction fails on most faces (smile)" in said
+    )
     assert "motions as the paper has them: smile" not in said
 
 
@@ -169,6 +175,21 @@ def test_a_clip_of_a_move_runs_from_end_to_end_and_changes_nothing_else(study, m
     assert values[0, column] == pytest.approx(0.05) and values[-1, column] == pytest.approx(0.95)
     values[:, column] = 0.5
     assert torch.equal(values, hypotheses.rendering.rest_moves(len(values)))
+
+
+def test_a_bent_path_is_followed_where_a_line_fails_and_its_place_is_the_asked_change(study, monkeypatch):
+    straight = hypotheses.mean_path(study, SMILE)
+    assert torch.allclose(hypotheses.along(straight, SMILE, 0.45), straight[-1] / 2, atol=1e-5)
+    assert torch.allclose(hypotheses.along(straight, SMILE, 0.9), straight[-1], atol=1e-5)
+    assert torch.allclose(hypotheses.flattened(straight, 1), straight, atol=1e-5)
+    bent = straight.clone()
+    bent[1:-1] += 5 * torch.randn(straight.shape[1:], generator=torch.Generator().manual_seed(0))  # out of the line and back
+    assert (hypotheses.flattened(bent, 2) - bent).abs().max() < 1e-4 < (hypotheses.flattened(bent, 1) - bent).abs().max()
+    monkeypatch.setattr(study, "motions", MOTIONS[:1])
+    found = {(r["group"], r["metric"]): r["value"] for r in hypotheses.paths(study)["rows"]}
+    assert found[hypotheses.PATH, "success"] > 0.9 and found[f"{hypotheses.PATH}, rank 1", "success"] > 0.9
+    monkeypatch.setattr(hypotheses, "mean_path", lambda *_: 0 * straight)
+    assert {r["value"] for r in hypotheses.paths(study)["rows"] if r["metric"] == "success"} == {0.0}
 
 
 def test_moves_are_measured_where_no_label_made_the_codes_and_drawn_on_a_sheet(study, tmp_path, monkeypatch):
