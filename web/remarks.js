@@ -7,7 +7,7 @@ const OURS = "Micromotion";
 const WIDGET = "micromotion_remark";
 const WIDEST_LINE = 46; // letters of a line, for the room that a remark takes
 const LINE_PX = 17;
-const MOST_LINES = 8;
+const MOST_LINES = { said: 8, failed: 12 };
 const SAID = "var(--input-text, #ddd)", FAILED = "#ff8a80";
 const MARGIN = 4; // pixels around the text in the canvas renderer
 const said = new Map(); // execution id -> text
@@ -39,9 +39,10 @@ function lines(text) {
 
 function addWidget(node) {
   const element = document.createElement("div");
+  element.dataset.kind = "said";
   element.style.cssText = `font-size:12px;line-height:${LINE_PX}px;white-space:pre-wrap;overflow-wrap:anywhere;overflow-y:auto;`
     + "padding:4px 8px;border-radius:6px;background:rgba(128,128,128,.15);user-select:text;box-sizing:border-box";
-  const height = () => Math.min(MOST_LINES, lines(element.textContent)) * LINE_PX + 8 + 2 * MARGIN;
+  const height = () => Math.min(MOST_LINES[element.dataset.kind], lines(element.textContent)) * LINE_PX + 8 + 2 * MARGIN;
   const kept = { serialize: false, getValue: () => "", setValue: () => {} };
   const options = { ...kept, hideOnZoom: false, margin: MARGIN, getMinHeight: height, getMaxHeight: height };
   const widget = node.addDOMWidget(WIDGET, WIDGET, element, options);
@@ -57,6 +58,7 @@ function show(node, text, failed) {
     widget?.onRemove?.();
   } else {
     widget ??= addWidget(node);
+    widget.element.dataset.kind = failed ? "failed" : "said";
     widget.element.style.color = failed ? FAILED : SAID;
     if (widget.element.textContent === text) return;
     widget.element.textContent = text;

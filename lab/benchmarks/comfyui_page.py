@@ -11,6 +11,7 @@ to compare with; they belong to their makers and are not part of this pack.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import tempfile
@@ -33,7 +34,7 @@ WORDS = (
     "face animation", "talking head", "portrait", "expression", "smile", "age", "mouth", "morph", "liveportrait", "stylegan", "GAN",
     "micromotion",
 )  # fmt: skip
-WINDOW = (1600, 900)
+WINDOW, SMALL_WINDOW = (1600, 900), (1024, 600)
 CELL, LINE = (400, 225), 18  # pixels of a picture of the sheet, and of a line of text
 LEGIBLE = 0.8  # of the page's own letters
 DRAGS = 3
@@ -225,17 +226,19 @@ BLUEPRINTS = {path.stem for path in (ROOT / "subgraphs").glob("*.json")}
 
 def drag(pages: list[tuple[str, ...]]) -> str:
     workflow, rows = json.loads((ROOT / "workflows" / f"{LIVE}.json").read_text("utf-8")), []
-    for arguments in pages:
-        with opened(arguments) as page:
+    for arguments, size in itertools.product(pages, (WINDOW, SMALL_WINDOW)):
+        with opened(arguments, size) as page:
             for renderer in browser.RENDERERS:
                 page.open(workflow, renderer)
+                page.fit()
                 page.run()
                 hands.choose_run(page, "Run (On Change)")
-                rows.append([page.version, renderer, *dragged(page)])
+                rows.append([page.version, renderer, f"{size[0]} x {size[1]}", *dragged(page)])
                 print(*rows[-1], flush=True)
     heading = [
         "page",
         "renderer",
+        "window",
         "mouse to picture, median ms",
         "slowest tenth from, ms",
         "answer, median ms",
