@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
 import os
 import shutil
@@ -71,6 +73,14 @@ def chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
 
 
+@functools.cache
+def _playwright():
+    """The one driver of all pages: a thread cannot have two. It ends with the process."""
+    driver = importlib.import_module("playwright.sync_api").sync_playwright().start()
+    atexit.register(driver.stop)
+    return driver
+
+
 class Page:
     """A loaded page; use as a context manager."""
 
@@ -81,9 +91,7 @@ class Page:
         self.ours: list[str] = []  # warnings and errors, the page's too, that a script of this pack brought about
 
     def __enter__(self) -> Page:
-        playwright = importlib.import_module("playwright.sync_api")
-        self._playwright = playwright.sync_playwright().start()
-        self._browser = self._playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        self._browser = _playwright().chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         self.page = self._browser.new_page(viewport={"width": self.size[0], "height": self.size[1]})
         self.page.set_default_timeout(START_MS)
         self.page.on("console", self._console)
@@ -98,7 +106,6 @@ class Page:
 
     def __exit__(self, *_) -> None:
         self._browser.close()
-        self._playwright.stop()
 
     def open(self, workflow: dict, renderer: str) -> dict:
         """Load a workflow; what is drawn (boxes, with the pixels by which a node is too small) and which types are unknown."""
