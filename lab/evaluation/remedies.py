@@ -93,9 +93,7 @@ def _remedies(found: dict) -> list[tuple[str, list[str]]]:
         (f"bad anchors, {TEXT}, PCA", bad(TEXT, "pca")),
         (f"bad anchors, {VIDEO}, ours", bad(VIDEO, "ours")),
         (f"bad anchors, {VIDEO}, PCA", bad(VIDEO, "pca")),
-        (f"orthogonalizing, {TEXT}", [f"source | {TEXT}, {how}" for how in (POOLED, CLEANED)]),
         (f"orthogonalizing, {VIDEO}", [f"source | {VIDEO}, {how}" for how in (POOLED, CLEANED)]),
-        (f"layer masks, {TEXT}", asked(f"layers, {TEXT}")),
         (f"layer masks, {VIDEO}", asked(f"layers, {VIDEO}")),
     ]
 
