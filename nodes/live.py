@@ -12,12 +12,10 @@ import functools
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import count
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import folder_paths
@@ -27,6 +25,7 @@ from comfy_execution.utils import get_executing_context
 from PIL import Image
 
 from ..files.errors import MicromotionError
+from ..pairs.cluster import with_threads
 from . import host
 
 ROUTE = "/micromotion/live"
@@ -209,17 +208,9 @@ def _written(images: torch.Tensor) -> dict[str, str]:
     return {"filename": path.name, "subfolder": "", "type": "temp"}
 
 
-def _leave_room() -> None:
-    """Have the calling thread use half of the cores, so that the page can draw meanwhile; all other threads keep theirs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // 2))
-    later = Thread(target=torch.set_num_threads, args=(threads,))  # what threads begin with that are not there yet
-    later.start()
-    later.join()
-
-
 def _draw(prompt: Any) -> dict[str, dict[str, str]]:
-    with host.quiet(), torch.inference_mode():
+    half = max(1, torch.get_num_threads() // 2)  # the page draws meanwhile
+    with host.quiet(), torch.inference_mode(), with_threads(half):
         return pictures(prompt)
 
 
@@ -237,7 +228,6 @@ def register(server) -> None:
     from server import web
 
     one_at_a_time = asyncio.Lock()
-    hand = ThreadPoolExecutor(1, "micromotion_live", initializer=_leave_room)
 
     @server.routes.post(ROUTE)
     async def live(request):
@@ -246,7 +236,7 @@ def register(server) -> None:
                 prompt = await request.json()
                 if not await _is_free(server.prompt_queue):
                     raise DeclinedError("ComfyUI is at work")
-                return web.json_response({"pictures": await asyncio.get_running_loop().run_in_executor(hand, _draw, prompt)})
+                return web.json_response({"pictures": await asyncio.to_thread(_draw, prompt)})
             except (DeclinedError, MicromotionError, OSError, ValueError, RecursionError) as error:
                 host.log.debug("Not drawn while the slider moves: %s", error)
                 return web.json_response({"declined": str(error)})

@@ -55,12 +55,13 @@ class _Worker:
         self.work = work(*arguments)
 
     def __call__(self, item: Item) -> Item:
-        with _threads(self.threads):
+        with with_threads(self.threads):
             return self.work(item)
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def with_threads(count: int) -> Iterator[None]:
+    """A scope in which the calling thread of Python computes with this many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

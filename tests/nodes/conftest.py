@@ -119,7 +119,8 @@ def run(pack, call):
     """``call`` on a host that has seen nothing yet and interrupts nothing."""
     pack.fake.management.interrupt_after = None
     pack.fake.progress.seen.clear()
-    return call
+    yield call
+    pack.fake.management.interrupt_after = None
 
 
 @pytest.fixture(scope="session")
