@@ -134,7 +134,7 @@ def opened_film(path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
         try:
             options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
-            film = av.open(file, mode="r", options=options, metadata_errors="replace")
+            film = av.open(file, mode="r", options=options, **_lenient(av.__version__))
         except (FFmpegError, ValueError) as error:
             kinds = "an MP4, MOV, MKV, WebM, AVI, GIF, WEBP or APNG file"
             reason = getattr(error, "strerror", None) or short(error)
@@ -143,6 +143,11 @@ def opened_film(path: Path) -> Iterator[Any]:
             if not film.streams.video:
                 raise MediaError(f"{path} holds no video.")
             yield film
+
+
+def _lenient(version: str) -> Any:
+    """What has PyAV read names and comments that are not UTF-8; from 19 on it always does, and knows no such option."""
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def _is_picture(path: Path) -> bool:

@@ -174,3 +174,30 @@ def test_a_picture_that_memory_cannot_hold_is_refused_by_name(tmp_path, monkeypa
     monkeypatch.setattr(torch, "from_numpy", refuse)
     with pytest.raises(MicromotionError, match=r"a\.png asks for more memory"):
         media.read_image(tmp_path / "a.png")
+
+
+def test_a_comment_that_is_not_utf8_costs_nothing(tmp_path):
+    path = tmp_path / "old.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["comment"] = "COMMENT?"
+        stream = container.add_stream("libx264", rate=24)
+        stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p"
+        for pixels in pictures():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    written = path.read_bytes()
+    assert b"COMMENT?" in written
+    path.write_bytes(written.replace(b"COMMENT?", b"COMMENT\xe9"))
+    assert len(shades(path)) == len(SHADES)
+
+
+def test_a_pyav_without_that_option_is_not_given_it(tmp_path, monkeypatch):
+    film(tmp_path / "a.mp4", pictures())
+    known = av.open
+
+    def newer(file, mode=None, format=None, options=None):
+        return known(file, mode=mode, format=format, options=options)
+
+    monkeypatch.setattr(av, "open", newer)
+    monkeypatch.setattr(av, "__version__", "19.0.2")
+    assert len(shades(tmp_path / "a.mp4")) == len(SHADES)
