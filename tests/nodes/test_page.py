@@ -121,6 +121,8 @@ def test_sliders_bear_names_and_ranges_of_their_motions_and_take_a_number_beyond
     assert [name for name, *_ in around] == ["smile", "close eyes", "anger", "head turn", "age"], "a subgraph's own names stay"
     assert [name for name, *_ in inside] == ["smile", "eyes", "anger", "turn", "age"]
     assert [span[1:3] for span in around] == [[-0.25, 1.25], [-0.25, 1], [-0.25, 1.25], [-1.25, 1.25], [-0.25, 1]]
+    if page.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__").startswith("1.45."):
+        pytest.xfail("page 1.45 cuts a number that is typed at a subgraph's slider to the slider's end")
     type_into(page.page, renderer, "close eyes", "2.5")
     assert page.page.evaluate(SLIDERS)[0][1] == ["close eyes", -0.25, 2.5, 2.5]
     sent = next(node["inputs"] for node in page.prompt().values() if node["class_type"] == "MicromotionFaceSliders")
