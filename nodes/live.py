@@ -22,11 +22,10 @@ import folder_paths
 import torch
 from comfy_api.v0_0_2 import io
 from comfy_execution.utils import get_executing_context
-from PIL import Image
 
 from ..files.errors import MicromotionError
 from ..pairs.cluster import with_threads
-from . import host
+from . import host, plots
 
 ROUTE = "/micromotion/live"
 SHOWS = "PreviewImage"
@@ -199,9 +198,8 @@ def _written(images: torch.Tensor) -> dict[str, str]:
         raise DeclinedError("more than one picture")
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    pixels = images[0, ..., :3].float().mul(255).clamp(0, 255).round().to(torch.uint8)
     path = folder / f"micromotion_live_{next(_numbers):06}.jpg"
-    Image.fromarray(pixels.cpu().numpy()).save(path, quality=QUALITY)
+    plots.from_image(images).save(path, quality=QUALITY)
     _files.append(path)
     if len(_files) > FILES:
         _files.popleft().unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 // else by a run, one at a time. These runs do not use the page's Run button, so that a drag is one step of undo and not a hundred.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { path, rootGraph } from "./graph.js";
 
 const LOOK_MS = 10;
 const ROUTE = "/micromotion/live"; // as in nodes/live.py
@@ -19,7 +20,7 @@ const onChange = () => app.extensionManager?.queueSettings?.mode === "change";
 const isOurs = (node) => node.type?.startsWith("Micromotion") || node.subgraph?.nodes?.some(isOurs);
 
 // What the sliders of our nodes, and of subgraphs around them, stand at.
-function values(graph = app.rootGraph ?? app.graph) {
+function values(graph = rootGraph()) {
   const nodes = (graph?.nodes ?? []).filter(isOurs);
   const sliders = nodes.flatMap((node) => node.widgets ?? []).filter((widget) => NUMBERS.includes(widget.type));
   return sliders.map((widget) => widget.value).join() + nodes.map((node) => (node.subgraph ? values(node.subgraph) : "")).join(";");
@@ -36,18 +37,9 @@ async function run({ output, workflow }) {
   if (!waiting.delete(prompt_id)) await new Promise((then) => waiting.set(prompt_id, then));
 }
 
-function nodeOf(id) {
-  let [graph, node] = [app.rootGraph ?? app.graph, null];
-  for (const part of id.split(":")) {
-    node = graph?.getNodeById(Number(part));
-    graph = node?.subgraph;
-  }
-  return node;
-}
-
 // As the page does after a run; the canvas would look for new pictures with its next frame only.
 function show(id, picture) {
-  const node = app.extensionManager.setting.get("Comfy.VueNodes.Enabled") ? null : nodeOf(id);
+  const node = app.extensionManager.setting.get("Comfy.VueNodes.Enabled") ? null : path(id).at(-1);
   if (!node?.imgs) return api.dispatchCustomEvent("executed", { node: id, display_node: id, output: { images: [picture] }, prompt_id: "" });
   const image = new Image();
   image.onload = () => {

@@ -2,6 +2,7 @@
 // So does the sentence of a run that failed. A node inside a subgraph also says it under the subgraph, because that is what its user looks at.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { path } from "./graph.js";
 
 const OURS = "Micromotion";
 const WIDGET = "micromotion_remark";
@@ -11,21 +12,6 @@ const MOST_LINES = { said: 8, failed: 12 };
 const SAID = "var(--input-text, #ddd)", FAILED = "#ff8a80";
 const MARGIN = 4; // pixels around the text in the canvas renderer
 const said = new Map(); // execution id -> text
-
-const rootGraph = () => app.rootGraph ?? app.graph;
-
-// Nodes on the way to an execution id such as "5:12", outermost first.
-function path(executionId) {
-  const nodes = [];
-  let graph = rootGraph();
-  for (const part of String(executionId).split(":")) {
-    const node = graph?.getNodeById(Number(part)) ?? graph?.getNodeById(part);
-    if (!node) return [];
-    nodes.push(node);
-    graph = node.subgraph;
-  }
-  return nodes;
-}
 
 function textUnder(depth, executionId) {
   const inside = String(executionId).split(":").slice(0, depth + 1).join(":");

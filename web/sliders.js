@@ -2,6 +2,7 @@
 // has motions. A number typed beyond widens its slider while it stands there: in Nodes 2.0 beside the slider, in the canvas by a double click.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { rootGraph } from "./graph.js";
 
 const LARGEST = 10; // coefficient that may be typed, as in nodes/sliders.py
 const TRAVEL = [-1.25, 1.25]; // of a motion that is not known yet
@@ -115,7 +116,7 @@ function dress(node, motionName, name, hosts) {
   if (node.type === FACE) hide(node, widget, !linked(motionName) && !linked(name) && name !== "coefficient_1");
 }
 
-function look(graph = app.rootGraph ?? app.graph, hosts = []) {
+function look(graph = rootGraph(), hosts = []) {
   for (const node of graph?.nodes ?? []) {
     if (node.subgraph) look(node.subgraph, [...hosts, node]);
     for (const [motion, name] of PAIRS[node.type] ?? []) dress(node, motion, name, hosts);
