@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -13,6 +15,7 @@ from .filters import gaussian_blur, smoothstep
 
 SHAPES = ("face", "square")
 MASK_SIDE = 256
+KEPT = 16  # masks: a slider is dragged over one face, again and again
 JAW, BROWS = slice(0, 17), slice(17, 27)
 CHIN = 8
 FOREHEAD = 0.45  # of the height from chin to brows
@@ -30,6 +33,12 @@ def square_mask(crop: Crop, shape: str = "face", scale: float = 1.0, softness: f
         raise FaceError(f"The mask follows the {' or the '.join(SHAPES)}, not {shape!r}.")
     scale = limits.MASK_SIZE.checked(scale, "The size of the mask, in shares of the face, is", FaceError)
     softness = limits.SHARE.checked(softness, "The softness of the mask, in shares of the face, is", FaceError)
+    return drawn_mask(crop, shape, scale, softness).clone()
+
+
+@functools.lru_cache(maxsize=KEPT)
+def drawn_mask(crop: Crop, shape: str, scale: float, softness: float) -> torch.Tensor:
+    """``square_mask``, checked; to be copied."""
     if crop.empty:
         return torch.zeros(MASK_SIDE, MASK_SIDE)
     if shape == "square":

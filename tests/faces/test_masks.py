@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from micromotion.faces import Crop, FaceError, square_mask
+from micromotion.faces import Crop, FaceError, masks, square_mask
 
 
 @pytest.fixture
@@ -79,3 +79,16 @@ def test_softness_is_a_share_of_the_masks_own_size():
     rows = [square_mask(crop, "square", scale, 0.2)[128] for scale in (1.0, 0.5)]
     widths = [((row > 0.02) & (row < 0.98)).float().sum() for row in rows]
     assert widths[1] / widths[0] == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_mask_is_drawn_once_for_a_crop_and_whoever_asks_has_their_own(crop, monkeypatch):
+    masks.drawn_mask.cache_clear()
+    drawn = []
+    draw = masks._draw
+    monkeypatch.setattr(masks, "_draw", lambda outline: drawn.append(len(outline)) or draw(outline))
+    with torch.inference_mode():
+        square_mask(crop).zero_()
+    second = square_mask(Crop.from_landmarks(crop.landmarks, (512, 512), 256))
+    assert len(drawn) == 1 and second.max() > 0.99
+    assert not second.is_inference()  # or autograd could not keep it
+    assert not torch.equal(second, square_mask(crop, softness=0.3)) and len(drawn) == 2
