@@ -28,6 +28,7 @@ FINE = 0.9  # pixels of the square for one of the photo, from which on it counts
 CORRECTIONS = 4  # of a square about as fine as the photo; each brings the round trip some decibels, engravings most
 FADE = 0.025  # of the value range: root mean square change from which on an edit shows in full
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
+KEPT = 2**22  # values of the largest photos whose reconstruction error is kept, for a slider that is dragged over one face
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
 # changes something, and a color is the mean over half a face.
 SHAPE_WINDOW, EDIT_WINDOW, COLOR_WINDOW = 0.025, 0.04, 0.1
@@ -221,13 +222,18 @@ class _Ghosts:
         key = tuple(i % len(group) for group in (self.photos, self.bases, self.crops))
         if key not in self.measured:
             photo, base, crop = key
-            own = _channels(_seen(self.photos, photo, self.crops[crop], self.side), self.photos)[0]
-            error = self._small(self.bases[base]) - own
-            offset = self._window(error, COLOR_WINDOW)
-            self.measured = {key: (offset, self._window((error - offset).square(), SHAPE_WINDOW).mean(0).sqrt())}
+            given = (self.photos.frames[photo], self.bases[base]), (self.crops[crop], self.side)
+            compare = functools.partial(self._compare, *key)
+            self.measured = {key: compare() if self.photos.frames.numel() > KEPT else _as_last_time(compare, *given)}
             if (figure := self.figure(i)) > self.limit:
                 self.poor[i] = figure
         return self.measured[key]
+
+    def _compare(self, photo: int, base: int, crop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        own = _channels(_seen(self.photos, photo, self.crops[crop], self.side), self.photos)[0]
+        error = self._small(self.bases[base]) - own
+        offset = self._window(error, COLOR_WINDOW)
+        return offset, self._window((error - offset).square(), SHAPE_WINDOW).mean(0).sqrt()
 
     def figure(self, i: int) -> float:
         """The error of shapes that a twentieth of the face exceeds, in share of the value range."""
@@ -255,6 +261,18 @@ class _Ghosts:
     def _window(self, image: torch.Tensor, share: float) -> torch.Tensor:
         planes = image if image.ndim == 3 else image[None]
         return blur(planes[None], share * self.side)[0].view_as(image)
+
+
+def _as_last_time(make: Callable[[], Any], tensors: Sequence[torch.Tensor], values: tuple) -> Any:
+    """``make()``, or what it gave the last time, if that was for equal tensors and values."""
+    global _last
+    values, last = (*values, *((one.dtype, one.device) for one in tensors)), _last
+    if last is None or last[1] != values or not all(map(torch.equal, last[0], tensors)):
+        last = _last = [one.clone() for one in tensors], values, make()
+    return last[2]
+
+
+_last: tuple[list[torch.Tensor], tuple, Any] | None = None
 
 
 def _seen(photos: Pictures, number: int, crop: Crop, side: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from micromotion.faces import Crop, FaceError, align, fade, paste, reconstruction_error
+from micromotion.faces import Crop, FaceError, align, fade, paste, pasting, reconstruction_error
 from PIL import Image
 
 
@@ -156,7 +156,7 @@ def test_squares_with_gradients_are_pictures(tilted):
 
 def test_only_what_the_mask_reaches_is_computed(tilted):
     """The box that is worked on holds every pixel of the mask, and less than the square for a face."""
-    from micromotion.faces import pasting, square_mask
+    from micromotion.faces import square_mask
 
     for shape, size in (("face", 1.0), ("face", 0.3), ("square", 1.0)):
         mask = square_mask(tilted, shape, size)
@@ -255,6 +255,29 @@ def test_a_poor_reconstruction_warns_with_a_figure(poor, caplog):
     figure = reconstruction_error(photo, base, crop)
     own = align(photo, crop, 64)[0]
     assert figure.shape == (1,) and figure[0] > 0.06 > 0.01 > reconstruction_error(photo, own, crop)[0]
+
+
+def test_the_same_photo_is_compared_once_and_another_anew(poor, monkeypatch):
+    photo, edited, base, crop = poor
+    seen = pasting._seen
+    looked = []
+    monkeypatch.setattr(pasting, "_seen", lambda *given: looked.append(1) or seen(*given))
+
+    def drawn(kept: int, photo=photo, edited=edited, base=base, crop=crop) -> torch.Tensor:
+        monkeypatch.setattr(pasting, "KEPT", kept)
+        return paste(photo, edited, crop, reconstruction=base)[0]
+
+    spotted = photo.clone()
+    spotted[..., 64, 64] += 0.5
+    others = ({}, {"edited": bar(20)}, {"photo": spotted}, {"base": bar(32)}, {"crop": crop.at(63)}, {"photo": photo.double()})
+    wanted = [drawn(0, **other) for other in others]
+    looked.clear()
+    assert torch.equal(drawn(photo.numel()), wanted[0]) and len(looked) == 1
+    assert torch.equal(drawn(photo.numel(), edited=bar(20)), wanted[1]) and len(looked) == 1
+    for i in range(2, len(others)):
+        assert torch.equal(drawn(photo.numel(), **others[i]), wanted[i]) and len(looked) == i
+    drawn(photo.numel() - 1), drawn(photo.numel() - 1)
+    assert len(looked) == len(others) + 1  # photos too large to be kept
 
 
 def test_a_poor_reconstruction_still_is_exact_without_an_edit(poor):
