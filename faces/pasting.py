@@ -341,7 +341,8 @@ def _reach(mask: torch.Tensor, crop: Crop) -> tuple[int, int, int, int]:
 def _mix(own, added, kept_out, soft, photos: Pictures) -> torch.Tensor:
     own = own.float()
     mixed = (own * kept_out).neg_().add_(added).mul_(soft).add_(own)
-    if own.numel() and own.min() >= photos.low and own.max() <= photos.high:
+    low, high = own.aminmax() if own.numel() else (photos.low, photos.high)
+    if low >= photos.low and high <= photos.high:
         return mixed.clamp_(photos.low, photos.high)
     # A photo may hold values beyond black and white: those that do not change must not be clipped.
     return torch.minimum(torch.maximum(mixed, own.clamp(max=photos.low)), own.clamp(min=photos.high))
