@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -52,7 +52,7 @@ class Memory:
 
 _files: deque[Path] = deque()  # the newest pictures
 _numbers = count()
-_memories: OrderedDict[str, Memory] = OrderedDict()  # by execution id
+_memories: dict[str, Memory] = {}  # by execution id, the latest last; never changed but replaced, for it is read while a run goes on
 
 
 def remembered(execute: Callable) -> Callable:
@@ -62,13 +62,16 @@ def remembered(execute: Callable) -> Callable:
     def remembering(cls, **given):
         running, prompt = get_executing_context(), cls.hidden and cls.hidden.prompt
         if running is not None and prompt:
-            _memories[running.node_id] = Memory(functools.partial(execute, cls), _held(given), prompt)
-            _memories.move_to_end(running.node_id)
-            while len(_memories) > KEPT:
-                _memories.popitem(last=False)
+            _remember(running.node_id, Memory(functools.partial(execute, cls), _held(given), prompt))
         return execute(cls, **given)
 
     return remembering
+
+
+def _remember(name: str, memory: Memory) -> None:
+    global _memories
+    others = [one for one in _memories.items() if one[0] != name]
+    _memories = dict([*others, (name, memory)][-KEPT:])
 
 
 def _held(value: Any) -> Any:
@@ -103,15 +106,16 @@ def pictures(prompt: Any) -> dict[str, dict[str, str]]:
     errors of our nodes.
     """
     origins = _origins(prompt)
+    memories = _memories
     made: dict[str, tuple] = {}
     shown: dict[str, dict[str, str]] = {}
-    for name in _following(origins, _moved(prompt)):
+    for name in _following(origins, _moved(prompt, memories)):
         node = prompt[name]
         fresh = {put: _made(made, link) for put, link in node["inputs"].items() if _is_link(link) and link[0] in made}
-        if node["class_type"] == SHOWS:
+        if node["class_type"] == SHOWS and "images" in fresh:
             shown[name] = _written(fresh["images"])
         else:
-            memory = _memory(prompt, origins, name, made.keys())
+            memory = _memory(prompt, origins, name, memories.get(name), made.keys())
             made[name] = memory.execute(**_given(memory, fresh, _sliders(node))).args
     if not shown:
         raise DeclinedError("nothing is shown")
@@ -135,10 +139,10 @@ def _sliders(node: dict) -> dict[str, float]:
     return {put: float(value) for put, value in node["inputs"].items() if put.startswith(SLIDER) and type(value) in (int, float)}
 
 
-def _moved(prompt: dict) -> set[str]:
+def _moved(prompt: dict, memories: dict[str, Memory]) -> set[str]:
     """The remembered nodes whose sliders have moved; all that have sliders, where none has moved."""
-    with_sliders = {name for name in _memories.keys() & prompt.keys() if _sliders(prompt[name])}
-    return {name for name in with_sliders if prompt[name] != _memories[name].prompt[name]} or with_sliders
+    with_sliders = {name for name in memories.keys() & prompt.keys() if _sliders(prompt[name])}
+    return {name for name in with_sliders if prompt[name] != memories[name].prompt[name]} or with_sliders
 
 
 def _following(origins: dict[str, set[str]], moved: set[str]) -> list[str]:
@@ -159,9 +163,8 @@ def _made(made: dict[str, tuple], link: list) -> Any:
     return made[link[0]][link[1]]
 
 
-def _memory(prompt: dict, origins: dict[str, set[str]], name: str, made: Iterable[str]) -> Memory:
-    """How a node ran, if all that leads to it is as it was, but for what is ``made`` anew and its own sliders. Raises DeclinedError."""
-    memory = _memories.get(name)
+def _memory(prompt: dict, origins: dict[str, set[str]], name: str, memory: Memory | None, made: Iterable[str]) -> Memory:
+    """Its ``memory``, if all that leads to a node is as it was, but for what is ``made`` anew and its own sliders. Raises DeclinedError."""
     if memory is None:
         raise DeclinedError("a node that follows a slider is not ours, or did not run")
     leading, seen = [name], set(made)

@@ -91,6 +91,7 @@ def test_pictures_beside_the_queue_show_no_progress_and_remark_nothing(pack, liv
         lambda prompt: prompt.pop("show"),
         lambda prompt: prompt.pop("load"),
         lambda prompt: prompt["show"].update(inputs=None),
+        lambda prompt: prompt["show"].update(inputs={"picture": ["draw", 0]}),
         lambda prompt: prompt.clear(),
     ],
 )
@@ -132,6 +133,15 @@ def test_only_the_newest_nodes_and_pictures_are_kept(pack, live, graph, monkeypa
     for number in range(live.KEPT):
         execute(pack, live, monkeypatch, str(number), "ApplySubspace", prompt | {str(number): prompt["apply"]}, given["apply"])
     assert len(live._memories) == live.KEPT and "apply" not in live._memories
+
+
+def test_a_run_does_not_change_what_a_picture_is_being_drawn_from(pack, live, graph, monkeypatch):
+    prompt, given = graph
+    before = live._memories
+    names = list(before)
+    execute(pack, live, monkeypatch, "apply", "ApplySubspace", prompt, given["apply"])
+    execute(pack, live, monkeypatch, "more", "ApplySubspace", prompt | {"more": prompt["apply"]}, given["apply"])
+    assert list(before) == names and list(live._memories) == ["draw", "apply", "more"]
 
 
 def test_the_route_answers_pictures_or_why_not(live, graph, monkeypatch):
