@@ -115,7 +115,7 @@ def pictures(prompt: Any) -> dict[str, dict[str, str]]:
         if node["class_type"] == SHOWS and "images" in fresh:
             shown[name] = _written(fresh["images"])
         else:
-            memory = _memory(prompt, origins, name, memories.get(name), made.keys())
+            memory = _memory(prompt, origins, name, memories, made.keys())
             made[name] = memory.execute(**_given(memory, fresh, _sliders(node))).args
     if not shown:
         raise DeclinedError("nothing is shown")
@@ -163,8 +163,9 @@ def _made(made: dict[str, tuple], link: list) -> Any:
     return made[link[0]][link[1]]
 
 
-def _memory(prompt: dict, origins: dict[str, set[str]], name: str, memory: Memory | None, made: Iterable[str]) -> Memory:
-    """Its ``memory``, if all that leads to a node is as it was, but for what is ``made`` anew and its own sliders. Raises DeclinedError."""
+def _memory(prompt: dict, origins: dict[str, set[str]], name: str, memories: dict[str, Memory], made: Iterable[str]) -> Memory:
+    """How a node ran, if all that leads to it is as it was, but for what is ``made`` anew and its own sliders. Raises DeclinedError."""
+    memory = memories.get(name)
     if memory is None:
         raise DeclinedError("a node that follows a slider is not ours, or did not run")
     leading, seen = [name], set(made)
