@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MOTIONS = ("smile", "eyes", "anger", "turn", "age")  # the paper's five, which come with the avatars
+MOTIONS = (
+    "smile", "eyes", "anger", "turn", "age",  # the paper's five
+    "mouth_open", "brows", "gaze", "nod", "tilt", "wink_left", "wink_right",
+)  # fmt: skip
 PACK = Path(__file__).resolve().parent.parent
 
 

@@ -1,8 +1,9 @@
-"""Decode the five ready motions of the avatars as any user would, and calibrate them with the factor regressor.
+"""Decode the ready motions of the avatars as any user would, and calibrate them with the factor regressor.
 
 ``python -m micromotion.lab.make_motions`` writes ``avatars/weights/motions/*.safetensors``. As in the paper, smile, eyes, anger
-and age are decoded from text and the head turn from clips: rendered heads that turn, inverted frame by frame. No label is used for
-a direction; the regressor only says how much one unit is: one coefficient unit is degree 0 to 1.
+and age are decoded from text and the head turn from clips: rendered heads that turn, inverted frame by frame. So are the further
+moves, which the scorer has no words for. No label is used for a direction; the regressor only says how much one unit is: one
+coefficient unit is degree 0 to 1.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import torch
 from tqdm import tqdm
 
 from ..avatars import renderer as rendering
-from ..avatars.motions import MOTIONS, Motion
-from ..avatars.regressor import Regressor, load_regressor
+from ..avatars.motions import FURTHER, MOTIONS, Motion
+from ..avatars.regressor import READ, Regressor, load_regressor
 from ..files.embedded import embedded_root
 from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import Inverter
@@ -31,7 +32,7 @@ WEIGHTS = embedded_root()
 SEEDS = range(8)
 CLIPS, FRAMES = 8, 31
 CLIP_SEED = 950_000_000
-FROM_CLIPS = ("turn",)
+FROM_CLIPS = ("turn", *(m.name for m in FURTHER))
 MIN_IDENTITY = 0.7
 MIDDLE = 0.8  # degrees; `calibrate` takes the slope of the inner half
 CALIBRATION_SEED, CALIBRATION_FACES = 940_000_000, 48
@@ -52,15 +53,23 @@ def decode_text(generator: Generator, scorer: Scorer, motion: Motion, progress: 
 
 
 def clip(motion: Motion, seed: int) -> torch.Tensor:
-    """A rendered face ``[FRAMES, 3, 64, 64]`` that runs through the whole range of one factor, the motion's positive end last."""
-    parameters = sampling.sample_parameters(1, seed).repeat(FRAMES, 1)
-    for name, rest in REST.items():
-        parameters[:, rendering.PARAMETERS.index(name)] = rest
-    middle, reach = (motion.low + motion.high) / 2, abs(motion.high - motion.low) / 2
-    low, high = (0.0, 1.0) if motion.parameter == "yaw" else (middle - reach, middle + reach)
-    run = torch.linspace(low, high, FRAMES)
-    parameters[:, rendering.PARAMETERS.index(motion.parameter)] = run if motion.high > motion.low else run.flip(0)
-    return rendering.render(parameters, 64).images
+    """A rendered face ``[FRAMES, 3, 64, 64]`` that runs through the whole range of one factor or move, the motion's positive end last."""
+    first = 2 * motion.low - motion.high if motion.both_ways else motion.low
+    face = sampling.sample_parameters(1, seed).repeat(FRAMES, 1)
+    parameters, moves = _stand(face, motion.parameter, torch.linspace(first, motion.high, FRAMES))
+    return rendering.render(parameters, 64, "photo", moves).images
+
+
+def _stand(parameters: torch.Tensor, name: str, value: torch.Tensor | float) -> tuple[torch.Tensor, torch.Tensor]:
+    """These faces at rest, but for the factor or move of this name: parameters ``[N, P]`` and moves ``[N, M]``."""
+    parameters, moves = parameters.clone(), rendering.rest_moves(len(parameters))
+    for factor, rest in REST.items():
+        parameters[:, rendering.PARAMETERS.index(factor)] = rest
+    if name in rendering.MOVES:
+        moves[:, list(rendering.MOVES).index(name)] = value
+    else:
+        parameters[:, rendering.PARAMETERS.index(name)] = value
+    return parameters, moves
 
 
 def decode_clips(generator: Generator, inverter: Inverter, motion: Motion) -> Subspace:
@@ -72,27 +81,30 @@ def decode_clips(generator: Generator, inverter: Inverter, motion: Motion) -> Su
 
 @torch.no_grad()
 def faces(generator: Generator, motion: Motion, value: float) -> torch.Tensor:
-    """Codes ``[N, L, D]`` of calibration faces at rest whose own factor stands at ``value``."""
-    parameters = sampling.sample_parameters(CALIBRATION_FACES, CALIBRATION_SEED)
-    for name, rest in {**REST, motion.parameter: value}.items():
-        parameters[:, rendering.PARAMETERS.index(name)] = rest
-    return generator.map(latents_of(parameters).to(generator.w_avg.device))
+    """Codes ``[N, L, D]`` of calibration faces at rest whose own factor or move stands at ``value``."""
+    parameters, moves = _stand(sampling.sample_parameters(CALIBRATION_FACES, CALIBRATION_SEED), motion.parameter, value)
+    return generator.map(latents_of(parameters, moves=moves).to(generator.w_avg.device))
+
+
+def at_rest(generator: Generator, motion: Motion) -> torch.Tensor:
+    """Codes ``[N, L, D]`` of the calibration faces before the motion."""
+    return faces(generator, motion, {**REST, **rendering.MOVES}[motion.parameter])
 
 
 def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, motion: Motion) -> Subspace:
     """One unit = degree 0 to 1, set where the factor is neither at its lowest nor at its highest tenth; the safe range is measured from
     faces at rest."""
-    column = rendering.FACTORS.index(motion.parameter)
+    column = READ.index(motion.parameter)
 
     def degree(images: torch.Tensor) -> torch.Tensor:
-        return (regressor.factors(images)[:, column] - motion.low) / (motion.high - motion.low)
+        return (regressor(images)[:, column] - motion.low) / (motion.high - motion.low)
 
     named: dict[str, Any] = dict(unit=f"degree 0 to 1 of {motion.name}", instrument="avatar factor regressor")
-    middle, reach = (REST["yaw"], 2 * MIDDLE) if motion.parameter == "yaw" else (motion.value(0.5), MIDDLE)
+    middle, reach = (motion.low, 2 * MIDDLE) if motion.both_ways else (motion.value(0.5), MIDDLE)
     codes, run = faces(generator, motion, middle), torch.linspace(-reach, reach, 13)
     for _ in range(2):  # the second time in the units that the first one found
         subspace = calibrate(subspace, degree, generator, codes, coefficients=run, **named)
-    rest = faces(generator, motion, REST[motion.parameter])
+    rest = at_rest(generator, motion)
     return calibrate(subspace, degree, generator, rest, rescale=False, identity=regressor.identity, min_identity=MIN_IDENTITY, **named)
 
 
@@ -103,19 +115,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--inverter", type=Path, default=WEIGHTS / "inverter.safetensors")
     parser.add_argument("--scorer", type=Path, default=WEIGHTS / "scorer.safetensors")
     parser.add_argument("--regressor", type=Path, default=WEIGHTS / "regressor.safetensors")
-    parser.add_argument("--only", nargs="+", choices=[m.name for m in MOTIONS], help="motions to make (default: all)")
+    parser.add_argument("--only", nargs="+", choices=[m.name for m in (*MOTIONS, *FURTHER)], help="motions to make (default: all)")
     args = parser.parse_args(arguments)
     generator, regressor = load(args.generator), load_regressor(args.regressor)
     inverter, scorer = load_inverter(args.inverter), load_scorer(args.scorer)
     args.out.mkdir(parents=True, exist_ok=True)
-    for motion in (m for m in MOTIONS if not args.only or m.name in args.only):
+    for motion in (m for m in (*MOTIONS, *FURTHER) if not args.only or m.name in args.only):
         with tqdm(desc=motion.name, unit="anchor step") as bar:
             if motion.name in FROM_CLIPS:
                 subspace = decode_clips(generator, inverter, motion)
             else:
                 subspace = decode_text(generator, scorer, motion, lambda done, total, _images, bar=bar: bar.update(done - bar.n))
         subspace = calibrated(subspace, generator, regressor, motion)
-        example = faces(generator, motion, REST[motion.parameter])[0]
+        example = at_rest(generator, motion)[0]
         with_preview(subspace, generator, example, torch.linspace(0, 1, 5)).save(args.out / f"{motion.name}.safetensors")
         low, high = subspace.safe_range or (0.0, 0.0)
         print(f"{motion.name}: safe from {low:.2f} to {high:.2f}, length of one unit {subspace.direction.norm():.2f}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic whose iteration pulls all singular values to about 1
@@ -19,6 +21,14 @@ def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.T if tall else x).to(matrices.dtype)
+
+
+def convolutions(parameters: Iterable[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The weights of 3x3 convolutions among ``parameters``, which Muon suits, and the others."""
+    parts: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+    for weight in parameters:
+        parts[weight.ndim < 4 or weight.shape[-1] != 3].append(weight)
+    return parts
 
 
 class Muon(torch.optim.Optimizer):

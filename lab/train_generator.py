@@ -20,22 +20,27 @@ from torch import nn
 from ..avatars import renderer as rendering
 from ..stylegan2 import Architecture, Generator, load, save
 from . import sampling
+from .muon import Muon, convolutions
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
-Z_DIM = len(rendering.PARAMETERS) + 1
+Z_DIM = len(rendering.PARAMETERS) + 1 + len(rendering.MOVES)
 ROTATION_SEED = 20240
 STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
 SEEDS, FURTHER_SEEDS = 1_000_000, 7_000_000
 FURTHER_RATE = 0.5
+RATES = {"mapping": 0.3, "adam": 0.006, "muon": 0.004}
+SAVED = 4000  # pictures between checkpoints
 FINISH = 0
 ADVERSARIAL = 0.03
-FEATURES = ("eyes", "brows", "mouth")
+FEATURES = {"eyes": 2.4, "brows": 4.0, "mouth": 2.4}  # how much more their pixels weigh
+PHOTO, REST = 0.7, 0.8  # shares of faces in photo style, and of those at rest in each move
+MORE_OFTEN = 0.22  # how often training draws another style or a move on purpose
 
 
 def architecture() -> Architecture:
     """64 px, W of 128, four mapping layers; 2 million parameters."""
     channels = {4: 160, 8: 160, 16: 160, 32: 96, 64: 48}
-    return Architecture(resolution=64, channels=channels, w_dim=128, z_dim=Z_DIM, mapping_layers=4)
+    return Architecture(resolution=64, channels=channels, w_dim=128, z_dim=Z_DIM, mapping_layers=4, hidden_dim=256)
 
 
 def rotation() -> torch.Tensor:
@@ -44,19 +49,52 @@ def rotation() -> torch.Tensor:
     return torch.linalg.qr(noise)[0]
 
 
-def parameters_of(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The renderer's parameters ``[N, P]`` and styles ``[N]`` that latents ``z [N, Z]`` stand for."""
+def parameters_of(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The renderer's parameters ``[N, P]``, styles ``[N]`` and moves ``[N, M]`` that latents ``z [N, Z]`` stand for."""
     z = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-    u = torch.special.ndtr(z @ rotation())
-    style = u[:, -1]
-    share = (style - 0.7) / 0.3 * 3
-    return u[:, :-1], torch.where(style < 0.7, 0, 1 + share.long().clamp(0, 2))
+    parameters, style, moves = torch.special.ndtr(z @ rotation()).split([len(rendering.PARAMETERS), 1, len(rendering.MOVES)], 1)
+    share = (style[:, 0] - PHOTO) / (1 - PHOTO) * 3
+    return parameters, torch.where(share < 0, 0, 1 + share.long().clamp(0, 2)), moves_of(moves)
 
 
-def latents_of(parameters: torch.Tensor, style: float = 0.35) -> torch.Tensor:
-    """Latents ``[N, Z]`` for parameters ``[N, P]`` (0..1), all of one style coordinate: the inverse of ``parameters_of``."""
-    u = torch.cat([parameters, torch.full((len(parameters), 1), style)], 1)
+def moves_of(u: torch.Tensor) -> torch.Tensor:
+    """Moves ``[N, M]`` of coordinates ``u [N, M]`` (0..1): a share ``REST`` of each is at rest, evenly around .5 if it goes both ways."""
+    rest = rendering.rest_moves(1)
+    both = rest > 0
+    beyond = torch.where(both, (2 * u - 1).abs(), u) - REST
+    return rest + (beyond / (1 - REST)).clamp(min=0) * torch.where(both, 0.5 * (u - 0.5).sign(), 1.0)
+
+
+def coordinates_of(moves: torch.Tensor) -> torch.Tensor:
+    """Coordinates ``[N, M]`` of ``moves [N, M]``: the inverse of ``moves_of``; rest is the middle of its share."""
+    rest = rendering.rest_moves(1)
+    away = moves - rest
+    both = 0.5 + 0.5 * away.sign() * (REST + (1 - REST) * 2 * away.abs())
+    u = torch.where(rest > 0, both, REST + (1 - REST) * away)
+    return torch.where(away.abs() < 1e-6, torch.where(rest > 0, 0.5, REST / 2), u)
+
+
+def latents_of(parameters: torch.Tensor, style: float = 0.35, moves: torch.Tensor | None = None) -> torch.Tensor:
+    """Latents ``[N, Z]`` for parameters ``[N, P]`` (0..1), all of one style coordinate, and moves ``[N, M]`` (None: at rest): the inverse
+    of ``parameters_of``."""
+    moves = rendering.rest_moves(len(parameters)) if moves is None else moves
+    u = torch.cat([parameters, torch.full((len(parameters), 1), style), coordinates_of(moves)], 1)
     return torch.special.ndtri(u.clamp(1e-3, 1 - 1e-3)) @ rotation().T
+
+
+def training_latents(count: int, seed: int) -> torch.Tensor:
+    """Latents ``[count, Z]`` as they are drawn, but that other styles and moves come more often."""
+    g = torch.Generator().manual_seed(seed)
+    z, n = torch.randn(count, Z_DIM, generator=g), 1 + len(rendering.MOVES)
+    drawn, often, below = torch.rand(3, count, n, generator=g)
+    rest = rendering.rest_moves(1)
+    both = F.pad(rest > 0, (1, 0))
+    least = torch.cat([torch.tensor([[PHOTO]]), torch.where(rest > 0, 0.5 + REST / 2, REST)], 1)
+    u = least + (1 - least) * drawn
+    u = torch.where(both & (below < 0.5), 1 - u, u).clamp(1e-3, 1 - 1e-3)
+    axes = z @ rotation()
+    axes[:, -n:] = torch.where(often < MORE_OFTEN, torch.special.ndtri(u), axes[:, -n:])
+    return axes @ rotation().T
 
 
 def partial_image(generator: Generator, codes: torch.Tensor, resolution: int) -> torch.Tensor:
@@ -74,10 +112,10 @@ def distillation_loss(image: torch.Tensor, target: torch.Tensor, weight: torch.T
 
 def batch_of(count: int, seed: int, resolution: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Latents, their renders and loss weights at ``resolution``; a pure function of ``seed``."""
-    z = torch.randn(count, Z_DIM, generator=torch.Generator().manual_seed(seed))
-    parameters, styles = parameters_of(z)
-    drawn = rendering.render(parameters, size, styles)
-    weight = 0.6 + 2.4 * torch.stack([drawn.masks[name] for name in FEATURES]).amax(0)[:, None]
+    z = training_latents(count, seed)
+    parameters, styles, moves = parameters_of(z)
+    drawn = rendering.render(parameters, size, styles, moves)
+    weight = 0.6 + torch.stack([more * drawn.masks[name] for name, more in FEATURES.items()]).amax(0)[:, None]
     return z, F.adaptive_avg_pool2d(drawn.images, resolution), F.adaptive_avg_pool2d(weight, resolution)
 
 
@@ -117,10 +155,14 @@ class Distillation:
         if start is not None:
             self.generator.load_state_dict(start.state_dict())
         self.average = Average(self.generator, 0.999)
-        mapping = list(self.generator.mapping.parameters())
-        synthesis = [p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n]
-        self.optimizer = torch.optim.Adam([dict(params=mapping), dict(params=synthesis)], betas=(0.9, 0.99))
-        self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, optimizer=self.optimizer)
+        convs, rest = convolutions(p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "mapping": torch.optim.Adam(self.generator.mapping.parameters(), betas=(0.9, 0.99)),
+            "adam": torch.optim.Adam(rest, betas=(0.9, 0.99)),
+            "muon": Muon(convs),
+        }
+        parts = {"generator": self.generator, "average": self.average.module, **self.optimizers}
+        self.checkpoint = Checkpoint(out / "distilled.pt", **parts)
 
     def run(self) -> Generator:
         start = self.checkpoint.load()
@@ -128,12 +170,12 @@ class Distillation:
         for seen, bar in steps(start, total, self.batch, "distil"):
             resolution, first, length = stage_at(seen, self.stages)
             peak = learning_rate(seen - first, length, self.rate, floor=0.25 if resolution < 64 else 0.02)
-            for group, rate in zip(self.optimizer.param_groups, (0.3, 0.006)):
-                group["lr"] = rate * peak
+            for name, optimizer in self.optimizers.items():
+                optimizer.param_groups[0]["lr"] = RATES[name] * peak
             loss = self.step(seen, resolution)
             if seen // self.batch % 50 == 0:
                 bar.set_postfix_str(f"{resolution} px loss {loss:.4f}")
-            if seen // self.batch % 500 == 499:
+            if (seen + self.batch) % SAVED < self.batch:
                 self.checkpoint.save(seen + self.batch)
                 write_sheets(self.average.module, self.out, resolution)
         self.checkpoint.save(total)
@@ -146,9 +188,11 @@ class Distillation:
         with autocast(self.device, self.fast):
             image = partial_image(self.generator, codes, resolution)
         loss = distillation_loss(image, target, weight)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.step()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         self.average.update(self.generator, seen // self.batch)
         return loss.item()
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from ..files.embedded import embedded_root
-from ..stylegan2 import Generator, load
+from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import EncoderInverter, save_inverter
 from ..stylegan2.inversion.compact import CompactEncoder
 from .train_generator import Z_DIM, batch_of, distillation_loss
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
-IMAGES, PASSES_FROM, PICTURES_FROM = 160_000, 0.75, 0.9
-BATCH, PASSES = 32, 2
-TRAIN_SEED, TEST_SEED = 600_000_000, 920_000_000
+IMAGES, BATCH, PASSES = 160_000, 32, 2
+TEST_SEED = 920_000_000
 DOMAIN = "rendered avatars"
 WEIGHTS = embedded_root()
 
@@ -37,12 +37,29 @@ def config(generator: Generator) -> dict:
     }
 
 
+class Plan(NamedTuple):
+    """The peak rate, the shares of the run from which on there are several passes and the picture counts, and the first seed."""
+
+    rate: float
+    passes_from: float
+    pictures_from: float
+    seed: int
+
+
+NEW, FURTHER = Plan(1.5e-3, 0.75, 0.9, 600_000_000), Plan(1e-3, 0.2, 0.6, 650_000_000)
+
+
 class Training:
-    def __init__(self, generator: Generator, out: Path, device: torch.device, fast: bool):
+    """``start``: an inverter to go on from, over pictures that it never saw; it may be another generator's of this shape."""
+
+    def __init__(self, generator: Generator, out: Path, device: torch.device, fast: bool, start: EncoderInverter | None = None):
         torch.manual_seed(0)
         self.out, self.device, self.fast = out, device, fast
         self.generator = generator.to(device).requires_grad_(False)
         self.encoder = CompactEncoder(config(generator)).to(device).to(memory_format=torch.channels_last)
+        if start is not None:
+            self.encoder.load_state_dict(start.encoder.state_dict())
+        self.plan = NEW if start is None else FURTHER
         self.average = Average(self.encoder, 0.999)
         self.optimizer = torch.optim.AdamW(self.encoder.parameters(), weight_decay=1e-3)
         self.checkpoint = Checkpoint(out / "inverter.pt", encoder=self.encoder, average=self.average.module, optimizer=self.optimizer)
@@ -53,11 +70,12 @@ class Training:
     def run(self, images: int) -> CompactEncoder:
         for seen, bar in steps(self.checkpoint.load(), images, BATCH, "inverter"):
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(seen, images, 1.5e-3, floor=0.01)
-            loss = self.step(seen, PASSES if seen >= PASSES_FROM * images else 1, seen >= PICTURES_FROM * images)
+                group["lr"] = learning_rate(seen, images, self.plan.rate, floor=0.01)
+            passes = PASSES if seen >= self.plan.passes_from * images else 1
+            loss = self.step(seen, passes, seen >= self.plan.pictures_from * images)
             if seen // BATCH % 25 == 0:
                 bar.set_postfix_str(f"loss {loss:.4f}")
-            if seen // BATCH % 400 == 399:
+            if seen // BATCH % 100 == 99:
                 self.checkpoint.save(seen + BATCH)
         self.checkpoint.save(images)
         return self.average.module.cpu().eval()
@@ -89,7 +107,7 @@ class Training:
 
     def _batch(self, seen: int, samples: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pictures, their codes in W ``[N, D]`` and pixel weights: renders, and generator samples instead of the first ones."""
-        z, image, weight = (t.to(self.device) for t in batch_of(BATCH, TRAIN_SEED + seen, 64, 64))
+        z, image, weight = (t.to(self.device) for t in batch_of(BATCH, self.plan.seed + seen, 64, 64))
         with torch.no_grad():
             truth = self.generator.mapping(z)
         if not samples:
@@ -120,13 +138,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/inverter"))
     parser.add_argument("--generator", type=Path, default=WEIGHTS / "generator.safetensors")
+    parser.add_argument("--start", type=Path, help="go on from this inverter (.safetensors), of this or an earlier generator")
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--save", type=Path)
     args = parser.parse_args(arguments)
-    generator = load(args.generator)
-    encoder = Training(generator, args.out, torch.device(args.device), args.bfloat16).run(args.images)
+    generator, start = load(args.generator), load_inverter(args.start) if args.start else None
+    encoder = Training(generator, args.out, torch.device(args.device), args.bfloat16, start).run(args.images)
     generator = generator.cpu()
     inverter = EncoderInverter(encoder, input_size=64, channels_in=6, passes=PASSES)
     psnr = quality(inverter, generator, sheet=args.out / "reconstructions.png")

@@ -23,7 +23,7 @@ from ..stylegan2 import Architecture
 from ..stylegan2.generator import Synthesis
 from ..stylegan2.inversion.compact import CompactEncoder
 from .draw_pictures import PictureSet
-from .muon import Muon
+from .muon import Muon, convolutions
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 WIDTH = 128
@@ -132,11 +132,8 @@ class Training:
         self.checkpoint = Checkpoint(self.out / "label_free.pt", **self.parts, **judging)
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        synthesis = {n: p for n, p in self.synthesis.named_parameters() if "noise_strength" not in n}
-        convs = [p for n, p in synthesis.items() if p.ndim == 4 and p.shape[-1] == 3]
-        rest = [p for p in synthesis.values() if not any(p is c for c in convs)]
-        seen = [p for p in self.encoder.parameters() if p.ndim == 4 and p.shape[-1] == 3]
-        other = [p for p in self.encoder.parameters() if not any(p is c for c in seen)]
+        convs, rest = convolutions(p for n, p in self.synthesis.named_parameters() if "noise_strength" not in n)
+        seen, other = convolutions(self.encoder.parameters())
         return {
             "muon": Muon(convs), "adam": torch.optim.Adam(rest, betas=(0.9, 0.99)),
             "encoder_muon": Muon(seen), "encoder_adam": torch.optim.Adam(other, betas=(0.9, 0.99)),

@@ -14,22 +14,24 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from ..avatars import renderer as rendering
-from ..avatars.regressor import Member, Regressor
+from ..avatars.regressor import READ, Member, Regressor, load_regressor
 from . import sampling
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 
 CYCLE, CYCLES = 240_000, 2
 BATCH = 64
 TRAIN_SEED, TEST_SEED = 100_000_000, 900_000_000
+ACTIVE = 0.4  # share of faces that are not at rest in a move
 
 
 def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Renders ``[N, 3, 64, 64]`` in all styles and their parameters ``[N, P]``."""
+    """Renders ``[N, 3, 64, 64]`` in all styles, moves at rest in six of ten, and their parameters and moves ``[N, P + M]``."""
     parameters = sampling.sample_parameters(count, seed)
     styles = sampling.sample_styles(count, seed + 1, photo_share=0.5)
     bronze = torch.rand(count, generator=torch.Generator().manual_seed(seed + 2)) < 0.1
     styles = torch.where(bronze, rendering.STYLES.index("bronze"), styles)
-    return rendering.render(parameters, 64, styles).images, parameters
+    moves = sampling.sample_moves(count, seed + 4, ACTIVE)
+    return rendering.render(parameters, 64, styles, moves).images, torch.cat([parameters, moves], 1)
 
 
 def augment(images: torch.Tensor, seed: int) -> torch.Tensor:
@@ -50,13 +52,22 @@ def augment(images: torch.Tensor, seed: int) -> torch.Tensor:
 def save_regressor(regressor: Regressor, path: Path) -> None:
     """Write the regressor in 16 bit."""
     tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in regressor.state_dict().items()}
-    metadata = {"kind": "regressor", "members": len(regressor.members), "parameters": rendering.PARAMETERS}
+    metadata = {"kind": "regressor", "members": len(regressor.members), "parameters": READ}
     save_file(tensors, path, metadata={"micromotion": json.dumps(metadata)})
 
 
-def train_member(index: int, out: Path, images: int, device: torch.device, fast: bool) -> Member:
+def grown(start: Member) -> Member:
+    """A member that reads what ``start`` reads, and from now on learns to read the moves, too."""
+    member, state = Member(), start.state_dict()
+    for name in ("head.4.weight", "head.4.bias"):
+        state[name] = torch.cat([state[name], member.state_dict()[name][len(state[name]) :]])
+    member.load_state_dict(state)
+    return member.requires_grad_(True)
+
+
+def train_member(index: int, out: Path, images: int, device: torch.device, fast: bool, start: Member | None = None) -> Member:
     torch.manual_seed(index)
-    member = Member().to(device).to(memory_format=torch.channels_last)
+    member = (Member() if start is None else grown(start)).to(device).to(memory_format=torch.channels_last)
     average = Average(member, 0.999)
     optimizer = torch.optim.AdamW(member.parameters(), weight_decay=1e-2)
     checkpoint = Checkpoint(out / f"member{index}.pt", member=member, average=average.module, optimizer=optimizer)
@@ -65,11 +76,11 @@ def train_member(index: int, out: Path, images: int, device: torch.device, fast:
         pictures, truth = batch_of(BATCH, seed)
         pictures = augment(pictures, seed + 3).to(device, memory_format=torch.channels_last)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(seen % CYCLE, CYCLE, 2e-3 if seen < CYCLE else 1e-3, floor=0.002)
+            group["lr"] = learning_rate(seen % CYCLE, CYCLE, 2e-3 if seen < CYCLE and start is None else 1e-3, floor=0.002)
         with autocast(device, fast):
             read = member(pictures)
-        weight = torch.ones(len(rendering.PARAMETERS), device=device)
-        weight[: len(rendering.FACTORS)] = 4
+        weight = torch.ones(len(READ), device=device)
+        weight[: len(rendering.FACTORS)] = weight[len(rendering.PARAMETERS) :] = 4
         loss = (F.smooth_l1_loss(read.float(), truth.to(device), beta=0.05, reduction="none") * weight).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -85,12 +96,12 @@ def train_member(index: int, out: Path, images: int, device: torch.device, fast:
 
 @torch.no_grad()
 def quality(regressor: Regressor, count: int = 4096) -> dict[str, dict[str, float]]:
-    """R^2 and mean absolute error (share of the range) per factor on renders with seeds that training never used."""
+    """R^2 and mean absolute error (share of the range) of all that is read on renders with seeds that training never used."""
     pictures, truth = zip(*(batch_of(256, TEST_SEED + 10 * i) for i in range(count // 256)))
     read = torch.cat([regressor(p) for p in pictures])
     truth = torch.cat(truth)
     report = {}
-    for i, name in enumerate(rendering.FACTORS):
+    for i, name in enumerate(READ):
         error = read[:, i] - truth[:, i]
         report[name] = {"r2": 1 - (error.var() / truth[:, i].var()).item(), "mae": error.abs().mean().item()}
     return report
@@ -103,11 +114,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=CYCLE * CYCLES, help=f"per member, in cosine cycles of {CYCLE}")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--start", type=Path, help="go on from this regressor (.safetensors), which may not know the moves yet")
     parser.add_argument("--save", type=Path)
     args = parser.parse_args(arguments)
-    regressor = Regressor(args.members)
+    regressor, start = Regressor(args.members), load_regressor(args.start).members if args.start else [None] * args.members
     for i in range(args.members):
-        member = train_member(i, args.out, args.images, torch.device(args.device), args.bfloat16)
+        member = train_member(i, args.out, args.images, torch.device(args.device), args.bfloat16, start[i])
         regressor.members[i].load_state_dict(member.state_dict())
     regressor.eval()
     for name, row in quality(regressor).items():

@@ -122,7 +122,7 @@ class World:
     def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the instrument reads: factors ``[N, 5]`` and centered identity ``[N, Q]``."""
         values = torch.cat([self.regressor(chunk.to(self.device)).cpu() for chunk in images.split(BATCH)])
-        return values[:, : len(FACTORS)], values[:, len(FACTORS) :] - 0.5
+        return values[:, : len(FACTORS)], values[:, len(FACTORS) : len(rendering.PARAMETERS)] - 0.5
 
     def factors(self, images: torch.Tensor) -> torch.Tensor:
         """The factors ``[N, 5]`` that the instrument reads."""
