@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..files.embedded import PAPER
 from ..files.writing import whole_file
 from ..media.pictures import contact_sheet, enlarge, to_bytes
 from ..media.video import FILMS, GIF_BYTES, GifWriter, VideoWriter, open_writer
@@ -29,7 +30,7 @@ USUAL_FPS = 24
 MOST_DRIVEN = 600  # frames of a driving clip
 PIECE = 2**22  # pixels that are composed at once
 REACH = 0.7  # of a unit: every ready motion is plain to see there
-TWO_SIDED = ("turn", "headsTurn")  # motions whose rest is in the middle
+TWO_SIDED = ("turn", "headsTurn", "brows", "gaze", "nod", "tilt")  # motions whose rest is in the middle
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _names(args: Namespace) -> list[str]:
             'The ready motions belong to the embedded avatars; with --generator give --motion FILE or --text "... {degree} ...".'
         )
     embedded("generator")
-    return embedded_motions()
+    return [name for name in embedded_motions() if name in PAPER]
 
 
 def _portrait(args: Namespace, models: Models) -> Portrait:

@@ -40,7 +40,7 @@ def embedded(name: str) -> Path:
 
 
 def embedded_motions() -> list[str]:
-    """Names of the ready motions, the paper's five first."""
+    """Names of the ready motions: the paper's five, the further ones, then others."""
     names = sorted(p.stem for p in (embedded_root() / "motions").glob("*.safetensors"))
     return sorted(names, key=lambda n: MOTIONS.index(n) if n in MOTIONS else len(MOTIONS))
 

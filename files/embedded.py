@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MOTIONS = (
-    "smile", "eyes", "anger", "turn", "age",  # the paper's five
-    "mouth_open", "brows", "gaze", "nod", "tilt", "wink_left", "wink_right",
-)  # fmt: skip
+PAPER = ("smile", "eyes", "anger", "turn", "age")  # the paper's motions
+MOTIONS = (*PAPER, "mouth_open", "brows", "gaze", "nod", "tilt", "wink_left", "wink_right")
 PACK = Path(__file__).resolve().parent.parent
 
 

@@ -209,16 +209,18 @@ def stage_at(seen: int, stages: Sequence[tuple[int, int]]) -> tuple[int, int, in
 
 @torch.no_grad()
 def write_sheets(generator: Generator, out: Path, resolution: int) -> None:
-    """Random faces beside their renders, and one sweep per factor, as ``pairs.png`` and ``sweeps.png``."""
+    """Random faces beside their renders, and one sweep per factor and move, as ``pairs.png`` and ``sweeps.png``."""
     device = generator.w_avg.device
     z, target, _ = batch_of(16, 7, resolution, 64)
     image = partial_image(generator, generator.map(z.to(device)), resolution)
     save_sheet(torch.cat([target[:8], image[:8].cpu(), target[8:], image[8:].cpu()]), 8, out / "pairs.png")
-    face = sampling.sample_parameters(len(rendering.FACTORS), 7).repeat_interleave(8, 0)
-    face[:, : len(rendering.FACTORS)] = torch.tensor([0.05, 0.9, 0.05, 0.5, 0.1])
-    for i in range(len(rendering.FACTORS)):
-        face[8 * i : 8 * i + 8, i] = torch.linspace(0.02, 0.98, 8)
-    codes = generator.map(latents_of(face).to(device))
+    count, run = len(rendering.FACTORS), torch.linspace(0.02, 0.98, 8)
+    rows = count + len(rendering.MOVES)
+    face, moves = sampling.sample_parameters(rows, 7).repeat_interleave(8, 0), rendering.rest_moves(8 * rows)
+    face[:, :count] = torch.tensor([0.05, 0.9, 0.05, 0.5, 0.1])
+    for i in range(rows):
+        (face if i < count else moves)[8 * i : 8 * i + 8, i if i < count else i - count] = run
+    codes = generator.map(latents_of(face, moves=moves).to(device))
     save_sheet(partial_image(generator, codes, resolution), 8, out / "sweeps.png")
 
 

@@ -11,11 +11,17 @@ KNOWN = {
     "anger": ("make the person look {degree} angry", "make the person look {degree} less angry", "a person with {degree} anger"),
     "turn": ("turn the head {degree} to one side", "turn the head {degree} to the other side", "a person with a {degree} head turn"),
     "age": ("make the person {degree} older", "make the person {degree} younger", "a person with a {degree} change of age"),
-    "mouth": ("open the person's mouth {degree}", "close the person's mouth {degree}", "a person with a {degree} opening of the mouth"),
+    "mouth_open": (
+        "open the person's mouth {degree}",
+        "close the person's mouth {degree}",
+        "a person with a {degree} opening of the mouth",
+    ),
     "brows": ("raise the person's brows {degree}", "lower the person's brows {degree}", "a person with a {degree} raise of the brows"),
     "gaze": ("turn the person's gaze {degree} to one side", "turn the person's gaze {degree} to the other side", "a {degree} side glance"),
     "nod": ("tip the head {degree} down", "tip the head {degree} up", "a person with a {degree} nod"),
     "tilt": ("tilt the head {degree} to one side", "tilt the head {degree} to the other side", "a person with a {degree} head tilt"),
+    "wink_left": ("close the eye on the left {degree}", "open the eye on the left {degree} wider", "a person with a {degree} wink"),
+    "wink_right": ("close the eye on the right {degree}", "open the eye on the right {degree} wider", "a person with a {degree} wink"),
 }
 OTHER = ("apply {degree} more {name}", "apply {degree} less {name}", "a person with {degree} {name}")
 

@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 from micromotion.avatars import renderer as rendering
-from micromotion.lab import captions, train_generator, training
+from micromotion.lab import captions, sampling, train_generator, training
 from micromotion.stylegan2 import Architecture
 
 
@@ -21,15 +21,42 @@ def tiny(monkeypatch):
 def test_latents_and_parameters_are_inverse_up_to_the_norm_of_z():
     z = torch.randn(64, train_generator.Z_DIM, generator=torch.Generator().manual_seed(0))
     z = z * z.square().mean(1, keepdim=True).rsqrt()
-    parameters, _ = train_generator.parameters_of(z)
-    style = torch.special.ndtr(z @ train_generator.rotation())[:, -1]
-    back = torch.cat([train_generator.latents_of(p[None], s.item()) for p, s in zip(parameters, style)])
-    assert (back - z).abs().median() < 1e-4
+    parameters, _, _ = train_generator.parameters_of(z)
+    u = torch.special.ndtr(z @ train_generator.rotation())[:, len(rendering.PARAMETERS) :]
+    moves = train_generator.moves_of(u[:, 1:])
+    back = torch.cat([train_generator.latents_of(p[None], s.item(), m[None]) for p, s, m in zip(parameters, u[:, 0], moves)])
+    again = train_generator.parameters_of(back)
+    spread = (moves != rendering.rest_moves(1)).all(1)  # at rest many latents are one face
+    assert (again[0] - parameters).abs().median() < 0.03 and (again[2] - moves).abs().median() < 0.03
+    assert not spread.any() or (back - z)[spread].abs().median() < 1e-4
+
+
+def test_a_share_of_each_move_rests_and_the_rest_reaches_both_ends():
+    u = torch.linspace(0, 1, 1001)[:, None].expand(-1, len(rendering.MOVES))
+    moves = train_generator.moves_of(u)
+    rest = rendering.rest_moves(1)
+    assert torch.allclose((moves == rest).float().mean(0), torch.tensor(train_generator.REST), atol=0.01)
+    assert torch.allclose(moves[-1], torch.ones(1)) and torch.allclose(moves[0], torch.zeros(1), atol=1e-6)
+    assert moves.diff(dim=0).min() >= 0
+    assert (train_generator.moves_of(train_generator.coordinates_of(moves)) - moves).abs().max() < 1e-5
+    still = train_generator.latents_of(sampling.sample_parameters(9, 1))
+    assert torch.equal(train_generator.parameters_of(still)[2], rest.repeat(9, 1))
+
+
+def test_training_draws_other_styles_and_moves_more_often_than_chance_does():
+    z = torch.randn(4000, train_generator.Z_DIM, generator=torch.Generator().manual_seed(2))
+    drawn, trained = (train_generator.parameters_of(latents) for latents in (z, train_generator.training_latents(4000, 2)))
+    for _, styles, moves in (drawn, trained):
+        assert set(styles.tolist()) == {0, 1, 2, 3} and moves.min() >= 0 and moves.max() <= 1
+    more = train_generator.MORE_OFTEN
+    moving = [(moves != rendering.rest_moves(1)).float().mean(0) for _, _, moves in (drawn, trained)]
+    assert (moving[0] - 0.2).abs().max() < 0.03 and (moving[1] - (0.2 + 0.8 * more)).abs().max() < 0.06
+    assert [(s == 0).float().mean().item() for _, s, _ in (drawn, trained)] == pytest.approx([0.7, 0.7 * (1 - more)], abs=0.03)
 
 
 def test_latents_give_nearly_uniform_parameters_in_all_trained_styles():
     z = torch.randn(4000, train_generator.Z_DIM, generator=torch.Generator().manual_seed(1))
-    parameters, styles = train_generator.parameters_of(z)
+    parameters, styles, _ = train_generator.parameters_of(z)
     assert (parameters.mean(0) - 0.5).abs().max() < 0.02
     assert (parameters.std(0) - 12**-0.5).abs().max() < 0.02
     assert set(styles.tolist()) == {0, 1, 2, 3}
@@ -59,8 +86,8 @@ def test_a_finished_generator_is_trained_further_on_other_pictures(tiny, tmp_pat
 
 def test_distillation_learns(tiny, tmp_path):
     trainer = train_generator.Distillation(tmp_path, 8, torch.device("cpu"), False)
-    for group, rate in zip(trainer.optimizer.param_groups, (0.03, 0.01)):
-        group["lr"] = rate
+    for name, optimizer in trainer.optimizers.items():
+        optimizer.param_groups[0]["lr"] = {"mapping": 0.03, "adam": 0.01, "muon": 0.01}[name]
     losses = [trainer.step(8 * i, 16) for i in range(60)]
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
 
