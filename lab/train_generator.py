@@ -20,7 +20,6 @@ from torch import nn
 from ..avatars import renderer as rendering
 from ..stylegan2 import Architecture, Generator, load, save
 from . import sampling
-from .muon import Muon, convolutions
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 Z_DIM = len(rendering.PARAMETERS) + 1 + len(rendering.MOVES)
@@ -28,7 +27,6 @@ ROTATION_SEED = 20240
 STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
 SEEDS, FURTHER_SEEDS = 1_000_000, 7_000_000
 FURTHER_RATE = 0.5
-RATES = {"mapping": 0.3, "adam": 0.006, "muon": 0.004}
 SAVED = 4000  # pictures between checkpoints
 FINISH = 0
 ADVERSARIAL = 0.03
@@ -155,14 +153,10 @@ class Distillation:
         if start is not None:
             self.generator.load_state_dict(start.state_dict())
         self.average = Average(self.generator, 0.999)
-        convs, rest = convolutions(p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n)
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "mapping": torch.optim.Adam(self.generator.mapping.parameters(), betas=(0.9, 0.99)),
-            "adam": torch.optim.Adam(rest, betas=(0.9, 0.99)),
-            "muon": Muon(convs),
-        }
-        parts = {"generator": self.generator, "average": self.average.module, **self.optimizers}
-        self.checkpoint = Checkpoint(out / "distilled.pt", **parts)
+        mapping = list(self.generator.mapping.parameters())
+        synthesis = [p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n]
+        self.optimizer = torch.optim.Adam([dict(params=mapping), dict(params=synthesis)], betas=(0.9, 0.99))
+        self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, optimizer=self.optimizer)
 
     def run(self) -> Generator:
         start = self.checkpoint.load()
@@ -170,8 +164,8 @@ class Distillation:
         for seen, bar in steps(start, total, self.batch, "distil"):
             resolution, first, length = stage_at(seen, self.stages)
             peak = learning_rate(seen - first, length, self.rate, floor=0.25 if resolution < 64 else 0.02)
-            for name, optimizer in self.optimizers.items():
-                optimizer.param_groups[0]["lr"] = RATES[name] * peak
+            for group, rate in zip(self.optimizer.param_groups, (0.3, 0.006)):
+                group["lr"] = rate * peak
             loss = self.step(seen, resolution)
             if seen // self.batch % 50 == 0:
                 bar.set_postfix_str(f"{resolution} px loss {loss:.4f}")
@@ -188,11 +182,9 @@ class Distillation:
         with autocast(self.device, self.fast):
             image = partial_image(self.generator, codes, resolution)
         loss = distillation_loss(image, target, weight)
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        for optimizer in self.optimizers.values():
-            optimizer.step()
+        self.optimizer.step()
         self.average.update(self.generator, seen // self.batch)
         return loss.item()
 

@@ -14,7 +14,7 @@ KNOWN = {
     "mouth_open": (
         "open the person's mouth {degree}",
         "close the person's mouth {degree}",
-        "a person with a {degree} opening of the mouth",
+        "a person with a {degree} open mouth",
     ),
     "brows": ("raise the person's brows {degree}", "lower the person's brows {degree}", "a person with a {degree} raise of the brows"),
     "gaze": ("turn the person's gaze {degree} to one side", "turn the person's gaze {degree} to the other side", "a {degree} side glance"),
