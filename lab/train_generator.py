@@ -31,7 +31,8 @@ SAVED = 4000  # pictures between checkpoints
 FINISH = 0
 ADVERSARIAL = 0.03
 FEATURES = {"eyes": 2.4, "brows": 4.0, "mouth": 2.4}  # how much more their pixels weigh
-PHOTO, REST = 0.7, 0.8  # shares of faces in photo style, and of those at rest in each move
+PHOTO = 0.7  # share of faces in photo style
+END = 2.4  # standard deviations of z at which a move is at its end
 MORE_OFTEN = 0.22  # how often training draws another style or a move on purpose
 
 
@@ -50,48 +51,49 @@ def rotation() -> torch.Tensor:
 def parameters_of(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The renderer's parameters ``[N, P]``, styles ``[N]`` and moves ``[N, M]`` that latents ``z [N, Z]`` stand for."""
     z = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-    parameters, style, moves = torch.special.ndtr(z @ rotation()).split([len(rendering.PARAMETERS), 1, len(rendering.MOVES)], 1)
-    share = (style[:, 0] - PHOTO) / (1 - PHOTO) * 3
-    return parameters, torch.where(share < 0, 0, 1 + share.long().clamp(0, 2)), moves_of(moves)
+    axes = z @ rotation()
+    u = torch.special.ndtr(axes[:, : -len(rendering.MOVES)])
+    share = (u[:, -1] - PHOTO) / (1 - PHOTO) * 3
+    return u[:, :-1], torch.where(share < 0, 0, 1 + share.long().clamp(0, 2)), moves_of(axes[:, -len(rendering.MOVES) :])
 
 
-def moves_of(u: torch.Tensor) -> torch.Tensor:
-    """Moves ``[N, M]`` of coordinates ``u [N, M]`` (0..1): a share ``REST`` of each is at rest, evenly around .5 if it goes both ways."""
-    rest = rendering.rest_moves(1)
-    both = rest > 0
-    beyond = torch.where(both, (2 * u - 1).abs(), u) - REST
-    return rest + (beyond / (1 - REST)).clamp(min=0) * torch.where(both, 0.5 * (u - 0.5).sign(), 1.0)
+def edges() -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each move ``[1, M]``: whether it goes both ways from rest, and how far from 0 on its axis of z it begins."""
+    both = rendering.rest_moves(1) > 0
+    return both, torch.where(both, 1.28, 0.84)
 
 
-def coordinates_of(moves: torch.Tensor) -> torch.Tensor:
-    """Coordinates ``[N, M]`` of ``moves [N, M]``: the inverse of ``moves_of``; rest is the middle of its share."""
-    rest = rendering.rest_moves(1)
-    away = moves - rest
-    both = 0.5 + 0.5 * away.sign() * (REST + (1 - REST) * 2 * away.abs())
-    u = torch.where(rest > 0, both, REST + (1 - REST) * away)
-    return torch.where(away.abs() < 1e-6, torch.where(rest > 0, 0.5, REST / 2), u)
+def moves_of(axes: torch.Tensor) -> torch.Tensor:
+    """Moves ``[N, M]`` of their axes ``[N, M]`` of z: eight of ten are at rest, from the edge to ``END`` they grow evenly."""
+    both, edge = edges()
+    amount = ((torch.where(both, axes.abs(), axes) - edge) / (END - edge)).clamp(0, 1)
+    return rendering.rest_moves(1) + amount * torch.where(both, 0.5 * axes.sign(), 1.0)
+
+
+def axes_of(moves: torch.Tensor) -> torch.Tensor:
+    """Axes ``[N, M]`` of z for ``moves [N, M]``: the inverse of ``moves_of``; 0 at rest."""
+    both, edge = edges()
+    away = (moves - rendering.rest_moves(1)) * torch.where(both, 2.0, 1.0)
+    return away.sign() * (edge + away.abs() * (END - edge))
 
 
 def latents_of(parameters: torch.Tensor, style: float = 0.35, moves: torch.Tensor | None = None) -> torch.Tensor:
     """Latents ``[N, Z]`` for parameters ``[N, P]`` (0..1), all of one style coordinate, and moves ``[N, M]`` (None: at rest): the inverse
     of ``parameters_of``."""
-    moves = rendering.rest_moves(len(parameters)) if moves is None else moves
-    u = torch.cat([parameters, torch.full((len(parameters), 1), style), coordinates_of(moves)], 1)
-    return torch.special.ndtri(u.clamp(1e-3, 1 - 1e-3)) @ rotation().T
+    u = torch.cat([parameters, torch.full((len(parameters), 1), style)], 1)
+    axes = axes_of(rendering.rest_moves(len(parameters)) if moves is None else moves)
+    return torch.cat([torch.special.ndtri(u.clamp(1e-3, 1 - 1e-3)), axes], 1) @ rotation().T
 
 
 def training_latents(count: int, seed: int) -> torch.Tensor:
-    """Latents ``[count, Z]`` as they are drawn, but that other styles and moves come more often."""
+    """Latents ``[count, Z]`` as they are drawn, but that other styles and moves, of any strength, come more often."""
     g = torch.Generator().manual_seed(seed)
-    z, n = torch.randn(count, Z_DIM, generator=g), 1 + len(rendering.MOVES)
-    drawn, often, below = torch.rand(3, count, n, generator=g)
-    rest = rendering.rest_moves(1)
-    both = F.pad(rest > 0, (1, 0))
-    least = torch.cat([torch.tensor([[PHOTO]]), torch.where(rest > 0, 0.5 + REST / 2, REST)], 1)
-    u = least + (1 - least) * drawn
-    u = torch.where(both & (below < 0.5), 1 - u, u).clamp(1e-3, 1 - 1e-3)
-    axes = z @ rotation()
-    axes[:, -n:] = torch.where(often < MORE_OFTEN, torch.special.ndtri(u), axes[:, -n:])
+    axes, n = torch.randn(count, Z_DIM, generator=g) @ rotation(), 1 + len(rendering.MOVES)
+    drawn, often, sides = torch.rand(3, count, n, generator=g)
+    both, edge = edges()
+    moved = (edge + (END - edge) * drawn[:, 1:]) * torch.where(both & (sides[:, 1:] < 0.5), -1.0, 1.0)
+    style = torch.special.ndtri((PHOTO + (1 - PHOTO) * drawn[:, :1]).clamp(max=1 - 1e-3))
+    axes[:, -n:] = torch.where(often < MORE_OFTEN, torch.cat([style, moved], 1), axes[:, -n:])
     return axes @ rotation().T
 
 
