@@ -20,6 +20,7 @@ from torch import nn
 from ..avatars import renderer as rendering
 from ..stylegan2 import Architecture, Generator, load, save
 from . import sampling
+from .muon import Muon, convolutions
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
 Z_DIM = len(rendering.PARAMETERS) + 1 + len(rendering.MOVES)
@@ -27,13 +28,14 @@ ROTATION_SEED = 20240
 STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
 SEEDS, FURTHER_SEEDS = 1_000_000, 7_000_000
 FURTHER_RATE = 0.5
+RATES = {"mapping": 1.0, "mapping_biases": 0.3, "convolutions": 0.004, "others": 0.006}
 SAVED = 4000  # pictures between checkpoints
 FINISH = 0
 ADVERSARIAL = 0.03
 FEATURES = {"eyes": 2.4, "brows": 4.0, "mouth": 2.4}  # how much more their pixels weigh
 PHOTO = 0.7  # share of faces in photo style
 END = 2.4  # standard deviations of z at which a move is at its end
-MORE_OFTEN = 0.22  # how often training draws another style or a move on purpose
+STYLES_OFTEN, MOVES_OFTEN = 0.22, 0.4  # how often training draws another style, and each move, on purpose
 
 
 def architecture() -> Architecture:
@@ -89,11 +91,12 @@ def training_latents(count: int, seed: int) -> torch.Tensor:
     """Latents ``[count, Z]`` as they are drawn, but that other styles and moves, of any strength, come more often."""
     g = torch.Generator().manual_seed(seed)
     axes, n = torch.randn(count, Z_DIM, generator=g) @ rotation(), 1 + len(rendering.MOVES)
-    drawn, often, sides = torch.rand(3, count, n, generator=g)
+    drawn, chance, sides = torch.rand(3, count, n, generator=g)
+    often = torch.tensor([STYLES_OFTEN] + [MOVES_OFTEN] * (n - 1))
     both, edge = edges()
     moved = (edge + (END - edge) * drawn[:, 1:]) * torch.where(both & (sides[:, 1:] < 0.5), -1.0, 1.0)
     style = torch.special.ndtri((PHOTO + (1 - PHOTO) * drawn[:, :1]).clamp(max=1 - 1e-3))
-    axes[:, -n:] = torch.where(often < MORE_OFTEN, torch.cat([style, moved], 1), axes[:, -n:])
+    axes[:, -n:] = torch.where(chance < often, torch.cat([style, moved], 1), axes[:, -n:])
     return axes @ rotation().T
 
 
@@ -155,10 +158,8 @@ class Distillation:
         if start is not None:
             self.generator.load_state_dict(start.state_dict())
         self.average = Average(self.generator, 0.999)
-        mapping = list(self.generator.mapping.parameters())
-        synthesis = [p for n, p in self.generator.synthesis.named_parameters() if "noise_strength" not in n]
-        self.optimizer = torch.optim.Adam([dict(params=mapping), dict(params=synthesis)], betas=(0.9, 0.99))
-        self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, optimizer=self.optimizer)
+        self.optimizers = optimizers_of(self.generator)
+        self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, **self.optimizers)
 
     def run(self) -> Generator:
         start = self.checkpoint.load()
@@ -166,8 +167,8 @@ class Distillation:
         for seen, bar in steps(start, total, self.batch, "distil"):
             resolution, first, length = stage_at(seen, self.stages)
             peak = learning_rate(seen - first, length, self.rate, floor=0.25 if resolution < 64 else 0.02)
-            for group, rate in zip(self.optimizer.param_groups, (0.3, 0.006)):
-                group["lr"] = rate * peak
+            for name, optimizer in self.optimizers.items():
+                optimizer.param_groups[0]["lr"] = RATES[name] * peak
             loss = self.step(seen, resolution)
             if seen // self.batch % 50 == 0:
                 bar.set_postfix_str(f"{resolution} px loss {loss:.4f}")
@@ -184,11 +185,25 @@ class Distillation:
         with autocast(self.device, self.fast):
             image = partial_image(self.generator, codes, resolution)
         loss = distillation_loss(image, target, weight)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.step()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         self.average.update(self.generator, seen // self.batch)
         return loss.item()
+
+
+def optimizers_of(generator: Generator) -> dict[str, torch.optim.Optimizer]:
+    """Muon for the mapping's matrices and the convolutions, Adam for all else; named as in ``RATES``."""
+    convs, rest = convolutions(p for n, p in generator.synthesis.named_parameters() if "noise_strength" not in n)
+    layers = [generator.mapping.layer(i) for i in range(generator.mapping.num_fc)]
+    return {
+        "mapping": Muon([layer.weight for layer in layers]),
+        "mapping_biases": torch.optim.Adam([layer.bias for layer in layers], betas=(0.9, 0.99)),
+        "convolutions": Muon(convs),
+        "others": torch.optim.Adam(rest, betas=(0.9, 0.99)),
+    }
 
 
 def stage_at(seen: int, stages: Sequence[tuple[int, int]]) -> tuple[int, int, int]:
@@ -288,20 +303,25 @@ def set_mean_code(generator: Generator) -> None:
     generator.mapping.w_avg.copy_(generator.mapping(z.to(generator.w_avg.device)).mean(0))
 
 
+def _stage(text: str) -> tuple[int, int]:
+    resolution, images = text.split(":")
+    return int(resolution), int(images)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/generator"), help="folder of checkpoints and sheets; resumes from it")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16 (GPUs, and CPUs with native support)")
-    parser.add_argument("--start", type=Path, help="train this generator (.safetensors) further at 64 px instead of a new one")
-    parser.add_argument("--images", type=int, default=STAGES[-1][1], help="images of that further training")
+    parser.add_argument("--start", type=Path, help="train this generator (.safetensors) further instead of a new one")
+    parser.add_argument("--stages", nargs="+", type=_stage, default=STAGES, metavar="PX:IMAGES", help="pixels and images of each stage")
     parser.add_argument("--finish", type=int, default=FINISH, help="images of the adversarial finish; 0 skips it")
     parser.add_argument("--save", type=Path, help="write the result here as .safetensors (16 bit)")
     args = parser.parse_args(arguments)
     device = torch.device(args.device)
-    further = {"stages": ((64, args.images),), "start": load(args.start)} if args.start else {}
-    generator = Distillation(args.out, args.batch, device, args.bfloat16, **further).run()
+    start = load(args.start) if args.start else None
+    generator = Distillation(args.out, args.batch, device, args.bfloat16, args.stages, start).run()
     if args.finish:
         generator = Finish(generator, args.out, args.batch, device, args.bfloat16).run(args.finish)
     set_mean_code(generator)

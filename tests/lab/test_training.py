@@ -45,10 +45,10 @@ def test_training_draws_other_styles_and_moves_more_often_than_chance_does():
     drawn, trained = (train_generator.parameters_of(latents) for latents in (z, train_generator.training_latents(4000, 2)))
     for _, styles, moves in (drawn, trained):
         assert set(styles.tolist()) == {0, 1, 2, 3} and moves.min() >= 0 and moves.max() <= 1
-    more = train_generator.MORE_OFTEN
+    styles, moves = train_generator.STYLES_OFTEN, train_generator.MOVES_OFTEN
     moving = [(moves != rendering.rest_moves(1)).float().mean(0) for _, _, moves in (drawn, trained)]
-    assert (moving[0] - 0.2).abs().max() < 0.03 and (moving[1] - (0.2 + 0.8 * more)).abs().max() < 0.06
-    assert [(s == 0).float().mean().item() for _, s, _ in (drawn, trained)] == pytest.approx([0.7, 0.7 * (1 - more)], abs=0.03)
+    assert (moving[0] - 0.2).abs().max() < 0.03 and (moving[1] - (0.2 + 0.8 * moves)).abs().max() < 0.08
+    assert [(s == 0).float().mean().item() for _, s, _ in (drawn, trained)] == pytest.approx([0.7, 0.7 * (1 - styles)], abs=0.03)
 
 
 def test_latents_give_nearly_uniform_parameters_in_all_trained_styles():
@@ -83,8 +83,8 @@ def test_a_finished_generator_is_trained_further_on_other_pictures(tiny, tmp_pat
 
 def test_distillation_learns(tiny, tmp_path):
     trainer = train_generator.Distillation(tmp_path, 8, torch.device("cpu"), False)
-    for group, rate in zip(trainer.optimizer.param_groups, (0.03, 0.01)):
-        group["lr"] = rate
+    for name, optimizer in trainer.optimizers.items():
+        optimizer.param_groups[0]["lr"] = train_generator.RATES[name]
     losses = [trainer.step(8 * i, 16) for i in range(60)]
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
 
