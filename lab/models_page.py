@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from ..avatars import renderer as rendering
-from ..avatars.regressor import Regressor, load_regressor
+from ..avatars.instrument import AvatarInstrument
+from ..avatars.regressor import Regressor
 from ..files.embedded import embedded_root
 from ..stylegan2 import load, load_inverter
 from ..subspaces.anchors import load_scorer
@@ -50,31 +51,36 @@ def samples(generator, count: int = 2048) -> tuple[torch.Tensor, torch.Tensor]:
 def regressor_table(regressor: Regressor) -> str:
     quality = train_regressor.quality(regressor)
     rows = [[name, f"{q['r2']:.4f}", f"{q['mae']:.4f}"] for name, q in quality.items()]
-    return table(["factor", "R² on held-out renders", "mean absolute error (share of the range)"], rows)
+    return table(["factor, identity or move", "R² on held-out renders", "mean absolute error (share of the range)"], rows)
 
 
-def generator_table(generator, regressor: Regressor) -> str:
+def generator_table(generator, instrument: AvatarInstrument) -> str:
     made, drawn = samples(generator)
-    read = [torch.cat([regressor.factors(part) for part in pictures.split(256)]) for pictures in (made, drawn)]
+    read = [torch.cat([instrument.read(part) for part in pictures.split(256)]) for pictures in (made, drawn)]
     psnr = 10 * torch.log10(4 / (made - drawn).square().mean((1, 2, 3))).mean().item()
     rows = []
-    for i, name in enumerate(rendering.FACTORS):
+    for i, name in enumerate(instrument.quantities):
         correlation = torch.corrcoef(torch.stack([read[0][:, i], read[1][:, i]]))[0, 1].item()
         low, high = (torch.quantile(read[0][:, i], q).item() for q in (0.01, 0.99))
         rows.append([name, f"{ks_distance(read[0][:, i], read[1][:, i]):.3f}", f"{correlation:.3f}", f"{low:.2f} to {high:.2f}"])
-    head = ["factor", "KS distance, generated against renders", "correlation with the render of the same latent", "1 % to 99 % range"]
+    head = [
+        "factor or move",
+        "KS distance, generated against renders",
+        "correlation with the render of the same latent",
+        "1 % to 99 % range",
+    ]
     return table(head, rows) + f"\n\nPSNR of generated pictures against the renders of the same latents: {psnr:.1f} dB."
 
 
 @torch.no_grad()
-def inverter_table(generator, inverter, regressor: Regressor, out: Path) -> str:
+def inverter_table(generator, inverter, instrument: AvatarInstrument, out: Path) -> str:
     psnr = train_inverter.quality(inverter, generator, sheet=out / "inversions.png")
     _, images, _ = train_generator.batch_of(512, SEED + 1, 64, 64)
     again = generator.synthesize(inverter.invert(generator, images)).clamp(-1, 1)
-    error = (regressor.factors(again) - regressor.factors(images)).abs().mean(0)
-    rows = [[name, f"{e:.3f}"] for name, e in zip(rendering.FACTORS, error.tolist())]
+    error = (instrument.read(again) - instrument.read(images)).abs().mean(0)
+    rows = [[name, f"{e:.3f}"] for name, e in zip(instrument.quantities, error.tolist())]
     text = f"Feed-forward inversion of unseen renders: PSNR {psnr:.1f} dB ({inverter.passes} passes)."
-    return text + "\n\n" + table(["factor", "mean absolute error after inversion"], rows)
+    return text + "\n\n" + table(["factor or move", "mean absolute error after inversion"], rows)
 
 
 def scorer_table(scorer) -> str:
@@ -86,7 +92,7 @@ def scorer_table(scorer) -> str:
 
 
 def sheets(generator, out: Path) -> None:
-    """``samples.png``: generated faces of truncation 0.8; ``sweeps.png``: one latent factor a row; ``renders.png``."""
+    """``samples.png``: generated faces of truncation 0.8; ``sweeps.png``: one latent factor or move a row; ``renders.png``."""
     z = torch.randn(40, generator.architecture.z_dim, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         save_sheet(generator.synthesize(generator.map(z, truncation=0.8)), 10, out / "samples.png")
@@ -113,12 +119,12 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     out = args.page.parent / "avatars"
     generator = load(WEIGHTS / "generator.safetensors")
-    regressor = load_regressor()
+    instrument = AvatarInstrument(WEIGHTS / "regressor.safetensors")
     sheets(generator, out)
     parts = {
-        "Factor regressor": regressor_table(regressor),
-        "Generator": generator_table(generator, regressor),
-        "Inverter": inverter_table(generator, load_inverter(WEIGHTS / "inverter.safetensors"), regressor, out),
+        "Factor regressor": regressor_table(instrument.regressor),
+        "Generator": generator_table(generator, instrument),
+        "Inverter": inverter_table(generator, load_inverter(WEIGHTS / "inverter.safetensors"), instrument, out),
         "Text scorer": scorer_table(load_scorer(WEIGHTS / "scorer.safetensors")),
     }
     text = "\n\n".join(f"### {title}\n\n{body}" for title, body in parts.items())
