@@ -51,7 +51,7 @@ def samples(generator, count: int = 2048) -> tuple[torch.Tensor, torch.Tensor]:
 def regressor_table(regressor: Regressor) -> str:
     quality = train_regressor.quality(regressor)
     rows = [[name, f"{q['r2']:.4f}", f"{q['mae']:.4f}"] for name, q in quality.items()]
-    return table(["factor, identity or move", "R² on held-out renders", "mean absolute error (share of the range)"], rows)
+    return table(["factor or move", "R² on held-out renders", "mean absolute error (share of the range)"], rows)
 
 
 def generator_table(generator, instrument: AvatarInstrument) -> str:

@@ -96,12 +96,13 @@ def train_member(index: int, out: Path, images: int, device: torch.device, fast:
 
 @torch.no_grad()
 def quality(regressor: Regressor, count: int = 4096) -> dict[str, dict[str, float]]:
-    """R^2 and mean absolute error (share of the range) of all that is read on renders with seeds that training never used."""
+    """R^2 and mean absolute error (share of the range) per factor and move on renders with seeds that training never used."""
     pictures, truth = zip(*(batch_of(256, TEST_SEED + 10 * i) for i in range(count // 256)))
     read = torch.cat([regressor(p) for p in pictures])
     truth = torch.cat(truth)
     report = {}
-    for i, name in enumerate(READ):
+    for name in (*rendering.FACTORS, *rendering.MOVES):
+        i = READ.index(name)
         error = read[:, i] - truth[:, i]
         report[name] = {"r2": 1 - (error.var() / truth[:, i].var()).item(), "mae": error.abs().mean().item()}
     return report
@@ -123,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
         regressor.members[i].load_state_dict(member.state_dict())
     regressor.eval()
     for name, row in quality(regressor).items():
-        print(f"{name:8s} R^2 {row['r2']:.4f}  mean absolute error {row['mae']:.4f}")
+        print(f"{name:10s} R^2 {row['r2']:.4f}  mean absolute error {row['mae']:.4f}")
     if args.save:
         save_regressor(regressor, args.save)
 
