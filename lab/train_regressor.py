@@ -71,12 +71,13 @@ def train_member(index: int, out: Path, images: int, device: torch.device, fast:
     average = Average(member, 0.999)
     optimizer = torch.optim.AdamW(member.parameters(), weight_decay=1e-2)
     checkpoint = Checkpoint(out / f"member{index}.pt", member=member, average=average.module, optimizer=optimizer)
+    cycle = CYCLE if start is None else images
     for seen, bar in steps(checkpoint.load(), images, BATCH, f"regressor {index}"):
-        seed = TRAIN_SEED * (index + 1) + 10 * seen
+        seed = TRAIN_SEED * (index + 1) + 10 * seen + (0 if start is None else 50_000_000)
         pictures, truth = batch_of(BATCH, seed)
         pictures = augment(pictures, seed + 3).to(device, memory_format=torch.channels_last)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(seen % CYCLE, CYCLE, 2e-3 if seen < CYCLE and start is None else 1e-3, floor=0.002)
+            group["lr"] = learning_rate(seen % cycle, cycle, 2e-3 if seen < CYCLE and start is None else 1e-3, floor=0.002)
         with autocast(device, fast):
             read = member(pictures)
         weight = torch.ones(len(READ), device=device)
@@ -88,7 +89,7 @@ def train_member(index: int, out: Path, images: int, device: torch.device, fast:
         average.update(member, seen // BATCH)
         if seen // BATCH % 25 == 0:
             bar.set_postfix_str(f"loss {loss.item():.4f}")
-        if seen // BATCH % 500 == 499:
+        if seen // BATCH % 60 == 59:
             checkpoint.save(seen + BATCH)
     checkpoint.save(images)
     return average.module.cpu().eval()
@@ -112,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/regressor"))
     parser.add_argument("--members", type=int, default=2)
-    parser.add_argument("--images", type=int, default=CYCLE * CYCLES, help=f"per member, in cosine cycles of {CYCLE}")
+    parser.add_argument("--images", type=int, default=CYCLE * CYCLES, help=f"per member, in cosine cycles of {CYCLE}, or one with --start")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--start", type=Path, help="go on from this regressor (.safetensors), which may not know the moves yet")
