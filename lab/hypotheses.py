@@ -199,7 +199,7 @@ def move_clips(study: Hypotheses, move: str) -> list[torch.Tensor]:
 
 
 def moves(study: Hypotheses) -> dict:
-    """M1 and M2 for the moves that the shipped models do not know; they need no instrument, which does not know them either."""
+    """M1 and M2 for the further moves, of clips that the inverter read."""
     clips = {name: move_clips(study, name) for name in rendering.MOVES}
     pooled = {name: fit(pool([Anchors(c) for c in codes])).direction[None] for name, codes in clips.items()}
     rows = []
@@ -260,7 +260,7 @@ TABLES = (
     ("In other styles", "domains", (domains.STYLE_SUCCESS,)),
     ("Steady in time", "time", (steadiness.ZERO, steadiness.DRIFT, steadiness.JITTER)),
     ("Clips as they come: which estimator bears what", "spoiled", (spoiled.NEAR,)),
-    ("Further moves, which no motion of the pack knows", "moves", (lowrank.FIRST, lowrank.WITHIN, lowrank.ACROSS)),
+    ("Further moves", "moves", (lowrank.FIRST, lowrank.WITHIN, lowrank.ACROSS)),
     ("What the generators can draw at all", "generator", (instrument.PSNR, instrument.R2)),
     ("Are the factors in the codes?", "written", (LINEAR,)),
 )  # fmt: skip
