@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,8 @@ LONGEST = 3.0
 
 @dataclass(frozen=True)
 class Readings:
-    """What the instrument reads along a sweep: ``coefficients [F]``, ``factors [N, F, 5]``, ``identity [N, F, Q]``, ``luma [N, F]``."""
+    """What the instrument reads along a sweep: ``coefficients [F]``, ``factors [N, F, 5]`` (with the moves ``[N, F, 12]``), ``identity
+    [N, F, Q]``, ``luma [N, F]``."""
 
     coefficients: torch.Tensor
     factors: torch.Tensor
@@ -56,27 +58,32 @@ def edited(codes: torch.Tensor, directions: torch.Tensor, coefficient: float) ->
     return codes + coefficient * own
 
 
-def sweep(world: World, faces: Faces, directions: torch.Tensor, coefficients) -> Readings:
+def read(world: World, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Factors, identity and mean luminance of pictures."""
+    return *world.read(images), metrics.luminance(images)
+
+
+def read_all(world: World, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Factors and moves, identity and mean luminance of pictures."""
+    return *world.read_all(images), metrics.luminance(images)
+
+
+def sweep(world: World, faces: Faces, directions: torch.Tensor, coefficients, reading: Callable = read) -> Readings:
     """Read every face at every coefficient; what it is at rest is read once."""
     coefficients = torch.as_tensor(coefficients, dtype=torch.float32)
     moving = coefficients[coefficients != 0]
     frames = torch.stack([edited(faces.codes, directions, float(c)) for c in moving], 1)  # [N, F, L, D]
-    parts = [read(world, world.show(chunk)) for chunk in frames.flatten(0, 1).split(BATCH)]
+    parts = [reading(world, world.show(chunk)) for chunk in frames.flatten(0, 1).split(BATCH)]
     moved = [torch.cat(p).unflatten(0, frames.shape[:2]) for p in zip(*parts)]
     places = (coefficients != 0).cumsum(0) * (coefficients != 0)
-    columns = (torch.cat([still[:, None], move], 1)[:, places] for still, move in zip(rest(world, faces), moved))
+    columns = (torch.cat([still[:, None], move], 1)[:, places] for still, move in zip(rest(world, faces, reading), moved))
     return Readings(coefficients, *columns)
 
 
 @lru_cache(maxsize=64)
-def rest(world: World, faces: Faces) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def rest(world: World, faces: Faces, reading: Callable = read) -> tuple[torch.Tensor, ...]:
     """What the instrument reads before any edit."""
-    return read(world, world.show(faces.codes))
-
-
-def read(world: World, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Factors, identity and mean luminance of pictures."""
-    return *world.read(images), metrics.luminance(images)
+    return reading(world, world.show(faces.codes))
 
 
 def typical_length(world: World) -> float:

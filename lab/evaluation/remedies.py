@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .baselines import ALL
 from .naming import said
-from .study import CLEANED, POOLED, TEXT, TEXTS, VIDEO
+from .study import TEXT, TEXTS, VIDEO
 
 COLUMNS = ("ablation_response", "ablation_leakage", "ablation_cosine")
 
@@ -91,9 +91,6 @@ def _remedies(found: dict) -> list[tuple[str, list[str]]]:
         ("other settings of the anchors", [f"{pools} | {name}" for name in reversed(TEXTS)]),
         (f"bad anchors, {TEXT}, ours", bad(TEXT, "ours")),
         (f"bad anchors, {TEXT}, PCA", bad(TEXT, "pca")),
-        (f"bad anchors, {VIDEO}, ours", bad(VIDEO, "ours")),
-        (f"bad anchors, {VIDEO}, PCA", bad(VIDEO, "pca")),
-        (f"orthogonalizing, {VIDEO}", [f"source | {VIDEO}, {how}" for how in (POOLED, CLEANED)]),
         (f"layer masks, {VIDEO}", asked(f"layers, {VIDEO}")),
     ]
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ...avatars import renderer as rendering
-from ...avatars.motions import Motion
-from ...avatars.regressor import Regressor, load_regressor
+from ...avatars.motions import FURTHER, Motion
+from ...avatars.regressor import READ, Regressor, load_regressor
 from ...files.embedded import embedded_root
 from ...stylegan2 import Generator, MicromotionError, load, load_inverter
 from ...stylegan2.frames import synthesize_frames
@@ -23,12 +23,13 @@ from ..train_generator import latents_of, parameters_of
 log = logging.getLogger(__name__)
 WEIGHTS = embedded_root()
 FACTORS = rendering.FACTORS
+READINGS = (*FACTORS, *rendering.MOVES)
 STYLE_COORDINATES = {"photo": 0.35, "stone": 0.75, "sketch": 0.85, "cartoon": 0.95}
 UNSEEN_STYLE = "bronze"
 NEUTRAL = {"smile": 0.15, "eyes": 0.85, "anger": 0.15, "yaw": 0.5, "age": 0.2}
 JITTER = 0.08
-REACH = {"smile": 0.7, "eyes": 0.7, "anger": 0.7, "turn": 0.4, "age": 0.65}
-STEP = {"smile": 0.5, "eyes": 0.5, "anger": 0.5, "turn": 0.35, "age": 0.5}
+REACH = {"smile": 0.7, "eyes": 0.7, "anger": 0.7, "turn": 0.4, "age": 0.65} | {m.name: 0.4 if m.both_ways else 0.7 for m in FURTHER}
+STEP = {"smile": 0.5, "eyes": 0.5, "anger": 0.5, "turn": 0.35, "age": 0.5} | {m.name: 0.35 if m.both_ways else 0.5 for m in FURTHER}
 BATCH = 64
 TEST, CALIBRATION, ANCHORS, LABELS = range(4)
 
@@ -119,10 +120,16 @@ class World:
         return torch.cat([images.cpu() for images in synthesize_frames(self.generator, codes, batch=BATCH, noise=noise)])
 
     @torch.no_grad()
-    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the instrument reads: factors ``[N, 5]`` and centered identity ``[N, Q]``."""
+    def read_all(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the instrument reads: factors and moves ``[N, 12]``, columns of ``READINGS``, and centered identity ``[N, Q]``."""
         values = torch.cat([self.regressor(chunk.to(self.device)).cpu() for chunk in images.split(BATCH)])
-        return values[:, : len(FACTORS)], values[:, len(FACTORS) : len(rendering.PARAMETERS)] - 0.5
+        identity = values[:, len(FACTORS) : len(rendering.PARAMETERS)] - 0.5
+        return values[:, [READ.index(name) for name in READINGS]], identity
+
+    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Factors ``[N, 5]`` and centered identity ``[N, Q]``."""
+        values, identity = self.read_all(images)
+        return values[:, : len(FACTORS)], identity
 
     def factors(self, images: torch.Tensor) -> torch.Tensor:
         """The factors ``[N, 5]`` that the instrument reads."""
@@ -162,8 +169,8 @@ def _at_rest(world: World, count: int, use: int, style: str) -> Faces:
 
 
 def factor_of(motion: Motion) -> int:
-    """The column of the factor that a motion moves."""
-    return FACTORS.index(motion.parameter)
+    """The column of the factor or move that a motion changes."""
+    return READINGS.index(motion.parameter)
 
 
 def sign_of(motion: Motion) -> float:
