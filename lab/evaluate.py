@@ -21,7 +21,6 @@ from pathlib import Path
 
 import torch
 
-from ..avatars.motions import MOTIONS
 from ..pairs.cluster import spread
 from .evaluation import (
     ablations,
@@ -47,7 +46,6 @@ from .evaluation import page as report
 from .evaluation.cache import Cache
 from .evaluation.study import Study
 from .evaluation.world import SIZES, WEIGHTS, World, load_world
-from .make_motions import anchor_options
 
 log = logging.getLogger(__name__)
 DOCS = Path(__file__).parent.parent / "docs"
@@ -87,7 +85,7 @@ def anchor_setting(world: World) -> str:
 
 def _options(world: World) -> str:
     """How the text anchors of every motion are optimized, as text."""
-    return repr([anchor_options(m) for m in MOTIONS] + ([] if world.scorer is None else [world.scorer.settings]))
+    return repr([] if world.scorer is None else [world.scorer.settings])
 
 
 def _fingerprint(network: torch.nn.Module) -> str:

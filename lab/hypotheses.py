@@ -31,7 +31,7 @@ from .evaluation.measure import Readings, read, rest, sweep
 from .evaluation.rows import Metric, row, section, spread
 from .evaluation.study import CLEANED, INVERTED, ONE, ORACLE, POOLED, RIDGE, SHIPPED, VIDEO, Study
 from .evaluation.tables import table
-from .evaluation.world import FACTORS, STEP, WEIGHTS, Faces, Sizes, World, factor_of
+from .evaluation.world import FACTORS, INSTRUMENT, STEP, WEIGHTS, Faces, Sizes, World, factor_of
 from .training import save_sheet
 
 log = logging.getLogger(__name__)
@@ -412,7 +412,7 @@ def label_free_study(folder: Path, sizes: Sizes, seed: int, out: Path, text: boo
     """The study of the generator and inverter in ``folder``; instrument and scorer are the shipped ones."""
     generator, inverter = load(folder / "generator.safetensors"), load_inverter(folder / "inverter.safetensors")
     scorer = load_scorer(WEIGHTS / "scorer.safetensors") if text else None
-    regressor = load_regressor(WEIGHTS / "regressor.safetensors")
+    regressor = load_regressor(INSTRUMENT)
     world = PictureWorld(generator.eval().requires_grad_(False), regressor, scorer, inverter, sizes, seed)
     return Hypotheses(world, Cache(out, setting(world)), made=Cache(out, anchor_setting(world)))
 

@@ -1,15 +1,14 @@
 """Decode the ready motions of the avatars as any user would, and calibrate them with the factor regressor.
 
-``python -m micromotion.lab.make_motions`` writes ``avatars/weights/motions/*.safetensors``. As in the paper, smile, eyes, anger
-and age are decoded from text and the head turn from clips: rendered heads that turn, inverted frame by frame. So are the further
-moves, which the scorer has no words for. No label is used for a direction; the regressor only says how much one unit is: one
-coefficient unit is degree 0 to 1.
+``python -m micromotion.lab.make_motions`` writes ``avatars/weights/motions/*.safetensors``, each from clips: rendered heads that make
+the motion, inverted frame by frame. On these models clips keep the person better than text does (see ``docs/results.md``), and the
+scorer has no words for the moves. No label is used for a direction; the regressor only says how much one unit is: one coefficient
+unit is degree 0 to 1.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +22,17 @@ from ..files.embedded import embedded_root
 from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import Inverter
 from ..subspaces import Subspace, calibrate, fit, with_preview
-from ..subspaces.anchors import Weights, load_scorer, text_anchors, video_anchors
-from ..subspaces.anchors.scorer import Scorer
+from ..subspaces.anchors import video_anchors
 from . import sampling
 from .train_generator import latents_of
 
 WEIGHTS = embedded_root()
-SEEDS = range(8)
 CLIPS, FRAMES = 8, 31
 CLIP_SEED = 950_000_000
-FROM_CLIPS = ("turn", *(m.name for m in FURTHER))
 MIN_IDENTITY = 0.7
-MIDDLE = 0.8  # degrees; `calibrate` takes the slope of the inner half
+MIDDLE = 0.7  # degrees; `calibrate` takes the slope of the inner half
 CALIBRATION_SEED, CALIBRATION_FACES = 940_000_000, 48
 REST = {"smile": 0.1, "eyes": 0.9, "anger": 0.1, "yaw": 0.5, "age": 0.1}
-OVER_VIEWS = {"weights": Weights(l2=0.0002, prior=0.1), "views": 2}
-
-
-def anchor_options(motion: Motion) -> dict:
-    """What `text_anchors` is told beside the scorer's own settings. The scorer knows anger least well, so that codes please it by
-    accident: anger is scored over altered views and may move farther."""
-    return OVER_VIEWS if motion.name == "anger" else {}
-
-
-def decode_text(generator: Generator, scorer: Scorer, motion: Motion, progress: Callable | None = None) -> Subspace:
-    """The motion of a template, pooled over ``SEEDS``, before calibration."""
-    anchors = text_anchors(generator, scorer, motion.template, seeds=SEEDS, progress=progress, **anchor_options(motion))
-    return fit(anchors, name=motion.name, license="MIT")
 
 
 def clip(motion: Motion, seed: int) -> torch.Tensor:
@@ -92,19 +75,17 @@ def at_rest(generator: Generator, motion: Motion) -> torch.Tensor:
 
 
 def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, motion: Motion) -> Subspace:
-    """One unit = degree 0 to 1, set where the factor is neither at its lowest nor at its highest tenth; the safe range is measured from
-    faces at rest."""
-    column = READ.index(motion.parameter)
+    """One unit = degree 0 to 1, by the mean slope of faces at rest over the first 0.7 of it; the safe range is measured from there, too."""
+    column, rest = READ.index(motion.parameter), at_rest(generator, motion)
 
     def degree(images: torch.Tensor) -> torch.Tensor:
         return (regressor(images)[:, column] - motion.low) / (motion.high - motion.low)
 
     named: dict[str, Any] = dict(unit=f"degree 0 to 1 of {motion.name}", instrument="avatar factor regressor")
-    middle, reach = (motion.low, 2 * MIDDLE) if motion.both_ways else (motion.value(0.5), MIDDLE)
-    codes, run = faces(generator, motion, middle), torch.linspace(-reach, reach, 13)
-    for _ in range(2):  # the second time in the units that the first one found
-        subspace = calibrate(subspace, degree, generator, codes, coefficients=run, **named)
-    rest = at_rest(generator, motion)
+    back = 2 * MIDDLE if motion.both_ways else 0.01  # a motion of one side has no slope on the other
+    run = torch.cat([-torch.linspace(0, back, 15)[1:], torch.linspace(0, 2 * MIDDLE, 15)])
+    for _ in range(3):  # each time in the units that the last one found
+        subspace = calibrate(subspace, degree, generator, rest, coefficients=run, **named)
     return calibrate(subspace, degree, generator, rest, rescale=False, identity=regressor.identity, min_identity=MIN_IDENTITY, **named)
 
 
@@ -113,24 +94,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS / "motions")
     parser.add_argument("--generator", type=Path, default=WEIGHTS / "generator.safetensors")
     parser.add_argument("--inverter", type=Path, default=WEIGHTS / "inverter.safetensors")
-    parser.add_argument("--scorer", type=Path, default=WEIGHTS / "scorer.safetensors")
     parser.add_argument("--regressor", type=Path, default=WEIGHTS / "regressor.safetensors")
     parser.add_argument("--only", nargs="+", choices=[m.name for m in (*MOTIONS, *FURTHER)], help="motions to make (default: all)")
     args = parser.parse_args(arguments)
     generator, regressor = load(args.generator), load_regressor(args.regressor)
-    inverter, scorer = load_inverter(args.inverter), load_scorer(args.scorer)
+    inverter = load_inverter(args.inverter)
     args.out.mkdir(parents=True, exist_ok=True)
-    for motion in (m for m in (*MOTIONS, *FURTHER) if not args.only or m.name in args.only):
-        with tqdm(desc=motion.name, unit="anchor step") as bar:
-            if motion.name in FROM_CLIPS:
-                subspace = decode_clips(generator, inverter, motion)
-            else:
-                subspace = decode_text(generator, scorer, motion, lambda done, total, _images, bar=bar: bar.update(done - bar.n))
-        subspace = calibrated(subspace, generator, regressor, motion)
+    for motion in tqdm([m for m in (*MOTIONS, *FURTHER) if not args.only or m.name in args.only], unit="motion"):
+        subspace = calibrated(decode_clips(generator, inverter, motion), generator, regressor, motion)
         example = at_rest(generator, motion)[0]
         with_preview(subspace, generator, example, torch.linspace(0, 1, 5)).save(args.out / f"{motion.name}.safetensors")
         low, high = subspace.safe_range or (0.0, 0.0)
-        print(f"{motion.name}: safe from {low:.2f} to {high:.2f}, length of one unit {subspace.direction.norm():.2f}")
+        tqdm.write(f"{motion.name}: safe from {low:.2f} to {high:.2f}, length of one unit {subspace.direction.norm():.2f}")
 
 
 if __name__ == "__main__":

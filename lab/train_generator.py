@@ -34,6 +34,7 @@ FINISH = 0
 ADVERSARIAL = 0.03
 FEATURES = {"eyes": 2.4, "brows": 4.0, "mouth": 2.4}  # how much more their pixels weigh
 PHOTO = 0.7  # share of faces in photo style
+SPREAD = 1.8  # of the entries of W
 END = 2.4  # standard deviations of z at which a move is at its end
 STYLES_OFTEN, MOVES_OFTEN = 0.22, 0.4  # how often training draws another style, and each move, on purpose
 
@@ -303,6 +304,21 @@ def set_mean_code(generator: Generator) -> None:
     generator.mapping.w_avg.copy_(generator.mapping(z.to(generator.w_avg.device)).mean(0))
 
 
+@torch.no_grad()
+def scale_codes(generator: Generator, spread: float = SPREAD) -> float:
+    """Scale W so that its entries have this root mean square deviation, and the layers that read it by the inverse: the pictures stay, and
+    what is asked of codes in numbers, as by text anchors, means the same for every generator. Returns the scale."""
+    z = torch.randn(20_000, generator.architecture.z_dim, generator=torch.Generator().manual_seed(3)).to(generator.w_avg.device)
+    scale = spread / generator.mapping(z).var(0).mean().sqrt().item()
+    last = generator.mapping.layer(generator.mapping.num_fc - 1)
+    for tensor in (last.weight, last.bias, generator.mapping.w_avg):
+        tensor.mul_(scale)
+    for name, layer in generator.synthesis.named_modules():
+        if name.endswith("affine"):
+            layer.get_parameter("weight").div_(scale)
+    return scale
+
+
 def _stage(text: str) -> tuple[int, int]:
     resolution, images = text.split(":")
     return int(resolution), int(images)
@@ -325,6 +341,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.finish:
         generator = Finish(generator, args.out, args.batch, device, args.bfloat16).run(args.finish)
     set_mean_code(generator)
+    scale_codes(generator)
     if args.save:
         save(generator.cpu(), args.save, dtype=torch.float16)
 

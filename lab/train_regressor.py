@@ -21,16 +21,16 @@ from .training import Average, Checkpoint, autocast, learning_rate, steps
 CYCLE, CYCLES = 240_000, 2
 BATCH = 64
 TRAIN_SEED, TEST_SEED = 100_000_000, 900_000_000
-ACTIVE = 0.4  # share of faces that are not at rest in a move
+ACTIVE = 0.6  # share of faces that are not at rest in a move
 
 
-def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Renders ``[N, 3, 64, 64]`` in all styles, moves at rest in six of ten, and their parameters and moves ``[N, P + M]``."""
+def batch_of(count: int, seed: int, active: float = ACTIVE) -> tuple[torch.Tensor, torch.Tensor]:
+    """Renders ``[N, 3, 64, 64]`` in all styles, each move made in ``active`` of them, and their parameters and moves ``[N, P + M]``."""
     parameters = sampling.sample_parameters(count, seed)
     styles = sampling.sample_styles(count, seed + 1, photo_share=0.5)
     bronze = torch.rand(count, generator=torch.Generator().manual_seed(seed + 2)) < 0.1
     styles = torch.where(bronze, rendering.STYLES.index("bronze"), styles)
-    moves = sampling.sample_moves(count, seed + 4, ACTIVE)
+    moves = sampling.sample_moves(count, seed + 4, active)
     return rendering.render(parameters, 64, styles, moves).images, torch.cat([parameters, moves], 1)
 
 
@@ -81,7 +81,7 @@ def train_member(index: int, out: Path, images: int, device: torch.device, fast:
         with autocast(device, fast):
             read = member(pictures)
         weight = torch.ones(len(READ), device=device)
-        weight[: len(rendering.FACTORS)] = weight[len(rendering.PARAMETERS) :] = 4
+        weight[: len(rendering.FACTORS)], weight[len(rendering.PARAMETERS) :] = 4, 8
         loss = (F.smooth_l1_loss(read.float(), truth.to(device), beta=0.05, reduction="none") * weight).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

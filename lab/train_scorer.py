@@ -36,7 +36,7 @@ CONFIG = {
     "normalize": False,
 }
 
-SETTINGS = Settings(l2=0.001, prior=0.05, space="w")  # what suits text anchors of this small scorer and the embedded generator
+SETTINGS = Settings(l2=0.0002, prior=0.2, space="w", views=2)  # what suits text anchors of this small scorer and the embedded generator
 
 
 def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,6 +32,7 @@ if importlib.util.find_spec("micromotion") is None:
 from micromotion.avatars import renderer as rendering  # noqa: E402
 from micromotion.avatars.regressor import Regressor, load_regressor  # noqa: E402
 from micromotion.lab import sampling  # noqa: E402
+from micromotion.lab.evaluation.world import INSTRUMENT  # noqa: E402
 from micromotion.lab.train_generator import latents_of  # noqa: E402
 from micromotion.lab.training import save_sheet  # noqa: E402
 from micromotion.stylegan2 import Generator, load, load_inverter  # noqa: E402
@@ -305,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--generator", type=Path, default=weights / "generator.safetensors")
     parser.add_argument("--inverter", type=Path, default=weights / "inverter.safetensors")
-    parser.add_argument("--regressor", type=Path, default=weights / "regressor.safetensors")
+    parser.add_argument("--regressor", type=Path, default=INSTRUMENT)
     parser.add_argument("--faces", type=int, default=12)
     parser.add_argument("--tuned", type=int, default=3, help="faces that are also tuned")
     parser.add_argument("--steps", type=int, nargs="+", default=[25, 50, 100, 200])

@@ -13,7 +13,6 @@ from ...avatars.motions import Motion
 from ...subspaces import Anchors
 from ...subspaces.anchors import Settings, Weights, text_anchors
 from ...subspaces.anchors.degrees import DEGREES
-from ..make_motions import anchor_options
 from .cache import Cache
 from .world import World, factor_of
 
@@ -64,15 +63,15 @@ def words(count: int) -> list[str]:
     return ["no", *(f"{round(100 * d)}%" for d in torch.linspace(0, 1, count).tolist()[1:])]
 
 
-def options(motion: Motion, how: str) -> dict:
+def options(how: str) -> dict:
     """What `text_anchors` is told: our own settings, those with every row free, or the published ones."""
-    return {OURS: anchor_options(motion), FREE: {**anchor_options(motion), "space": "w+"}, PUBLISHED: PUBLISHED_VALUES}[how]
+    return {OURS: {}, FREE: {"space": "w+"}, PUBLISHED: PUBLISHED_VALUES}[how]
 
 
 def _optimize(world: World, motion: Motion, which: int, degrees: list[str], how: str = OURS) -> dict[str, torch.Tensor]:
     steps = {} if world.sizes.steps is None else {"steps": world.sizes.steps}
     begun = time.perf_counter()
-    told = {**options(motion, how), **steps, "seeds": [face_seed(world, which)]}
+    told = {**options(how), **steps, "seeds": [face_seed(world, which)]}
     anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, **told)
     seconds = torch.tensor(time.perf_counter() - begun)
     assert anchors.degrees is not None and anchors.start is not None  # text anchors know both
@@ -80,7 +79,7 @@ def _optimize(world: World, motion: Motion, which: int, degrees: list[str], how:
 
 
 def face_seed(world: World, which: int) -> int:
-    """The seed of random face ``which``; those of the ready motions are below 100."""
+    """The seed of random face ``which``."""
     return 100 * (world.seed + 1) + which
 
 

@@ -40,7 +40,7 @@ def gate(study: Study) -> dict:
 
 
 def _read_renders(world: World, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    batches = [batch_of(CHUNK, TEST_SEED + 10 * i) for i in range(max(1, count // CHUNK))]
+    batches = [batch_of(CHUNK, TEST_SEED + 10 * i, active=0) for i in range(max(1, count // CHUNK))]
     return torch.cat([world.factors(p) for p, _ in batches]), torch.cat([t for _, t in batches])
 
 

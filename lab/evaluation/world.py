@@ -22,6 +22,7 @@ from ..train_generator import latents_of, parameters_of
 
 log = logging.getLogger(__name__)
 WEIGHTS = embedded_root()
+INSTRUMENT = Path(__file__).parent.parent / "weights" / "instrument.safetensors"
 FACTORS = rendering.FACTORS
 READINGS = (*FACTORS, *rendering.MOVES)
 STYLE_COORDINATES = {"photo": 0.35, "stone": 0.75, "sketch": 0.85, "cartoon": 0.95}
@@ -90,7 +91,7 @@ class World:
     """The generator under test, the instrument that measures (``regressor``), and the makers of anchors.
 
     The scorer is what text anchors are optimized against and the inverter what reads pictures: neither ever measures. ``motions``
-    are the ready ones.
+    are the ready ones. ``reader`` is the shipped regressor, which knows the moves, as the instrument does not.
     """
 
     generator: Generator
@@ -100,6 +101,7 @@ class World:
     sizes: Sizes = field(default_factory=Sizes)
     seed: int = 0
     motions: tuple[Subspace, ...] = ()
+    reader: Regressor | None = None
 
     def latents(self, parameters: torch.Tensor, style: str = "photo") -> torch.Tensor:
         return latents_of(parameters, STYLE_COORDINATES[style])
@@ -120,16 +122,21 @@ class World:
         return torch.cat([images.cpu() for images in synthesize_frames(self.generator, codes, batch=BATCH, noise=noise)])
 
     @torch.no_grad()
+    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the instrument reads: factors ``[N, 5]`` and centered identity ``[N, Q]``."""
+        values = self._values(self.regressor, images)
+        return values[:, : len(FACTORS)], values[:, len(FACTORS) : len(rendering.PARAMETERS)] - 0.5
+
+    @torch.no_grad()
     def read_all(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the instrument reads: factors and moves ``[N, 12]``, columns of ``READINGS``, and centered identity ``[N, Q]``."""
-        values = torch.cat([self.regressor(chunk.to(self.device)).cpu() for chunk in images.split(BATCH)])
+        """What the reader reads: factors and moves ``[N, 12]``, columns of ``READINGS``, and centered identity ``[N, Q]``."""
+        assert self.reader is not None
+        values = self._values(self.reader, images)
         identity = values[:, len(FACTORS) : len(rendering.PARAMETERS)] - 0.5
         return values[:, [READ.index(name) for name in READINGS]], identity
 
-    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Factors ``[N, 5]`` and centered identity ``[N, Q]``."""
-        values, identity = self.read_all(images)
-        return values[:, : len(FACTORS)], identity
+    def _values(self, regressor: Regressor, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([regressor(chunk.to(self.device)).cpu() for chunk in images.split(BATCH)])
 
     def factors(self, images: torch.Tensor) -> torch.Tensor:
         """The factors ``[N, 5]`` that the instrument reads."""
@@ -188,10 +195,10 @@ def moved(parameters: torch.Tensor, motion: Motion, amount: float | torch.Tensor
 def load_world(weights: Path = WEIGHTS, sizes: Sizes = FULL, seed: int = 0, device: str = "cpu") -> World:
     """The embedded networks; scorer and inverter may be missing, and what needs them is then left out."""
     generator = load(weights / "generator.safetensors").eval().requires_grad_(False).to(device)
-    regressor = load_regressor(weights / "regressor.safetensors").to(device)
+    instrument, reader = (load_regressor(path).to(device) for path in (INSTRUMENT, weights / "regressor.safetensors"))
     scorer, inverter = (_optional(weights / f"{name}.safetensors", f) for name, f in (("scorer", load_scorer), ("inverter", load_inverter)))
     motions = tuple(Subspace.load(path) for path in sorted((weights / "motions").glob("*.safetensors")))
-    return World(generator, regressor, scorer and scorer.to(device), inverter and inverter.to(device), sizes, seed, motions)
+    return World(generator, instrument, scorer and scorer.to(device), inverter and inverter.to(device), sizes, seed, motions, reader)
 
 
 def _optional(path: Path, loader):
