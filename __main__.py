@@ -30,15 +30,17 @@ describes) is a direction in a StyleGAN2's W+ space, and a coefficient says how 
 
 EXAMPLES = """\
 examples:
-  micromotion animate                                     the five ready motions on an embedded avatar
+  micromotion animate                                     the paper's five motions on an embedded avatar
   micromotion animate --seed 7 --motion smile             one motion on another avatar
+  micromotion animate --motion nod --motion wink_left     others of the twelve ready ones: mouth_open, brows, gaze,
+                                                          nod, tilt, wink_left, wink_right
   micromotion animate --text "a person with {degree} smile"
                                                           a motion decoded from a text, then swept
   micromotion animate face.png --generator ffhq.pkl --inverter restyle.pt --motion my-smile.safetensors
                                                           your photo, with your own FFHQ files
   micromotion fit "a {degree} old person with gray hair" old.safetensors
                                                           decode a motion once, keep it as a small file
-  micromotion fit clip.mp4 nod.safetensors                the same from a clip of a moving face
+  micromotion fit clip.mp4 shake.safetensors              the same from a clip of a moving face
   micromotion animate --motion smile --motion turn --drive clip.mp4
                                                           what a clip does, on another face
   micromotion calibrate smile.safetensors even.safetensors --full "a person with 100% smile" --none "a person with no smile"

@@ -380,11 +380,11 @@ def quiet():
 
 
 def remark(*texts: str) -> None:
-    """Say what the user should know: in the log, and under the node once ``output`` ends its run."""
+    """Say what the user should know, in the log, and under the node once ``output`` ends its run; an empty text says nothing."""
     if _silent.get():
         return
     running = get_executing_context()
-    for text in texts:
+    for text in filter(None, texts):
         log.info(text)
         if running not in _said:
             _said.clear()  # a node that failed took its remarks along

@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 
 from ..files import limits
 from ..files.errors import MicromotionError
-from ..stylegan2.makers import made_by
+from ..stylegan2.makers import fingerprint_of, made_by
 from ..subspaces import neutralize as neutralize_codes
 from ..subspaces.opening import open_motion
 from . import host, live, measure, sockets, wording
@@ -53,6 +53,7 @@ class ApplySubspace(io.ComfyNode):
         codes = codes if neutralize == AS_IT_IS else at_rest(codes, motion, component, neutralize, generator)
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
         coefficients = in_component(steps * reachable(coefficient), component, motion.rank)
+        warn_of_stranger(motion, codes)
         warn_beyond(motion, coefficients)
         return host.output(motion.apply(codes, coefficients), sliders=[["motion", *slider_of(motion, component)]])
 
@@ -95,6 +96,7 @@ class FaceSliders(io.ComfyNode):
         steps = codes.new_ones(len(codes)) if sweep is None else sweep
         for name, motion in motions.items():
             along = steps * reachable(coefficients[name.replace("motion", "coefficient")])
+            warn_of_stranger(motion, codes)
             warn_beyond(motion, along)
             codes = motion.apply(codes, along)
         return host.output(codes, sliders=[[f"motions.{name}", *slider_of(motion)] for name, motion in motions.items()])
@@ -114,6 +116,11 @@ def reachable(coefficient: float) -> float:
 def slider_input(name: str, default: float) -> io.Float.Input:
     """A slider over the usual range of a motion; ``within_reach`` lets typed numbers beyond it pass."""
     return io.Float.Input(name, default=default, min=TRAVEL[0], max=TRAVEL[1], step=0.01, display_mode=io.NumberDisplay.slider)
+
+
+def warn_of_stranger(motion, codes: torch.Tensor) -> None:
+    """Say so when the codes are of another generator than the motion, where both are known."""
+    host.remark(motion.stranger(fingerprint_of(codes)))
 
 
 def warn_beyond(motion, coefficients: torch.Tensor) -> None:

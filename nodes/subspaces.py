@@ -95,7 +95,7 @@ class LoadSubspace(LoadFile):
         path, net = host.resolve("motion", file), None if generator is None else generator.value
         motion = open_motion(path, net, which=which, strength=strength or None)
         host.log.info("%s:\n%s", file, describe_motion(motion))
-        host.remark(*(motion.notes if motion.estimator == IMPORTED else ()))
+        host.remark(*(motion.notes if motion.estimator == IMPORTED else ()), motion.stranger(net.fingerprint) if net else "")
         return host.output(motion)
 
 

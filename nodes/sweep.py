@@ -17,7 +17,7 @@ from . import host, measure, sockets, wording
 from . import plots as pictures
 from .codes import half_input
 from .faces import paste_image
-from .sliders import reachable, warn_beyond
+from .sliders import reachable, warn_beyond, warn_of_stranger
 
 CATEGORY = "micromotion/animation"
 CURVE_SAMPLES = 1025
@@ -214,6 +214,7 @@ class SweepToVideo(io.ComfyNode):
         net = host.ready(generator, memory=frame_bytes(generator.value))
         motion.check(net)
         sweep = sweep * reachable(coefficient)
+        warn_of_stranger(motion, codes)
         warn_beyond(motion, sweep)
         path = host.temporary_video()
         with whole_file(path) as part, open_writer(part, fps) as out:

@@ -141,8 +141,8 @@ def _checked(found: CodesFile, path: Path, generator: Generator) -> CodesFile:
     notes = list(found.notes)
     if found.fingerprint and found.fingerprint != generator.fingerprint:
         notes.append(
-            f"{path.name} was made with another generator ({found.fingerprint}, not {generator.fingerprint}): the face will look"
-            " different, unless one was tuned from the other."
+            f"{path.name} was made with another generator ({found.fingerprint}, not {generator.fingerprint}), perhaps an earlier one: the"
+            " face will look different. Invert its picture again with this one, unless one was tuned from the other."
         )
     if found.format != OWN:
         notes += _judged(found.codes, path, generator)

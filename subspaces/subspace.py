@@ -152,13 +152,18 @@ class Subspace:
         """Refuse a generator of another shape; warn about another one of the same shape, which may well be a sibling."""
         if (generator.num_layers, generator.width) != (self.num_layers, self.width):
             raise SubspaceError(_wrong_shape(self, generator.num_layers, generator.width, f"a {generator.resolution} px generator"))
-        if self.fingerprint and self.fingerprint != generator.fingerprint:
-            log.warning(
-                "The motion %s was made with another generator of the same shape (%s, not %s); it works with a fine-tuned sibling.",
-                self.name or self.template or "without a name",
-                self.fingerprint,
-                generator.fingerprint,
-            )
+        if said := self.stranger(generator.fingerprint if self.fingerprint else ""):
+            log.warning("%s", said)
+
+    def stranger(self, fingerprint: str) -> str:
+        """One sentence if the generator of this ``fingerprint`` is not the one the motion was made with, else ""."""
+        if not (self.fingerprint and fingerprint) or self.fingerprint == fingerprint:
+            return ""
+        return (
+            f"The motion {self.name or self.template or 'without a name'} was made with another generator of the same shape"
+            f" ({self.fingerprint}, not {fingerprint}), perhaps an earlier one: make it again with this one, unless one was tuned from"
+            " the other."
+        )
 
     def save(self, path: str | Path) -> None:
         """Write a ``.safetensors`` file; an existing one is replaced only when the new one is complete. Errors: SubspaceError."""

@@ -175,7 +175,7 @@ def load_tuning(path: str | Path, base: Generator) -> Generator:
         if header.get("base") != base.fingerprint:
             raise InversionError(
                 f"This tuning was made on generator {str(header.get('base'))[:60]}; generator {base.fingerprint} is loaded."
-                " Load the generator it was made on."
+                " Load the generator it was made on, or refine the face again on this one."
             )
         return _tuned(base, tensors, path)
 

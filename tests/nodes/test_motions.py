@@ -176,6 +176,31 @@ def test_a_coefficient_beyond_the_measured_range_is_remarked(run, caplog):
         assert ("grin was measured to hold from -0.50 to 0.80" in caplog.text) == beyond
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_motion_of_another_generator_is_remarked_under_the_node_that_uses_it(run, pack, loaded, caplog, own):
+    net = loaded.generator.value
+    one = motion(name="grin", fingerprint=net.fingerprint if own else "0123456789abcdef")
+    code = run("SampleFaces", generator=loaded.generator)[0]
+    file = pack.base / "models" / "micromotion" / f"grin_{own}.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    one.save(file)
+    played = {"generator": loaded.generator, "codes": code, "motion": one, "sweep": torch.zeros(2)}
+    for node, inputs in (
+        ("ApplySubspace", {"codes": code, "motion": one}),
+        ("FaceSliders", {"codes": code, "motions": [motion(), one], **{f"coefficient_{i}": 0.1 for i in range(1, 9)}}),
+        ("SweepToVideo", played),
+        ("LoadSubspace", {"file": file.name, "generator": loaded.generator}),
+    ):
+        caplog.clear()
+        with caplog.at_level("INFO", "micromotion"):
+            run(node, **inputs)
+        said = [record for record in caplog.records if "grin was made with another generator" in record.getMessage()]
+        assert sum(record.levelname == "INFO" for record in said) == (not own), node
+    caplog.clear()
+    run("ApplySubspace", codes=torch.zeros(1, 8, 32), motion=one)
+    assert "another generator" not in caplog.text, "whose codes they are is not known"
+
+
 def test_the_page_learns_names_and_ranges_of_sliders(run, pack):
     from micromotion.nodes import sliders
     from micromotion.subspaces import Calibration

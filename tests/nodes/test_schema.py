@@ -74,6 +74,7 @@ SOUGHT = {
     "smile": {"FaceSliders", "ApplySubspace", "LoadSubspace", "TextAnchors"},
     "age": {"FaceSliders", "ApplySubspace", "LoadSubspace"},
     "mouth": {"FaceSliders", "ApplySubspace", "LoadSubspace"},
+    **dict.fromkeys(("wink", "open mouth", "nod", "tilt", "gaze", "brows"), {"LoadSubspace"}),
     "morph": {"FaceSliders", "ApplySubspace", "Combine"},
     "liveportrait alternative": {"FaceSliders", "ApplySubspace", "ReadCoefficients"},
     "stylegan": {"LoadGenerator", "InvertFace", "SampleFaces", "Synthesize", "ConvertCheckpoint"},

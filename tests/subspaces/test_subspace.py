@@ -103,7 +103,13 @@ def test_siblings_of_the_same_shape_are_warned_about(generator, caplog):
         subspace(fingerprint=generator.fingerprint).check(generator)
     assert not caplog.records
     subspace(fingerprint="0123456789abcdef", name="smile").check(generator)
-    assert "another generator of the same shape" in caplog.text
+    other = f"The motion smile was made with another generator of the same shape (0123456789abcdef, not {generator.fingerprint})"
+    assert other in caplog.text and "make it again with this one" in caplog.text
+
+
+def test_a_motion_is_a_stranger_only_where_both_generators_are_known():
+    assert not subspace(fingerprint="a").stranger("") and not subspace().stranger("b") and not subspace(fingerprint="a").stranger("a")
+    assert "(a, not b)" in subspace(fingerprint="a").stranger("b")
 
 
 def test_another_shape_is_refused_with_both_sizes(generator):
