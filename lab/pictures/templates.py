@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphs import MUTED, Graph, Node, Subgraph, group, workflow
+from graphs import MUTED, Graph, Inlet, Node, Subgraph, group, workflow
 from hosts import catalog
 
 AVATAR = "avatar (embedded)"
-MOTIONS = {"smile": 1.0, "eyes": 0.0, "anger": 0.0, "turn": 0.0, "age": 0.0}
 LABELS = {"smile": "smile", "eyes": "close eyes", "anger": "anger", "turn": "head turn", "age": "age"}
+LABELS |= {"mouth_open": "open mouth", "nod": "nod", "wink_left": "wink"}  # the sliders' and rows' order
+FIRST = 5  # sliders that stand before a subgraph's networks; those that came later stand at its end, so that no input changes its place
 GHOSTS = 0.15  # at 64 px an inversion is never closer to an enlarged picture than this, and the difference still looks right
 LIVE_SIDE = 448  # px of the live picture: as large as it is shown
 PURPLE, BLUE, GREEN, BROWN = "#a1309b", "#3f789e", "#8A8", "#b58b2a"
@@ -70,14 +71,19 @@ def pasted(inner: Subgraph, photo, square: Node, generator: Node, still, moved, 
     return drawn, rest, paste
 
 
-def sliders(inner: Subgraph, codes, **values: float) -> tuple[list[Node], Node]:
-    """The five embedded motions on Face Sliders, whose sliders the subgraph shows under their names."""
-    loads = [inner.add("LoadSubspace", title=LABELS[name].capitalize(), file=embedded(name)) for name in MOTIONS]
-    coefficients: dict[str, Any] = {
-        f"coefficient_{i}": inner.inlet(LABELS[name], "FLOAT", values.get(name, 0.0)) for i, name in enumerate(MOTIONS, 1)
-    }
+def sliders(inner: Subgraph, **values: float) -> tuple[list[Node], Node, tuple[Node, Node]]:
+    """Embedded motions on Face Sliders, whose sliders the subgraph shows under their names, and the networks."""
+    names = list(LABELS)
+
+    def inlets(some: list[str]) -> list[Inlet]:
+        return [inner.inlet(LABELS[name], "FLOAT", values.get(name, 0.0)) for name in some]
+
+    loads = [inner.add("LoadSubspace", title=LABELS[name].capitalize(), file=embedded(name)) for name in names]
+    shown = inlets(names[:FIRST])
+    networks = models(inner)
+    shown += inlets(names[FIRST:])
     sockets = {f"motions__motion_{i}": load for i, load in enumerate(loads, 1)}
-    return loads, inner.add("FaceSliders", codes=codes, **sockets, **coefficients)
+    return loads, inner.add("FaceSliders", **sockets, **{f"coefficient_{i}": one for i, one in enumerate(shown, 1)}), networks
 
 
 # Subgraphs
@@ -110,14 +116,26 @@ def edit_expression(around: Graph, side: int = 0) -> Subgraph:
     inner = Subgraph(
         around,
         "Edit Expression Live" if side else "Edit Expression and Age",
-        "Five sliders for the face in a picture: smile, close eyes, anger, head turn, age. With a sweep, frames of a clip.",
-        ("face sliders", "expression editor", "portrait", "smile", "age", "mouth", "morph", "liveportrait alternative", "stylegan"),
+        f"Sliders for the face in a picture: {', '.join(LABELS.values())}. With a sweep, frames of a clip.",
+        (
+            "face sliders",
+            "expression editor",
+            "portrait",
+            "smile",
+            "age",
+            "mouth",
+            "open mouth",
+            "wink",
+            "nod",
+            "morph",
+            "liveportrait alternative",
+            "stylegan",
+        ),
     )
     image, sweep = inner.inlet("image", "IMAGE"), None if side else inner.inlet("sweep", "MICROMOTION_SWEEP")
     first = [inner.add("ImageScaleToMaxDimension", image=image, upscale_method="lanczos", largest_size=side)] if side else []
     photo = first[0] if side else image
-    loads, moved = sliders(inner, None, smile=0.8)
-    networks = models(inner)
+    loads, moved, networks = sliders(inner, smile=0.8)
     square, codes = face_of(inner, photo, networks)
     inner.link(codes, moved, "codes")
     if sweep:
@@ -133,13 +151,12 @@ def edit_video(around: Graph) -> Subgraph:
     inner = Subgraph(
         around,
         "Edit Video Face",
-        "Five sliders for the face in a clip: every frame is edited and pasted back; length, rate and sound stay.",
+        "Sliders for the face in a clip: every frame is edited and pasted back; length, rate and sound stay.",
         ("video expression", "talking head", "smile in a video", "face editing", "portrait"),
     )
     video = inner.inlet("video", "VIDEO")
     parts = inner.add("GetVideoComponents", video=video)
-    loads, moved = sliders(inner, None, smile=0.9)
-    networks = models(inner)
+    loads, moved, networks = sliders(inner, smile=0.9)
     square, codes = face_of(inner, parts["images"], networks, missing="keep")
     inner.link(codes, moved, "codes")
     drawn, rest, paste = pasted(inner, parts["images"], square, networks[0], codes, moved)
@@ -319,7 +336,7 @@ def expression_sheet(around: Graph) -> Subgraph:
     inner = Subgraph(
         around,
         "Expression Sheet",
-        "A sheet of one face with five motions, one row for each: from its opposite over rest to the whole motion.",
+        "A sheet of one face with eight motions, one row for each: from its opposite over rest to the whole motion.",
         ("character sheet", "contact sheet", "grid", "expressions", "reference sheet"),
     )
     image, columns = inner.inlet("image", "IMAGE"), inner.inlet("columns", "INT", 5)
@@ -327,7 +344,7 @@ def expression_sheet(around: Graph) -> Subgraph:
     square, codes = face_of(inner, image, networks)
     sweep = inner.add("Sweep", frames=columns, shape__start=-0.25, shape__end=1.0, shape__easing="linear", shape__ping_pong=False)
     rows, loads = [], []
-    for name in MOTIONS:
+    for name in LABELS:
         loads.append(inner.add("LoadSubspace", title=LABELS[name].capitalize(), file=embedded(name)))
         moved = inner.add("ApplySubspace", codes=codes, motion=loads[-1], sweep=sweep)
         rows.append((moved, inner.add("Synthesize", generator=networks[0], codes=moved)))
@@ -443,8 +460,8 @@ def mixed(top: Graph, name: str) -> dict:
     face = top.use(edit_expression(top), image=image["IMAGE"], sweep=sweep, **values)
     video, saved = film(top, face["images"], "mixed")
     text = (
-        "1. Press **Run**: five motions at once.\n"
-        "2. Each slider says how much of its motion is in it.\n"
+        "1. Press **Run**: a smile, the eyes and a turn at once.\n"
+        "2. Each slider is a motion: try *open mouth*, *nod* and *wink*.\n"
         "3. *Make Sweep* says how long and how gently.\n"
         "4. *shape* keyframes writes the timing by hand.\n"
         "5. Each motion a timing of its own: see the timeline template."
