@@ -17,18 +17,18 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "web" / "examples"
 SEED, FACES = 5, 24
-AVATARS = (309, 478)
+AVATARS = (78, 913)
 OTHERS = {
-    3: 159,
-    4: 437,
-    5: 41,
-    6: 75,
-    7: 440,
-    8: 318,
-    9: 99,
-    10: 81,
-    11: 150,
-    12: 420,
+    3: 6162,
+    4: 302,
+    5: 965,
+    6: 1019,
+    7: 814,
+    8: 723,
+    9: 1190,
+    10: 662,
+    11: 526,
+    12: 1496,
 }  # picture -> seed, no refinement needed
 KNOWN = 64  # px of the embedded generator
 CALM = (0.15, 0.9, 0.05, 0.5, 0.25)  # smile, eyes, anger, yaw, age
@@ -67,9 +67,10 @@ def picture(draw, person: torch.Tensor, size: int) -> np.ndarray:
 def generated(seed: int, size: int) -> np.ndarray:
     """The face that the embedded generator draws for a seed."""
     from micromotion import stylegan2
+    from micromotion.files.embedded import embedded_root
     from micromotion.subspaces.anchors import draw_faces
 
-    generator = stylegan2.load(ROOT / "avatars" / "weights" / "generator.safetensors")
+    generator = stylegan2.load(embedded_root() / "generator.safetensors")
     with torch.no_grad():
         return enlarged(generator.synthesize(draw_faces(generator, [seed])), size)
 
