@@ -1,7 +1,7 @@
 """ComfyUI's own page with this pack, looked at and timed: ``python lab/benchmarks/comfyui_page.py PART ... [--newest FOLDER] [--write]``.
 
 ``opening``: how the templates stand when they are opened, beside three of ComfyUI's own. ``sheet``: the same as pictures, and after a run.
-``search``: what twelve words find. ``drag``: from mouse to picture. ``first``: how long the first template takes.
+``search``: what thirteen words find. ``drag``: from mouse to picture. ``first``: how long the first template takes.
 
 ``--newest`` is another page than the one that the ComfyUI asks for: ``pip install --target X comfyui-frontend-package``, then
 ``X/comfyui_frontend_package/static``. ``--write`` renews docs/comfyui.md. ``--official FOLDER`` keeps pictures of ComfyUI's own templates
@@ -32,7 +32,7 @@ START, LIVE = "01 Animate a face, start here", "03 Expression sliders, live"
 OFFICIAL = ("flux_kontext_dev_basic", "image_qwen_image_edit_2509", "video_wan2_2_14B_i2v")
 WORDS = (
     "face animation", "talking head", "portrait", "expression", "smile", "age", "mouth", "morph", "liveportrait", "stylegan", "GAN",
-    "micromotion",
+    "micromotion", "wink",
 )  # fmt: skip
 WINDOW, SMALL_WINDOW = (1600, 900), (1024, 600)
 CELL, LINE = (400, 225), 18  # pixels of a picture of the sheet, and of a line of text

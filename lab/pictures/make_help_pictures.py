@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from hosts import hosted
 from hosts import page as browser
+from micromotion.files.embedded import MOTIONS
 from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,7 +125,7 @@ def second(link: list) -> list:
 
 
 def load_generator(flow: Flow):
-    (faces,) = flow.run(flow.draw(flow("SampleFaces", generator=flow.generator(), count=4, seed=5)))
+    (faces,) = flow.run(flow.draw(flow("SampleFaces", generator=flow.generator(), count=4, seed=78)))
     return row(faces, "Four faces that the embedded generator draws")
 
 
@@ -175,8 +176,15 @@ def save_one(flow: Flow) -> dict:
 
 def load_subspace(flow: Flow):
     face = flow.code()
-    shown = flow.run(*(flow.draw(flow.moved(face, name)) for name in ("smile", "eyes", "anger", "turn", "age")))
-    return row([frames[-1] for frames in shown], "One unit of smile, eyes, anger, turn and age", 140)
+    shown = [frames[-1] for frames in flow.run(*(flow.draw(flow.moved(face, name)) for name in MOTIONS))]
+    sheets = [
+        row(shown[:6], "One unit of smile, eyes, anger, turn, age and mouth_open,", 112),
+        row(shown[6:], "and of brows, gaze, nod, tilt, wink_left and wink_right", 112),
+    ]
+    both = Image.new("RGB", (max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets) + 8), PAPER)
+    both.paste(sheets[0], (0, 0))
+    both.paste(sheets[1], (0, sheets[0].height + 8))
+    return both
 
 
 def save_subspace(flow: Flow):
@@ -184,7 +192,7 @@ def save_subspace(flow: Flow):
 
 
 def save_pairs(flow: Flow):
-    face, motion = flow("SampleFaces", generator=flow.generator(), seed=4), flow.motion("smile")
+    face, motion = flow("SampleFaces", generator=flow.generator(), seed=78), flow.motion("smile")
     sweep = flow("Sweep", frames=4, **ramp())
     frames = flow.draw(flow("ApplySubspace", codes=face, motion=motion, coefficient=1.0, sweep=sweep))
     flow.text(flow("SavePairs", images=frames, sweep=sweep, motion=motion, test=0.0))
@@ -195,8 +203,8 @@ def save_pairs(flow: Flow):
 
 
 def sample_faces(flow: Flow):
-    (faces,) = flow.run(flow.draw(flow("SampleFaces", generator=flow.generator(), count=4, seed=30, truncation=0.9)))
-    return row(faces, "seed 30, count 4, truncation 0.9, drawn by Synthesize Faces")
+    (faces,) = flow.run(flow.draw(flow("SampleFaces", generator=flow.generator(), count=4, seed=91, truncation=0.9)))
+    return row(faces, "seed 91, count 4, truncation 0.9, drawn by Synthesize Faces")
 
 
 def portrait(flow: Flow, copies: int = 1):
@@ -284,7 +292,7 @@ def video_anchors(flow: Flow):
 
 def along(flow: Flow, motion, caption: str, coefficient: float = 1.0):
     """Four steps of a motion on a sampled face."""
-    face = flow("SampleFaces", generator=flow.generator(), seed=10)
+    face = flow("SampleFaces", generator=flow.generator(), seed=103)
     sweep = flow("Sweep", frames=4, **ramp())
     moved = flow("ApplySubspace", codes=face, motion=motion, coefficient=coefficient, sweep=sweep)
     return row(flow.run(flow.draw(moved))[0], caption)

@@ -232,7 +232,7 @@ def try_motion(around: Graph) -> Subgraph:
         "Show a motion on a face that nobody has, as a clip that loops.",
         ("preview motion", "random face", "stylegan"),
     )
-    motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 11)
+    motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 103)
     strength = inner.inlet("strength", "FLOAT", 1.0)
     generator = inner.add("LoadGenerator", file=inner.inlet("generator", "COMBO", AVATAR))
     codes, sweep = inner.add("SampleFaces", generator=generator, seed=seed), inner.add("Sweep")
@@ -489,7 +489,7 @@ def from_clip(top: Graph, name: str) -> dict:
     clip = top.add("LoadVideo", width=270, height=330, file="micromotion_clip.mp4")
     made = top.use(motion_from_clip(top), clip=clip, width=270)
     kept = top.add("SaveSubspace", width=270, motion=made["motion"], name="my_motion")
-    shown = top.use(try_motion(top), motion=made["motion"], width=270, face=30)
+    shown = top.use(try_motion(top), motion=made["motion"], width=270, face=92)
     saved = save_video(top, shown["video"], "from_clip")
     text = (
         "1. Load one to three seconds of one motion, from rest to its end.\n"
@@ -665,7 +665,7 @@ def how_it_works(top: Graph, name: str) -> dict:
 def convert(top: Graph, name: str) -> dict:
     written = top.add("ConvertCheckpoint", width=285, file=AVATAR, name="converted")
     generator = top.add("LoadGenerator", width=285, file=AVATAR)
-    codes = top.add("SampleFaces", width=270, generator=generator, seed=21, count=4)
+    codes = top.add("SampleFaces", width=270, generator=generator, seed=101, count=4)
     drawn = top.add("Synthesize", width=250, generator=generator, codes=codes)
     shown = top.add("PreviewImage", width=310, height=420, images=drawn["images"])
     text = (
@@ -714,7 +714,7 @@ def pose_face(around: Graph) -> Subgraph:
 
 def pairs(top: Graph, name: str) -> dict:
     generator = top.add("LoadGenerator", file=AVATAR)
-    codes = top.add("SampleFaces", generator=generator, seed=4, control_after_generate="increment")
+    codes = top.add("SampleFaces", generator=generator, seed=78, control_after_generate="increment")
     posed = top.use(pose_face(top), width=320, codes=codes, generator=generator)
     saved = top.add("SavePairs", width=360, images=posed["images"], sweep=posed["sweep"], motion=posed["motion"])
     shown = top.add("PreviewImage", width=360, height=300, images=posed["images"])
