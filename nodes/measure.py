@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ..avatars.instrument import AvatarInstrument
+from ..avatars.renderer import MOVES
 from ..faces import detect, faces_from_mediapipe, meter
 from ..faces.measuring import QUANTITIES, REST, measure_found
 from ..files.embedded import embedded_root
@@ -14,7 +15,7 @@ from . import host
 
 CHUNK = 16
 NOTHING, ALL = "nothing", "all"
-OF_AVATARS = {f"{name} of avatars": name for name in ("smile", "eyes", "anger", "yaw")}
+OF_AVATARS = {f"{name} of avatars": name for name in ("smile", "eyes", "anger", "yaw", *MOVES)}
 MEASURED = (*QUANTITIES, *OF_AVATARS)
 BLENDSHAPES = 5  # as many as a plot can show: those that move most
 

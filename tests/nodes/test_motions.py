@@ -315,4 +315,5 @@ def test_avatars_are_measured_by_their_own_instrument(run, pack, monkeypatch):
     monkeypatch.setattr(measure, "embedded_root", lambda: WEIGHTS.parent)
     read, rest = measure.instrument("eyes of avatars", torch.device("cpu"))
     assert rest == 1.0 and read(torch.zeros(2, 3, 64, 64)).shape == (2,)
+    assert measure.instrument("nod of avatars", torch.device("cpu"))[1] == 0.5
     assert run("Measure", images=torch.rand(2, 64, 64, 3), quantity="smile of avatars")[1].startswith('frame,"smile of avatars"')
