@@ -82,7 +82,8 @@ def test_a_failure_is_one_sentence_under_its_node(browser, page, renderer):
 
 SLIDERS = """() => {
   const { app } = window.comfyAPI.app;
-  const around = app.graph._nodes.find((node) => node.subgraph), inside = around.subgraph.nodes.find((node) => node.type.endsWith('FaceSliders'));
+  const around = app.graph._nodes.find((node) => node.subgraph);
+  const inside = around.subgraph.nodes.find((node) => node.type.endsWith('FaceSliders'));
   const given = (node, name) => node.inputs.find((put) => put.widget?.name === name)?.link != null; // page 1.58 hides these too
   const told = (node) => node.widgets.filter((one) => one.type === 'slider' && (!one.hidden || given(node, one.name)));
   return [around, inside].map((node) => told(node).map((one) => [one.label, one.options.min, one.options.max, one.value]));
