@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .files import limits
 
-FAVORITE = 1415
+FAVORITE = 78
 FACTORS = ("smile", "eyes", "anger", "turn", "age")
 QUANTITIES = ("mouth width", "corner lift", "mouth opening", "eye opening", "brow height", "yaw", "pitch")
 EASINGS = ("linear", "ease", "ease_in", "ease_out", "smoother", "sine")

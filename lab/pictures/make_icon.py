@@ -16,7 +16,7 @@ from ...stylegan2 import load
 from ...subspaces import Subspace
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-SEED, TRUNCATION = 6, 0.7
+SEED, TRUNCATION = 78, 0.7
 STOPS = (0.0, 0.25, 0.5, 0.75)
 ICON, BANNER = 400, (1680, 720)
 NIGHT, LINE, KNOB = (24, 26, 33), (96, 102, 120), (255, 184, 76)
