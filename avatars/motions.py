@@ -35,7 +35,7 @@ MOTIONS = (
 FURTHER = (
     Motion("mouth_open", "a person with the mouth {degree} open", "mouth_open", 0.0, 1.0),
     Motion("brows", "a person with {degree} raised brows", "brows", 0.5, 1.0),
-    Motion("gaze", "a person looking {degree} to the right", "gaze", 0.5, 1.0),
+    Motion("gaze", "a person glancing {degree} to the right", "gaze", 0.5, 1.0),
     Motion("nod", "a person with the head {degree} bowed", "nod", 0.5, 1.0),
     Motion("tilt", "a person with the head {degree} tilted to the right", "tilt", 0.5, 1.0),
     Motion("wink_left", "a person with the eye on the left {degree} closed", "wink_left", 0.0, 1.0),

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import random
 
-from ..avatars.motions import MOTIONS, Motion
-from ..avatars.renderer import PARAMETERS
+from ..avatars.motions import FURTHER, Motion
+from ..avatars.motions import MOTIONS as PAPER
+from ..avatars.regressor import READ
 from ..subspaces.anchors.degrees import DEGREES, fill
 
-LEFT = Motion("left", "a person with the head {degree} turned left", "yaw", 0.5, 0.0)
+MOTIONS = (*PAPER, *FURTHER)
+OPPOSITES = (
+    Motion("left", "a person with the head {degree} turned left", "yaw", 0.5, 0.0),
+    Motion("frown", "a person with {degree} lowered brows", "brows", 0.5, 0.0),
+    Motion("glance", "a person glancing {degree} to the left", "gaze", 0.5, 0.0),
+    Motion("up", "a person with the head {degree} raised", "nod", 0.5, 0.0),
+    Motion("lean", "a person with the head {degree} tilted to the left", "tilt", 0.5, 0.0),
+)
 VARIANTS = {
     "smile": ("{degree} smile", "a face with {degree} smile", "a person {degree} smiling", "a {degree} happy person"),
     "eyes": ("eyes {degree} closed", "a face with eyes {degree} closed", "a person with {degree} closed eyes"),
     "anger": ("{degree} angry", "a face {degree} angry", "an {degree} angry person", "a person with {degree} anger"),
-    "turn": ("head {degree} turned right", "a face {degree} turned to the right", "a person looking {degree} right"),
-    "left": ("head {degree} turned left", "a face {degree} turned to the left", "a person looking {degree} left"),
+    "turn": ("head {degree} turned right", "a face {degree} turned to the right", "a person facing {degree} right"),
+    "left": ("head {degree} turned left", "a face {degree} turned to the left", "a person facing {degree} left"),
+    "mouth_open": ("mouth {degree} open", "a face with {degree} open mouth", "a person {degree} opening the mouth"),
+    "brows": ("{degree} raised brows", "a face with eyebrows {degree} raised", "a person {degree} raising the eyebrows"),
+    "frown": ("{degree} lowered brows", "a face with eyebrows {degree} lowered", "a person {degree} lowering the eyebrows"),
+    "gaze": ("glancing {degree} right", "a face with the eyes {degree} to the right", "a person looking {degree} right"),
+    "glance": ("glancing {degree} left", "a face with the eyes {degree} to the left", "a person looking {degree} left"),
+    "nod": ("head {degree} bowed", "a face {degree} bowed", "a person {degree} nodding", "a person looking {degree} down"),
+    "up": ("head {degree} raised", "a face {degree} raised", "a person looking {degree} up"),
+    "tilt": ("head {degree} tilted right", "a face {degree} tilted to the right", "a person tilting the head {degree} right"),
+    "lean": ("head {degree} tilted left", "a face {degree} tilted to the left", "a person tilting the head {degree} left"),
+    "wink_left": ("left eye {degree} closed", "a face with the left eye {degree} closed", "a person {degree} winking on the left"),
+    "wink_right": ("right eye {degree} closed", "a face with the right eye {degree} closed", "a person {degree} winking on the right"),
     "age": ("{degree} old", "a {degree} old person", "a person {degree} aged", "a face {degree} old with wrinkles"),
 }
 WORDS = {
@@ -46,7 +65,7 @@ def random_caption(rng: random.Random) -> tuple[str, dict[str, float]]:
     """One sentence with one to three claims, and the claimed values by parameter name."""
     claims: dict[str, float] = {}
     phrases = []
-    for motion in rng.sample((*MOTIONS, LEFT), rng.choice((1, 1, 1, 2, 2, 3))):
+    for motion in rng.sample((*MOTIONS, *OPPOSITES), rng.choice((1, 1, 1, 2, 2, 3))):
         if motion.parameter in claims:
             continue
         degree = random_degree(rng)
@@ -61,7 +80,7 @@ def random_caption(rng: random.Random) -> tuple[str, dict[str, float]]:
 
 
 def claim_arrays(claims: list[dict[str, float]]) -> tuple[list[list[float]], list[list[float]]]:
-    """Values and masks ``[T, P]`` (nested lists) of claims."""
-    values = [[c.get(name, 0.0) for name in PARAMETERS] for c in claims]
-    masks = [[float(name in c) for name in PARAMETERS] for c in claims]
+    """Values and masks ``[T, P + M]`` (nested lists) of claims."""
+    values = [[c.get(name, 0.0) for name in READ] for c in claims]
+    masks = [[float(name in c) for name in READ] for c in claims]
     return values, masks

@@ -111,7 +111,7 @@ def beside(before: Path, out: Path) -> str:
 
 
 def scorer_table(scorer) -> str:
-    from ..avatars.motions import MOTIONS
+    from .captions import MOTIONS
 
     templates = {motion.name: motion.template for motion in MOTIONS}
     rows = [[name, f"`{templates[name]}`", f"{value:.3f}"] for name, value in train_scorer.quality(scorer).items()]

@@ -16,16 +16,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..avatars import renderer as rendering
+from ..avatars.regressor import READ
 from ..subspaces.anchors import Settings
 from ..subspaces.anchors.degrees import DEGREES, fill
 from ..subspaces.anchors.scorer_files import build_model, load_scorer, save_scorer, tokenizer
 from . import captions, sampling
-from .train_regressor import augment
+from .train_regressor import ACTIVE, augment
 from .training import Average, Checkpoint, autocast, learning_rate, steps
 
 IMAGES = 200_000
 BATCH = 96
-TRAIN_SEED, TEST_SEED = 400_000_000, 910_000_000
+TRAIN_SEED, FURTHER_SEED, TEST_SEED = 400_000_000, 450_000_000, 910_000_000
 TAU, DEGREE_TAU = 0.10, 0.07
 PROBE = 40.0
 CONFIG = {
@@ -40,10 +41,11 @@ SETTINGS = Settings(l2=0.0002, prior=0.2, space="w", views=2)  # what suits text
 
 
 def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Renders ``[N, 3, 64, 64]`` in the trained styles, and their parameters ``[N, P]``."""
+    """Renders ``[N, 3, 64, 64]`` in the trained styles, and their parameters and moves ``[N, P + M]``."""
     parameters = sampling.sample_parameters(count, seed)
     styles = sampling.sample_styles(count, seed + 1)
-    return rendering.render(parameters, 64, styles).images, parameters
+    moves = sampling.sample_moves(count, seed + 4, ACTIVE)
+    return rendering.render(parameters, 64, styles, moves).images, torch.cat([parameters, moves], 1)
 
 
 class Sentences:
@@ -60,7 +62,7 @@ class Sentences:
         return torch.stack([self.cache[t] for t in texts])
 
     def random(self, count: int, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Tokens ``[T, C]``, claimed values and masks ``[T, P]``."""
+        """Tokens ``[T, C]``, claimed values and masks ``[T, P + M]``."""
         texts, claims = zip(*(captions.random_caption(rng) for _ in range(count)))
         values, masks = captions.claim_arrays(list(claims))
         return self.tokens(list(texts)), torch.tensor(values), torch.tensor(masks)
@@ -88,7 +90,7 @@ def ladder_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     degrees = torch.linspace(0, 1, len(DEGREES))
     losses = []
     for m, motion in enumerate(captions.MOTIONS):
-        value = truth[:, rendering.PARAMETERS.index(motion.parameter)]
+        value = truth[:, READ.index(motion.parameter)]
         degree = ((value - motion.low) / (motion.high - motion.low)).clamp(0, 1)
         target = (-0.5 * ((degree[:, None] - degrees) / DEGREE_TAU).square()).softmax(1)
         losses.append(F.cross_entropy(logits[:, m], target.to(logits)))
@@ -96,16 +98,21 @@ def ladder_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 class Training:
-    """The run. A linear probe that is thrown away makes small features, a mouth or a lid, worth embedding from the start."""
+    """The run. A linear probe that is thrown away makes small features, a mouth or a lid, worth embedding from the start.
 
-    def __init__(self, out: Path, device: torch.device, fast: bool):
+    ``start``: a scorer's network to go on from, over pictures that it never saw, at half the rate."""
+
+    def __init__(self, out: Path, device: torch.device, fast: bool, start: nn.Module | None = None):
         torch.manual_seed(0)
         self.device, self.fast = device, fast
         self.sentences = Sentences(CONFIG)
         self.model: Any = build_model(CONFIG).to(device).requires_grad_(True).train()
+        if start is not None:
+            self.model.load_state_dict(start.state_dict())
+        self.rate, self.seed = (1.5e-3, TRAIN_SEED) if start is None else (0.75e-3, FURTHER_SEED)
         self.model.visual.to(memory_format=torch.channels_last)
         self.average = Average(self.model, 0.999)
-        self.probe = nn.Linear(CONFIG["embed_dim"], len(rendering.PARAMETERS)).to(device)
+        self.probe = nn.Linear(CONFIG["embed_dim"], len(READ)).to(device)
         parameters = [*self.model.parameters(), *self.probe.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.02)
         parts = dict(model=self.model, average=self.average.module, probe=self.probe, optimizer=self.optimizer)
@@ -114,19 +121,19 @@ class Training:
     def run(self, images: int) -> nn.Module:
         for seen, bar in steps(self.checkpoint.load(), images, BATCH, "scorer"):
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(seen, images, 1.5e-3, floor=0.005)
+                group["lr"] = learning_rate(seen, images, self.rate, floor=0.005)
             loss = self.step(seen)
             if seen // BATCH % 20 == 0:
                 bar.set_postfix_str(f"loss {loss:.3f}")
-            if seen // BATCH % 300 == 299:
+            if seen // BATCH % 60 == 59:
                 self.checkpoint.save(seen + BATCH)
         self.checkpoint.save(images)
         return self.average.module.eval()
 
     def step(self, seen: int) -> float:
         rng = random.Random(seen)
-        pictures, truth = batch_of(BATCH, TRAIN_SEED + 10 * seen)
-        pictures = augment(pictures, TRAIN_SEED + 10 * seen + 3).to(self.device, memory_format=torch.channels_last)
+        pictures, truth = batch_of(BATCH, self.seed + 10 * seen)
+        pictures = augment(pictures, self.seed + 10 * seen + 3).to(self.device, memory_format=torch.channels_last)
         tokens, values, masks = self.sentences.random(BATCH, rng)
         ladder = self.sentences.ladders(rng)
         with autocast(self.device, self.fast):
@@ -161,9 +168,9 @@ def quality(scorer, count: int = 2048) -> dict[str, float]:
     for motion in captions.MOTIONS:
         text = scorer.encode_texts([fill(motion.template, d) for d in DEGREES])
         preferred = (100 * image @ text.T).softmax(1) @ degrees
-        value = truth[:, rendering.PARAMETERS.index(motion.parameter)]
+        value = truth[:, READ.index(motion.parameter)]
         degree = ((value - motion.low) / (motion.high - motion.low)).clamp(0, 1)
-        moving = degree > 0 if motion.parameter == "yaw" else degree >= 0
+        moving = degree > 0 if motion.both_ways else degree >= 0
         report[motion.name] = float(cast(Any, spearmanr(preferred[moving], degree[moving])).statistic)
     return report
 
@@ -174,12 +181,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--start", type=Path, help="go on from this scorer (.safetensors)")
     parser.add_argument("--save", type=Path, required=True)
     args = parser.parse_args(arguments)
-    model = Training(args.out, torch.device(args.device), args.bfloat16).run(args.images)
+    start = load_scorer(args.start).model if args.start else None
+    model = Training(args.out, torch.device(args.device), args.bfloat16, start).run(args.images)
     save_scorer(model, CONFIG, args.save, settings=SETTINGS)
     for name, value in quality(load_scorer(args.save)).items():
-        print(f"{name:8s} Spearman {value:.3f}")
+        print(f"{name:10s} Spearman {value:.3f}")
 
 
 if __name__ == "__main__":

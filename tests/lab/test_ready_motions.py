@@ -65,7 +65,7 @@ def test_the_regressor_is_trained_on_every_move():
     images, truth = train_regressor.batch_of(64, 5)
     assert truth.shape == (64, len(READ))
     moving = truth[:, len(rendering.PARAMETERS) :] != rendering.rest_moves(1)
-    assert (moving.float().mean(0) > 0.2).all() and (moving.float().mean(0) < 0.6).all()
+    assert (moving.float().mean(0) - train_regressor.ACTIVE).abs().max() < 0.2
     at_rest = rendering.render(truth[:, : len(rendering.PARAMETERS)], 64).images
     assert (images - at_rest)[moving.any(1)].abs().mean() > 0
 

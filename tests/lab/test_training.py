@@ -7,6 +7,7 @@ import random
 import pytest
 import torch
 from micromotion.avatars import renderer as rendering
+from micromotion.avatars.regressor import READ
 from micromotion.lab import captions, sampling, train_generator, training
 from micromotion.stylegan2 import Architecture
 
@@ -48,7 +49,7 @@ def test_training_draws_other_styles_and_moves_more_often_than_chance_does():
     styles, moves = train_generator.STYLES_OFTEN, train_generator.MOVES_OFTEN
     moving = [(moves != rendering.rest_moves(1)).float().mean(0) for _, _, moves in (drawn, trained)]
     assert (moving[0] - 0.2).abs().max() < 0.03 and (moving[1] - (0.2 + 0.8 * moves)).abs().max() < 0.08
-    assert [(s == 0).float().mean().item() for _, s, _ in (drawn, trained)] == pytest.approx([0.7, 0.7 * (1 - styles)], abs=0.03)
+    assert [(s == 0).float().mean().item() for _, s, _ in (drawn, trained)] == pytest.approx([0.7, 0.7 * (1 - styles)], abs=0.05)
 
 
 def test_latents_give_nearly_uniform_parameters_in_all_trained_styles():
@@ -112,7 +113,8 @@ def test_the_average_forgets_its_start():
 def test_captions_claim_what_they_say():
     rng = random.Random(0)
     drawn = [captions.random_caption(rng) for _ in range(300)]
-    assert all(claims and set(claims) <= set(rendering.PARAMETERS) for _, claims in drawn)
+    assert all(claims and set(claims) <= set(READ) for _, claims in drawn)
+    assert set(rendering.MOVES) <= {name for _, claims in drawn for name in claims}
     assert all(0 <= value <= 1 for _, claims in drawn for value in claims.values())
     assert all("{" not in text and "  " not in text for text, _ in drawn)
 
