@@ -82,8 +82,9 @@ def calibrated(subspace: Subspace, generator: Generator, regressor: Regressor, m
         return (regressor(images)[:, column] - motion.low) / (motion.high - motion.low)
 
     named: dict[str, Any] = dict(unit=f"degree 0 to 1 of {motion.name}", instrument="avatar factor regressor")
-    back = 2 * MIDDLE if motion.both_ways else 0.01  # a motion of one side has no slope on the other
-    run = torch.cat([-torch.linspace(0, back, 15)[1:], torch.linspace(0, 2 * MIDDLE, 15)])
+    forth = torch.linspace(0, 2 * MIDDLE, 9)
+    back = -forth[1:] if motion.both_ways else torch.tensor([-0.01])  # a motion of one side has no slope on the other
+    run = torch.cat([back, forth])
     for _ in range(3):  # each time in the units that the last one found
         subspace = calibrate(subspace, degree, generator, rest, coefficients=run, **named)
     return calibrate(subspace, degree, generator, rest, rescale=False, identity=regressor.identity, min_identity=MIN_IDENTITY, **named)
