@@ -142,8 +142,9 @@ def measured(document: dict) -> str:
     said_sizes = ", ".join(words.format(sizes[name]) for name, words in faces.items() if name in sizes)
     return (
         "## How it was measured\n\nThe faces are avatars, so the truth of each is known. A regressor reads the factors out of pictures. It"
-        " was trained on renders alone, nothing is ever optimized against it, another one calibrates the ready motions, and it must pass its"
-        " own test first. The scorer and the inverter make anchors; they never measure. None of this says anything about photographs of people.\n\n"
+        " was trained on renders alone, nothing is ever optimized against it, another one calibrates the ready motions, and it must pass"
+        " its own test first. The scorer and the inverter make anchors; they never measure. None of this says anything about photographs"
+        " of people.\n\n"
         f"Sizes: {said_sizes}. Brackets are 95 % bootstrap intervals. `{document['command']}` made the figures in"
         f" {document['seconds'] / 60:.0f} minutes on a busy machine (text anchors: {document['anchor_seconds'] / 60:.0f} more);"
         f" `{document['command']} --from-json` writes this page from [results.json](results/results.json), where every figure is. As"
