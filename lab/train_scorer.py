@@ -28,7 +28,7 @@ IMAGES = 200_000
 BATCH = 96
 TRAIN_SEED, FURTHER_SEED, TEST_SEED = 400_000_000, 450_000_000, 910_000_000
 TAU, DEGREE_TAU = 0.10, 0.07
-PROBE = 40.0
+PROBE, MOVES_WEIGH = 40.0, 4.0
 CONFIG = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 64, "layers": [1, 2, 2, 1], "width": 24, "head_width": 32},
@@ -37,14 +37,14 @@ CONFIG = {
     "normalize": False,
 }
 
-SETTINGS = Settings(l2=0.0002, prior=0.2, space="w", views=2)  # what suits text anchors of this small scorer and the embedded generator
+SETTINGS = Settings(l2=0.001, prior=0.05, space="w")  # what suits text anchors of this small scorer and the embedded generator
 
 
-def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch_of(count: int, seed: int, active: float = ACTIVE) -> tuple[torch.Tensor, torch.Tensor]:
     """Renders ``[N, 3, 64, 64]`` in the trained styles, and their parameters and moves ``[N, P + M]``."""
     parameters = sampling.sample_parameters(count, seed)
     styles = sampling.sample_styles(count, seed + 1)
-    moves = sampling.sample_moves(count, seed + 4, ACTIVE)
+    moves = sampling.sample_moves(count, seed + 4, active)
     return rendering.render(parameters, 64, styles, moves).images, torch.cat([parameters, moves], 1)
 
 
@@ -144,7 +144,9 @@ class Training:
         shape = (BATCH, len(captions.MOTIONS), len(DEGREES))
         loss = caption_loss(logits[:, :BATCH], truth, values, masks) + 3 * ladder_loss(logits[:, BATCH:].reshape(shape), truth)
         read = self.probe(image * CONFIG["embed_dim"] ** 0.5) + 0.5
-        loss = loss + PROBE * F.smooth_l1_loss(read, truth, beta=0.05)
+        weight = torch.ones_like(truth)
+        weight[:, len(rendering.PARAMETERS) :] = MOVES_WEIGH
+        loss = loss + PROBE * (F.smooth_l1_loss(read, truth, beta=0.05, reduction="none") * weight).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -155,17 +157,18 @@ class Training:
 
 @torch.no_grad()
 def quality(scorer, count: int = 2048) -> dict[str, float]:
-    """Spearman correlation, per motion, of the true degree with the degree the scorer prefers on unseen renders.
+    """Spearman correlation, per motion, of the true degree with the degree the scorer prefers on unseen renders, moves at rest but for the
+    moves' own.
 
     The preferred degree is the mean of the template's eleven degrees under the softmax of 100 times the cosines.
     """
     from scipy.stats import spearmanr
 
-    pictures, truth = batch_of(count, TEST_SEED)
-    image = torch.cat([scorer.encode_images(p) for p in pictures.split(256)])
+    seen = {active: _embedded(scorer, *batch_of(count, TEST_SEED, active)) for active in (0.0, ACTIVE)}
     degrees = torch.linspace(0, 1, len(DEGREES))
     report = {}
     for motion in captions.MOTIONS:
+        image, truth = seen[ACTIVE if motion.parameter in rendering.MOVES else 0.0]
         text = scorer.encode_texts([fill(motion.template, d) for d in DEGREES])
         preferred = (100 * image @ text.T).softmax(1) @ degrees
         value = truth[:, READ.index(motion.parameter)]
@@ -173,6 +176,10 @@ def quality(scorer, count: int = 2048) -> dict[str, float]:
         moving = degree > 0 if motion.both_ways else degree >= 0
         report[motion.name] = float(cast(Any, spearmanr(preferred[moving], degree[moving])).statistic)
     return report
+
+
+def _embedded(scorer, pictures: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.cat([scorer.encode_images(p) for p in pictures.split(256)]), truth
 
 
 def main(arguments: list[str] | None = None) -> None:
