@@ -17,12 +17,12 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "web" / "examples"
 SEED, FACES = 5, 24
-AVATARS = (78, 913)
+AVATARS = (78, 6659)
 OTHERS = {
     3: 6162,
     4: 302,
     5: 965,
-    6: 1019,
+    6: 913,
     7: 814,
     8: 723,
     9: 1190,
@@ -57,7 +57,7 @@ def main() -> None:
         save(generated(seed, 512), f"micromotion_face_{number}.jpg")
     save(landscape(picture(draw, people[8], 440), 768, 512, 60, 51), "micromotion_photo.png")
     save(group(draw, people[[23, 13, 8]]), "micromotion_group.png")
-    clip(draw, people[15], "micromotion_clip.mp4")
+    clip(draw, people[10], "micromotion_clip.mp4")
 
 
 def picture(draw, person: torch.Tensor, size: int) -> np.ndarray:

@@ -292,7 +292,7 @@ def video_anchors(flow: Flow):
 
 def along(flow: Flow, motion, caption: str, coefficient: float = 1.0):
     """Four steps of a motion on a sampled face."""
-    face = flow("SampleFaces", generator=flow.generator(), seed=103)
+    face = flow("SampleFaces", generator=flow.generator(), seed=6162)
     sweep = flow("Sweep", frames=4, **ramp())
     moved = flow("ApplySubspace", codes=face, motion=motion, coefficient=coefficient, sweep=sweep)
     return row(flow.run(flow.draw(moved))[0], caption)

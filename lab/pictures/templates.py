@@ -12,6 +12,7 @@ LABELS = {"smile": "smile", "eyes": "close eyes", "anger": "anger", "turn": "hea
 LABELS |= {"mouth_open": "open mouth", "nod": "nod", "wink_left": "wink"}  # the sliders' and rows' order
 FIRST = 5  # sliders that stand before a subgraph's networks; those that came later stand at its end, so that no input changes its place
 GHOSTS = 0.15  # at 64 px an inversion is never closer to an enlarged picture than this, and the difference still looks right
+TURNED = {"blend": "fade", "shape": "square"}  # how faces are pasted whose heads turn: a difference would show both sets of edges
 LIVE_SIDE = 448  # px of the live picture: as large as it is shown
 PURPLE, BLUE, GREEN, BROWN = "#a1309b", "#3f789e", "#8A8", "#b58b2a"
 CHECKPOINT = {
@@ -140,7 +141,7 @@ def edit_expression(around: Graph, side: int = 0) -> Subgraph:
     inner.link(codes, moved, "codes")
     if sweep:
         inner.link(sweep, moved, "sweep")
-    drawn, rest, paste = pasted(inner, photo, square, networks[0], codes, moved)
+    drawn, rest, paste = pasted(inner, photo, square, networks[0], codes, moved, **TURNED)
     inner.columns([*networks], [*first, square, codes], loads, [moved], [drawn, rest], [paste])
     inner.outlet("images", paste["images"])
     inner.outlet("mask", paste["mask"])
@@ -183,7 +184,7 @@ def drive_face(around: Graph) -> Subgraph:
     load = inner.add("LoadSubspace", file=motion)
     read = inner.add("ReadCoefficients", codes=clip, motion=load, generator=networks[0], inverter=networks[1])
     moved = inner.add("ApplySubspace", codes=codes, motion=load, sweep=read["sweep"], coefficient=strength)
-    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved, blend="fade", shape="square")
+    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved, **TURNED)
     inner.columns([*networks, parts], [clip_square, square], [clip, codes], [load, read], [moved], [drawn, rest], [paste])
     for name, source in (("images", paste["images"]), ("audio", parts["audio"]), ("fps", parts["fps"])):
         inner.outlet(name, source)
@@ -232,7 +233,7 @@ def try_motion(around: Graph) -> Subgraph:
         "Show a motion on a face that nobody has, as a clip that loops.",
         ("preview motion", "random face", "stylegan"),
     )
-    motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 103)
+    motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 6162)
     strength = inner.inlet("strength", "FLOAT", 1.0)
     generator = inner.add("LoadGenerator", file=inner.inlet("generator", "COMBO", AVATAR))
     codes, sweep = inner.add("SampleFaces", generator=generator, seed=seed), inner.add("Sweep")
@@ -271,7 +272,7 @@ def act_from_rest(around: Graph) -> Subgraph:
         resting.append(rested)
     load, sweep = inner.add("LoadSubspace", title="The act", file=act), inner.add("Sweep", frames=frames)
     moved = inner.add("ApplySubspace", codes=rested, motion=load, sweep=sweep, coefficient=strength)
-    drawn, still, paste = pasted(inner, image, square, networks[0], codes, moved)
+    drawn, still, paste = pasted(inner, image, square, networks[0], codes, moved, **TURNED)
     inner.columns([*networks], [square, codes], loads, resting, [load, sweep, moved], [drawn, still], [paste])
     inner.outlet("images", paste["images"])
     return inner
@@ -325,7 +326,7 @@ def act_by_timeline(around: Graph) -> Subgraph:
     for load, time in zip(loads, times):
         moved = inner.add("ApplySubspace", codes=moved, motion=load, sweep=time)
         applied.append(moved)
-    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved)
+    drawn, rest, paste = pasted(inner, image, square, networks[0], codes, moved, **TURNED)
     video = inner.add("CreateVideo", images=paste["images"], fps=24.0)
     inner.columns([*networks], [square, codes], loads, times, applied, [drawn, rest], [paste], [video])
     inner.outlet("video", video)
@@ -489,7 +490,7 @@ def from_clip(top: Graph, name: str) -> dict:
     clip = top.add("LoadVideo", width=270, height=330, file="micromotion_clip.mp4")
     made = top.use(motion_from_clip(top), clip=clip, width=270)
     kept = top.add("SaveSubspace", width=270, motion=made["motion"], name="my_motion")
-    shown = top.use(try_motion(top), motion=made["motion"], width=270, face=92)
+    shown = top.use(try_motion(top), motion=made["motion"], width=270, face=1019)
     saved = save_video(top, shown["video"], "from_clip")
     text = (
         "1. Load one to three seconds of one motion, from rest to its end.\n"
@@ -665,7 +666,7 @@ def how_it_works(top: Graph, name: str) -> dict:
 def convert(top: Graph, name: str) -> dict:
     written = top.add("ConvertCheckpoint", width=285, file=AVATAR, name="converted")
     generator = top.add("LoadGenerator", width=285, file=AVATAR)
-    codes = top.add("SampleFaces", width=270, generator=generator, seed=101, count=4)
+    codes = top.add("SampleFaces", width=270, generator=generator, seed=91, count=4)
     drawn = top.add("Synthesize", width=250, generator=generator, codes=codes)
     shown = top.add("PreviewImage", width=310, height=420, images=drawn["images"])
     text = (
