@@ -21,7 +21,7 @@ QUALITY = 72
 DIFFUSION = {"KSampler", "KSamplerAdvanced"}
 DRAWN, DRAWN_SEED = "drawn.png", 5718  # what stands in for a picture by Stable Diffusion
 HELD = 5  # frames that a picture of several is shown
-LIVE = {"smile": 0.8, "eyes": 0.6, "turn": 0.7}
+LIVE = {"smile": 0.8, "wink_left": 1.0, "turn": 0.7}
 FETCHED = ("FFHQ generator", "its inverter", "CLIP", "landmarks", "motions")
 
 
