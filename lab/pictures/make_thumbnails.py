@@ -134,7 +134,7 @@ def relinked(node: dict, old: list[str], new: list) -> dict:
 
 def fetching(server) -> list[Image.Image]:
     """A statue's face that fills in from the top, with the names of what is fetched; nobody's photo is shown."""
-    face = Image.fromarray(generated(437, SIDE))
+    face = Image.fromarray(generated(68, SIDE))
     pale = Image.blend(face, Image.new("RGB", face.size, "#1d2433"), 0.8)
     out = []
     for i in range(COUNT):

@@ -715,7 +715,7 @@ def pose_face(around: Graph) -> Subgraph:
 
 def pairs(top: Graph, name: str) -> dict:
     generator = top.add("LoadGenerator", file=AVATAR)
-    codes = top.add("SampleFaces", generator=generator, seed=78, control_after_generate="increment")
+    codes = top.add("SampleFaces", generator=generator, seed=663, control_after_generate="increment")
     posed = top.use(pose_face(top), width=320, codes=codes, generator=generator)
     saved = top.add("SavePairs", width=360, images=posed["images"], sweep=posed["sweep"], motion=posed["motion"])
     shown = top.add("PreviewImage", width=360, height=300, images=posed["images"])
