@@ -233,7 +233,7 @@ def try_motion(around: Graph) -> Subgraph:
         "Show a motion on a face that nobody has, as a clip that loops.",
         ("preview motion", "random face", "stylegan"),
     )
-    motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 6162)
+    motion, seed = inner.inlet("motion", "MICROMOTION_SUBSPACE"), inner.inlet("face", "INT", 2495)
     strength = inner.inlet("strength", "FLOAT", 1.0)
     generator = inner.add("LoadGenerator", file=inner.inlet("generator", "COMBO", AVATAR))
     codes, sweep = inner.add("SampleFaces", generator=generator, seed=seed), inner.add("Sweep")
