@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     seed: int
 
 
-NEW, FURTHER = Plan(1.5e-3, 0.75, 0.9, 600_000_000), Plan(1e-3, 0.2, 0.6, 650_000_000)
+NEW, FURTHER = Plan(1.5e-3, 0.75, 0.9, 600_000_000), Plan(1e-3, 0.4, 0.5, 650_000_000)
 
 
 class Training:
