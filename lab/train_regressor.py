@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -119,7 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, help="go on from this regressor (.safetensors), which may not know the moves yet")
     parser.add_argument("--save", type=Path)
     args = parser.parse_args(arguments)
-    regressor, start = Regressor(args.members), load_regressor(args.start).members if args.start else [None] * args.members
+    regressor = Regressor(args.members)
+    start = [cast(Member, m) for m in load_regressor(args.start).members] if args.start else [None] * args.members
     for i in range(args.members):
         member = train_member(i, args.out, args.images, torch.device(args.device), args.bfloat16, start[i])
         regressor.members[i].load_state_dict(member.state_dict())

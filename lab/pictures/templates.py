@@ -83,8 +83,9 @@ def sliders(inner: Subgraph, **values: float) -> tuple[list[Node], Node, tuple[N
     shown = inlets(names[:FIRST])
     networks = models(inner)
     shown += inlets(names[FIRST:])
-    sockets = {f"motions__motion_{i}": load for i, load in enumerate(loads, 1)}
-    return loads, inner.add("FaceSliders", **sockets, **{f"coefficient_{i}": one for i, one in enumerate(shown, 1)}), networks
+    puts: dict[str, Any] = {f"motions__motion_{i}": load for i, load in enumerate(loads, 1)}
+    puts |= {f"coefficient_{i}": one for i, one in enumerate(shown, 1)}
+    return loads, inner.add("FaceSliders", **puts), networks
 
 
 # Subgraphs
