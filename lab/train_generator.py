@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
 SEEDS, FURTHER_SEEDS = 1_000_000, 7_000_000
 FURTHER_RATE = 0.5
 RATES = {"mapping": 1.0, "mapping_biases": 0.3, "convolutions": 0.004, "others": 0.006}
-SAVED = 4000  # pictures between checkpoints
+SAVED = 250  # steps between checkpoints
 FINISH = 0
 ADVERSARIAL = 0.03
 FEATURES = {"eyes": 2.4, "brows": 4.0, "mouth": 2.4}  # how much more their pixels weigh
@@ -45,16 +46,17 @@ def architecture() -> Architecture:
     return Architecture(resolution=64, channels=channels, w_dim=128, z_dim=Z_DIM, mapping_layers=4, hidden_dim=256)
 
 
+@lru_cache(maxsize=1)
 def rotation() -> torch.Tensor:
-    """The fixed orthogonal ``[Z, Z]`` that hides the parameters' axes in z."""
-    noise = torch.randn(Z_DIM, Z_DIM, generator=torch.Generator().manual_seed(ROTATION_SEED))
+    """The fixed orthogonal ``[Z, Z]`` that hides the parameters' axes in z, made on the CPU so that it is the same for every device."""
+    noise = torch.randn(Z_DIM, Z_DIM, generator=torch.Generator().manual_seed(ROTATION_SEED), device="cpu")
     return torch.linalg.qr(noise)[0]
 
 
 def parameters_of(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The renderer's parameters ``[N, P]``, styles ``[N]`` and moves ``[N, M]`` that latents ``z [N, Z]`` stand for."""
     z = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-    axes = z @ rotation()
+    axes = z @ rotation().to(z)
     u = torch.special.ndtr(axes[:, : -len(rendering.MOVES)])
     share = (u[:, -1] - PHOTO) / (1 - PHOTO) * 3
     return u[:, :-1], torch.where(share < 0, 0, 1 + share.long().clamp(0, 2)), moves_of(axes[:, -len(rendering.MOVES) :])
@@ -114,11 +116,14 @@ def distillation_loss(image: torch.Tensor, target: torch.Tensor, weight: torch.T
     return pixel + 0.7 * (dx.mean() + dy.mean())
 
 
-def batch_of(count: int, seed: int, resolution: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Latents, their renders and loss weights at ``resolution``; a pure function of ``seed``."""
-    z = training_latents(count, seed)
-    parameters, styles, moves = parameters_of(z)
-    drawn = rendering.render(parameters, size, styles, moves)
+def batch_of(
+    count: int, seed: int, resolution: int, size: int, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Latents, their renders and loss weights at ``resolution``, drawn on ``device``; the latents are a pure function of ``seed``."""
+    z = training_latents(count, seed).to(device)
+    with torch.device(device):  # the renderer makes its own tensors where it is told to
+        parameters, styles, moves = parameters_of(z)
+        drawn = rendering.render(parameters, size, styles, moves)
     weight = 0.6 + torch.stack([more * drawn.masks[name] for name, more in FEATURES.items()]).amax(0)[:, None]
     return z, F.adaptive_avg_pool2d(drawn.images, resolution), F.adaptive_avg_pool2d(weight, resolution)
 
@@ -173,7 +178,7 @@ class Distillation:
             loss = self.step(seen, resolution)
             if seen // self.batch % 50 == 0:
                 bar.set_postfix_str(f"{resolution} px loss {loss:.4f}")
-            if (seen + self.batch) % SAVED < self.batch:
+            if seen // self.batch % SAVED == SAVED - 1:
                 self.checkpoint.save(seen + self.batch)
                 write_sheets(self.average.module, self.out, resolution)
         self.checkpoint.save(total)
@@ -181,7 +186,7 @@ class Distillation:
         return self.average.module
 
     def step(self, seen: int, resolution: int) -> float:
-        z, target, weight = (t.to(self.device) for t in batch_of(self.batch, self.seeds + seen, resolution, min(2 * resolution, 64)))
+        z, target, weight = batch_of(self.batch, self.seeds + seen, resolution, min(2 * resolution, 64), self.device)
         codes = self.generator.map(z)
         with autocast(self.device, self.fast):
             image = partial_image(self.generator, codes, resolution)
@@ -257,7 +262,7 @@ class Finish:
             loss = self.step_generator(seen)
             if seen // self.batch % 20 == 0:
                 bar.set_postfix_str(f"generator {loss:.3f} critic {critic:.3f}")
-            if seen // self.batch % 250 == 249:
+            if seen // self.batch % SAVED == SAVED - 1:
                 self.checkpoint.save(seen + self.batch)
                 write_sheets(self.average.module, self.out, 64)
         self.checkpoint.save(total)
@@ -265,7 +270,7 @@ class Finish:
         return self.average.module
 
     def step_critic(self, seen: int) -> float:
-        real = batch_of(self.batch, 3_000_000 + seen, 64, 64)[1].to(self.device)
+        real = batch_of(self.batch, 3_000_000 + seen, 64, 64, self.device)[1]
         z = torch.randn(self.batch, Z_DIM, generator=torch.Generator().manual_seed(4_000_000 + seen)).to(self.device)
         regular = seen // self.batch % 8 == 0
         real.requires_grad_(regular)
@@ -284,7 +289,7 @@ class Finish:
         return loss.item()
 
     def step_generator(self, seen: int) -> float:
-        z, target, weight = (t.to(self.device) for t in batch_of(self.batch, 5_000_000 + seen, 64, 64))
+        z, target, weight = batch_of(self.batch, 5_000_000 + seen, 64, 64, self.device)
         codes = self.generator.map(z)
         with autocast(self.device, self.fast):
             image = self.generator.synthesize(codes, noise="random")

@@ -2,6 +2,8 @@
 
 Both kinds of picture have a known code: the generator was distilled so that the code of a render's latent draws it. The run
 first regresses codes in a single pass, then over the passes, and last adds the picture itself, through the frozen generator.
+The normalizations keep the statistics of the single pass from then on: every pass has others, and what is learned with those of
+its own batch is lost when the inverter is used.
 ``python -m micromotion.lab.train_inverter --save avatars/weights/inverter.safetensors``
 """
 
@@ -52,14 +54,16 @@ NEW, FURTHER = Plan(1.5e-3, 0.75, 0.9, 600_000_000), Plan(1e-3, 0.4, 0.5, 650_00
 class Training:
     """``start``: an inverter to go on from, over pictures that it never saw; it may be another generator's of this shape."""
 
-    def __init__(self, generator: Generator, out: Path, device: torch.device, fast: bool, start: EncoderInverter | None = None):
+    def __init__(
+        self, generator: Generator, out: Path, device: torch.device, fast: bool, start: EncoderInverter | None = None, batch: int = BATCH
+    ):
         torch.manual_seed(0)
-        self.out, self.device, self.fast = out, device, fast
+        self.out, self.device, self.fast, self.batch = out, device, fast, batch
         self.generator = generator.to(device).requires_grad_(False)
         self.encoder = CompactEncoder(config(generator)).to(device).to(memory_format=torch.channels_last)
         if start is not None:
             self.encoder.load_state_dict(start.encoder.state_dict())
-        self.plan = NEW if start is None else FURTHER
+        self.new, self.plan = start is None, NEW if start is None else FURTHER
         self.average = Average(self.encoder, 0.999)
         self.optimizer = torch.optim.AdamW(self.encoder.parameters(), weight_decay=1e-3)
         self.checkpoint = Checkpoint(out / "inverter.pt", encoder=self.encoder, average=self.average.module, optimizer=self.optimizer)
@@ -68,22 +72,23 @@ class Training:
         self.mean_image = self._shown(self.mean)
 
     def run(self, images: int) -> CompactEncoder:
-        for seen, bar in steps(self.checkpoint.load(), images, BATCH, "inverter"):
+        for seen, bar in steps(self.checkpoint.load(), images, self.batch, "inverter"):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(seen, images, self.plan.rate, floor=0.01)
             passes = PASSES if seen >= self.plan.passes_from * images else 1
             loss = self.step(seen, passes, seen >= self.plan.pictures_from * images)
-            if seen // BATCH % 25 == 0:
+            if seen // self.batch % 25 == 0:
                 bar.set_postfix_str(f"loss {loss:.4f}")
-            if seen // BATCH % 100 == 99:
-                self.checkpoint.save(seen + BATCH)
+            if seen // self.batch % 100 == 99:
+                self.checkpoint.save(seen + self.batch)
         self.checkpoint.save(images)
         return self.average.module.cpu().eval()
 
     def step(self, seen: int, passes: int, pictures: bool) -> float:
-        target, truth, weight = self._batch(seen, samples=BATCH // 2 if passes > 1 else 0)
+        target, truth, weight = self._batch(seen, samples=self.batch // 2 if passes > 1 else 0)
         codes, total = self.mean.expand(len(target), -1, -1), 0.0
         self.optimizer.zero_grad(set_to_none=True)
+        self.encoder.train(self.new and passes == 1)
         for i in range(passes):
             shown = self._shown(codes.detach()) if i else self.mean_image.expand(len(target), -1, -1, -1)
             with autocast(self.device, self.fast):
@@ -97,7 +102,7 @@ class Training:
             loss.backward()
             total += loss.item()
         self.optimizer.step()
-        self.average.update(self.encoder, seen // BATCH)
+        self.average.update(self.encoder, seen // self.batch)
         return total / passes
 
     @torch.no_grad()
@@ -107,7 +112,7 @@ class Training:
 
     def _batch(self, seen: int, samples: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pictures, their codes in W ``[N, D]`` and pixel weights: renders, and generator samples instead of the first ones."""
-        z, image, weight = (t.to(self.device) for t in batch_of(BATCH, self.plan.seed + seen, 64, 64))
+        z, image, weight = batch_of(self.batch, self.plan.seed + seen, 64, 64, self.device)
         with torch.no_grad():
             truth = self.generator.mapping(z)
         if not samples:
@@ -140,12 +145,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--generator", type=Path, default=WEIGHTS / "generator.safetensors")
     parser.add_argument("--start", type=Path, help="go on from this inverter (.safetensors), of this or an earlier generator")
     parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--save", type=Path)
     args = parser.parse_args(arguments)
     generator, start = load(args.generator), load_inverter(args.start) if args.start else None
-    encoder = Training(generator, args.out, torch.device(args.device), args.bfloat16, start).run(args.images)
+    encoder = Training(generator, args.out, torch.device(args.device), args.bfloat16, start, args.batch).run(args.images)
     generator = generator.cpu()
     inverter = EncoderInverter(encoder, input_size=64, channels_in=6, passes=PASSES)
     psnr = quality(inverter, generator, sheet=args.out / "reconstructions.png")

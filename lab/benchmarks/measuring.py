@@ -107,6 +107,16 @@ def gpu_interleaved(variants: dict[str, Callable[[], object]], rounds: int, repe
     return seconds
 
 
+def gpu_peak(run: Callable[[], object]) -> float:
+    """MiB that ``run`` allocates on the card at most, beyond what is there before."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
 def ratio(slow: list[float], fast: list[float]) -> str:
     """Median of the per-round ratios, and their range."""
     ratios = [a / b for a, b in zip(slow, fast)]

@@ -1,7 +1,7 @@
 """Synthesis against a straightforward StyleGAN2: seconds, ratios in the same run, peak memory, error.
 
 ``python lab/benchmarks/synthesis.py`` prints the CPU table, and the GPU table where there is one; ``--write`` renews docs/performance.md.
-Random weights, config F. CPU figures are of interleaved rounds: the least CPU time of both threads, and the medians of the rounds' ratios.
+GPU alone with ``--gpu``. Random weights, config F. CPU figures are of interleaved rounds: the least CPU time of both threads, and the medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from measuring import (
     config_f,
     gpu_interleaved,
+    gpu_peak,
     in_fresh_process,
     interleaved,
     machine,
@@ -72,15 +73,17 @@ def alone(name: str, resolution: int, batch: int) -> None:
 
 
 def gpu_variants(generator, codes, compiled: bool):
+    half = len(generator.architecture.resolutions) - 1  # all but the 4 px block, which is a constant
     names = {
         "published, tf32": lambda: published.synthesize(generator, codes),
         "eager, tf32": forced("eager", lambda: generator.synthesize(codes)),
         "kernels, tf32": forced("cuda", lambda: generator.synthesize(codes)),
-        "kernels, fp16": forced("cuda", lambda: generator.synthesize(codes, half=8)),
+        "eager, float16": forced("eager", lambda: generator.synthesize(codes, half=half)),
+        "kernels, float16": forced("cuda", lambda: generator.synthesize(codes, half=half)),
     }
     if compiled:
         whole = torch.compile(lambda: published.synthesize(generator, codes))
-        names = {"published, tf32": names.pop("published, tf32"), "torch.compile of it": whole, **names}
+        names = {"published, tf32": names.pop("published, tf32"), "published, tf32, torch.compile": whole, **names}
     return names
 
 
@@ -92,22 +95,25 @@ def forced(backend: str, run):
     return call
 
 
-def gpu_table(args: argparse.Namespace, resolution: int = 1024, batch: int = 8) -> str:
+def gpu_table(args: argparse.Namespace, batch: int, resolution: int = 1024) -> str:
     generator = config_f(resolution, "cuda")
     codes = random_codes(generator, batch)
-    with torch.backends.cudnn.flags(benchmark=True, allow_tf32=True):
+    with torch.backends.cudnn.flags(benchmark=False, allow_tf32=True):
         chosen = gpu_variants(generator, codes, args.compile)
         seconds = gpu_interleaved(chosen, args.rounds)
+        memory = {name: gpu_peak(run) for name, run in chosen.items()}
+    with torch.backends.cudnn.flags(allow_tf32=False):
         exact = forced("reference", lambda: generator.synthesize(codes))()
-        errors = {name: ((run() - exact).norm() / exact.norm()).item() for name, run in chosen.items()}
+    errors = {name: ((run() - exact).norm() / exact.norm()).item() for name, run in chosen.items()}
     bandwidth, slow = copy_bandwidth(), seconds["published, tf32"]
     rows = []
     for name, times in seconds.items():
-        floor = FLOOR_BYTES[16 if "fp16" in name else 32] / bandwidth
+        floor = FLOOR_BYTES[16 if "float16" in name else 32] / bandwidth
         share = f"{floor * batch / min(times):.0%}" if resolution == 1024 else "-"
-        rows.append([name, spread(times, 1000 / batch), ratio(slow, times), share, f"{errors[name]:.0e}"])
-    heading = ["variant", "ms per frame", "against published (range)", "share of the floor", "error"]
-    title = f"{machine()}; {resolution} px, batch {batch}, {args.rounds} rounds, copy bandwidth {bandwidth / 1e9:.0f} GB/s"
+        cells = spread(times, 1000 / batch), ratio(slow, times), ratio(seconds[f"eager, {name.split(', ')[1]}"], times)
+        rows.append([name, *cells, share, f"{memory[name]:.0f}", f"{errors[name]:.0e}"])
+    heading = ["variant", "ms a frame", "against published (range)", "against eager (range)", "share of the floor", "peak MiB", "error"]
+    title = f"{resolution} px, batch {batch}, {args.rounds} rounds, copy bandwidth {bandwidth / 1e9:.0f} GB/s"
     return f"{title}\n\n{table(heading, rows)}"
 
 
@@ -126,6 +132,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--reference", action="store_true", help="also time the plain reference of this pack")
     parser.add_argument("--compile", action="store_true", help="also time torch.compile of the published form (GPU)")
+    parser.add_argument("--gpu", action="store_true", help="the GPU table alone")
     parser.add_argument("--write", action="store_true", help="renew the tables of docs/performance.md")
     parser.add_argument("--alone", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -134,9 +141,11 @@ def main() -> None:
         if args.alone:
             return alone(args.alone[0], int(args.alone[1]), int(args.alone[2]))
         started = time.time()
-        publish("synthesis on a CPU", cpu_table(args), args.write)
+        if not args.gpu:
+            publish("synthesis on a CPU", cpu_table(args), args.write)
         if torch.cuda.is_available():
-            publish("synthesis on a GPU", gpu_table(args), args.write)
+            tables = [gpu_table(args, batch) for batch in (8, 1)]
+            publish("synthesis on a GPU", "\n\n".join([machine(), *tables]), args.write)
         print(f"\n{time.time() - started:.0f} s")
 
 

@@ -14,7 +14,20 @@ from typing import Any
 import published
 import torch
 import torch.nn.functional as F
-from measuring import config_f, in_fresh_process, interleaved, machine, peak_increase, publish, random_codes, ratio, spread, table
+from measuring import (
+    config_f,
+    gpu_interleaved,
+    gpu_peak,
+    in_fresh_process,
+    interleaved,
+    machine,
+    peak_increase,
+    publish,
+    random_codes,
+    ratio,
+    spread,
+    table,
+)
 from micromotion.stylegan2.low_resolution import SkipSynthesis
 from micromotion.stylegan2.resample import resized
 
@@ -24,18 +37,18 @@ L2, IDENTITY = 0.008, 0.005
 class Networks:
     """Generator, CLIP and identity network; ``frozen`` as we do it, or asking for weight gradients as the published code does."""
 
-    def __init__(self, resolution: int, frozen: bool):
+    def __init__(self, resolution: int, frozen: bool, device: str = "cpu"):
         import open_clip
         from micromotion.lab.sizes import full_spec
         from micromotion.stylegan2.inversion.identity import Identity
 
         torch.manual_seed(0)
-        self.generator = config_f(resolution).requires_grad_(not frozen)
-        self.clip: Any = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None).eval().requires_grad_(not frozen)
-        self.identity = Identity(full_spec("irse")).eval().requires_grad_(not frozen)
-        self.text = torch.randint(1, 49000, (1, 77))
+        self.generator = config_f(resolution, device).requires_grad_(not frozen)
+        self.clip: Any = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None).eval().to(device).requires_grad_(not frozen)
+        self.identity = Identity(full_spec("irse")).eval().to(device).requires_grad_(not frozen)
+        self.text = torch.randint(1, 49000, (1, 77)).to(device)
         self.start = random_codes(self.generator, 1)
-        self.code = (self.start + 0.05 * torch.randn(self.start.shape)).requires_grad_()
+        self.code = (self.start + 0.05 * torch.randn(self.start.shape).to(device)).requires_grad_()
 
 
 def published_step(net: Networks) -> torch.Tensor | None:
@@ -70,16 +83,26 @@ def our_step(net: Networks, synthesize=None):
     return step
 
 
-def steps(resolution: int, names: list[str]):
+def steps(resolution: int, names: list[str], device: str = "cpu"):
     made = {}
     if "published" in names:
-        slow = Networks(resolution, frozen=False)
+        slow = Networks(resolution, frozen=False, device=device)
         made["published"] = lambda: published_step(slow)
     if "exact" in names or "fast" in names:
-        net = Networks(resolution, frozen=True)
+        net = Networks(resolution, frozen=True, device=device)
         made["exact"] = our_step(net)
         made["fast"] = our_step(net, SkipSynthesis.around(net.generator, net.start, min(256, resolution // 2)))
     return {name: made[name] for name in names}
+
+
+def gpu_table(runs: dict, args: argparse.Namespace) -> str:
+    seconds, truth = gpu_interleaved(runs, args.rounds, repeats=5), runs["published"]()
+    rows = []
+    for name, run in runs.items():
+        error = (run() - truth).norm() / truth.norm()
+        rows.append([name, spread(seconds[name], 1000), ratio(seconds["published"], seconds[name]), f"{gpu_peak(run):.0f}", f"{error:.0e}"])
+    heading = ["step", "ms", "ratio (range)", "peak MiB on the card", "gradient differs by"]
+    return f"{machine()}; config F at {args.resolution} px, {args.rounds} rounds\n\n{table(heading, rows)}"
 
 
 def main() -> None:
@@ -87,6 +110,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--write", action="store_true", help="renew the table of docs/performance.md")
     parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -96,7 +120,9 @@ def main() -> None:
         print(json.dumps({"mib": peak_increase(run)}))
         return
     names = ["published", "exact", "fast"]
-    runs = steps(args.resolution, names)
+    runs = steps(args.resolution, names, args.device)
+    if args.device != "cpu":
+        return publish("a text anchor's step on a GPU", gpu_table(runs, args), args.write)
     seconds = interleaved(runs, args.rounds)
     truth = runs["published"]()
     rows = []

@@ -1,6 +1,7 @@
 """A real ComfyUI in a subprocess: found, started in an empty base directory, asked by its API.
 
-``COMFYUI_PATH`` and ``COMFYUI_PYTHON`` name another one, ``COMFYUI_ARGUMENTS`` what else it is started with.
+``COMFYUI_PATH`` and ``COMFYUI_PYTHON`` name another one, ``COMFYUI_ARGUMENTS`` what else it is started with; with ``COMFYUI_GPU=1`` it
+runs on the GPU.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A running ComfyUI with only this pack, on the CPU; use as a context manager."""
+    """A running ComfyUI with only this pack, on the CPU unless ``COMFYUI_GPU`` is set; use as a context manager."""
 
     def __init__(self, base: Path, *, env: dict[str, str] | None = None, arguments: tuple[str, ...] = ()):
         self.base, self.env, self.arguments = base, env or {}, arguments
@@ -84,7 +85,8 @@ class Server:
         if not link.exists():
             link.symlink_to(ROOT, target_is_directory=True)
         comfyui = find_comfyui()
-        command = [find_python(comfyui), "main.py", "--cpu", "--base-directory", str(self.base), "--port", str(self.port)]
+        device = [] if os.environ.get("COMFYUI_GPU") else ["--cpu"]
+        command = [find_python(comfyui), "main.py", *device, "--base-directory", str(self.base), "--port", str(self.port)]
         command += ["--database-url", "sqlite:///:memory:", *self.arguments, *os.environ.get("COMFYUI_ARGUMENTS", "").split()]
         self._log = self.log_path.open("w")
         own = {name: value for name, value in os.environ.items() if name != "MICROMOTION_WEIGHTS"}  # other tests set it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import urllib.parse
@@ -213,6 +214,12 @@ def checkpoint(server, hosted):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIFFUSION)
 def test_a_diffusion_workflow_runs_on_a_random_checkpoint(server, hosted, checkpoint, name):
+    videos = files(server, server.run(small_diffusion(server, hosted, name)), ".mp4")
+    assert videos and len(frames(videos[0])) == 3
+
+
+def small_diffusion(server, hosted, name: str) -> dict:
+    """A diffusion workflow's prompt for three small frames in two steps."""
     prompt = prompt_of(server, hosted, name)
     small = {"KSampler": ("steps", 2), "EmptyLatentImage": ("width", 256), "MicromotionSweep": ("frames", 3)}
     for node in prompt.values():
@@ -221,8 +228,30 @@ def test_a_diffusion_workflow_runs_on_a_random_checkpoint(server, hosted, checkp
             node["inputs"][key] = value
         if node["class_type"] == "EmptyLatentImage":
             node["inputs"]["height"] = 256
-    videos = files(server, server.run(prompt), ".mp4")
-    assert videos and len(frames(videos[0])) == 3
+    return prompt
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif("COMFYUI_GPU" not in os.environ, reason="needs a ComfyUI on a GPU: COMFYUI_GPU=1")
+@pytest.mark.parametrize("free_gb", [None, 6])
+def test_gpu_frames_beside_a_diffusion_model_are_those_made_alone(hosted, tmp_path, free_gb, checkpoint):
+    """Also where so little of the card is left that ComfyUI offloads."""
+    import torch
+
+    total = torch.cuda.get_device_properties(0).total_memory / 2**30
+    arguments = ("--cache-none",) if free_gb is None else ("--cache-none", "--reserve-vram", f"{total - free_gb:.1f}")
+    with hosted.Server(tmp_path, arguments=arguments) as running:
+        running.info = running.get("/object_info")
+        folder = tmp_path / "models" / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / checkpoint.name).symlink_to(checkpoint)
+        alone = prompt_of(running, hosted, START)
+        before = frames(files(running, running.run(alone), ".mp4")[0])
+        for name in DIFFUSION:
+            made = [frames(files(running, running.run(small_diffusion(running, hosted, name)), ".mp4")[0]) for _ in range(2)]
+            assert (made[0] == made[1]).all()
+        assert (frames(files(running, running.run(alone), ".mp4")[0]) == before).all()
+        assert "cuda" in running.log.lower()
 
 
 @pytest.mark.slow

@@ -282,3 +282,22 @@ def test_gpu_compiled_code_equals_eager(device):
     codes = torch.randn(2, generator.num_layers, 8, device=device)
     compiled = torch.compile(generator.synthesize, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(codes), generator.synthesize(codes), rtol=1e-3, atol=1e-3)
+
+
+@gpu
+@pytest.mark.parametrize("name", ["eager", "cuda"])
+@pytest.mark.parametrize("half", [0, 3])
+def test_gpu_a_captured_graph_draws_what_is_drawn_without(device, name, half):
+    generator = small_generator(32).to(device).requires_grad_(False)
+    codes, others = torch.randn(2, 1, generator.num_layers, 8, device=device)
+    with use_backend(name), torch.no_grad():
+        expected = generator.synthesize(others, half=half)
+        held, stream, graph = codes.clone(), torch.cuda.Stream(device), torch.cuda.CUDAGraph()
+        with torch.cuda.stream(stream):
+            generator.synthesize(held, half=half)
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph, stream=stream):
+            image = generator.synthesize(held, half=half)
+    held.copy_(others)
+    graph.replay()
+    assert torch.equal(image, expected)
