@@ -1,7 +1,8 @@
 """Synthesis against a straightforward StyleGAN2: seconds, ratios in the same run, peak memory, error.
 
-``python lab/benchmarks/synthesis.py`` prints the CPU table, and the GPU table where there is one; ``--write`` renews docs/performance.md.
-GPU alone with ``--gpu``. Random weights, config F. CPU figures are of interleaved rounds: the least CPU time of both threads, and the medians of the rounds' ratios.
+``python lab/benchmarks/synthesis.py`` prints the CPU table, and the GPU table where there is one (``--gpu``: that alone); ``--write``
+renews docs/performance.md. Random weights, config F. CPU figures are of interleaved rounds: the least CPU time of both threads, and the
+medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -98,11 +99,11 @@ def forced(backend: str, run):
 def gpu_table(args: argparse.Namespace, batch: int, resolution: int = 1024) -> str:
     generator = config_f(resolution, "cuda")
     codes = random_codes(generator, batch)
-    with torch.backends.cudnn.flags(benchmark=False, allow_tf32=True):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=True):
         chosen = gpu_variants(generator, codes, args.compile)
         seconds = gpu_interleaved(chosen, args.rounds)
         memory = {name: gpu_peak(run) for name, run in chosen.items()}
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         exact = forced("reference", lambda: generator.synthesize(codes))()
     errors = {name: ((run() - exact).norm() / exact.norm()).item() for name, run in chosen.items()}
     bandwidth, slow = copy_bandwidth(), seconds["published, tf32"]
