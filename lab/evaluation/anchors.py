@@ -75,7 +75,7 @@ def _optimize(world: World, motion: Motion, which: int, degrees: list[str], how:
     anchors = text_anchors(world.generator, world.scorer, motion.template, degrees=degrees, **told)
     seconds = torch.tensor(time.perf_counter() - begun)
     assert anchors.degrees is not None and anchors.start is not None  # text anchors know both
-    return {"codes": anchors.codes, "degrees": anchors.degrees, "start": anchors.start, "seconds": seconds}
+    return {"codes": anchors.codes.cpu(), "degrees": anchors.degrees, "start": anchors.start.cpu(), "seconds": seconds}
 
 
 def face_seed(world: World, which: int) -> int:

@@ -22,7 +22,7 @@ class Cache:
         """Tensors by name, read from disk or made and kept."""
         path = self.folder / f"{name}.pt"
         if path.is_file():
-            return torch.load(path, weights_only=True)
+            return torch.load(path, weights_only=True, map_location="cpu")
         made = make()
         self._keep(path, lambda temporary: torch.save(made, temporary))
         return made
@@ -30,7 +30,7 @@ class Cache:
     def kept(self, prefix: str) -> Iterator[dict[str, torch.Tensor]]:
         """All tensors on disk whose name begins so."""
         for path in sorted(self.folder.glob(f"{prefix}*.pt")):
-            yield torch.load(path, weights_only=True)
+            yield torch.load(path, weights_only=True, map_location="cpu")
 
     def json(self, name: str, make: Callable[[], dict]) -> dict:
         """A JSON document, read from disk or made and kept."""
