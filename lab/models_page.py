@@ -19,6 +19,7 @@ from ..files.embedded import embedded_root
 from ..stylegan2 import load, load_inverter
 from ..subspaces.anchors import load_scorer
 from . import sampling, train_generator, train_inverter, train_regressor, train_scorer
+from .evaluation.metrics import psnr
 from .training import save_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +58,7 @@ def regressor_table(regressor: Regressor) -> str:
 def generator_table(generator, instrument: AvatarInstrument) -> str:
     made, drawn = samples(generator)
     read = [torch.cat([instrument.read(part) for part in pictures.split(256)]) for pictures in (made, drawn)]
-    psnr = 10 * torch.log10(4 / (made - drawn).square().mean((1, 2, 3))).mean().item()
+    near = psnr(made, drawn).mean().item()
     rows = []
     for i, name in enumerate(instrument.quantities):
         correlation = torch.corrcoef(torch.stack([read[0][:, i], read[1][:, i]]))[0, 1].item()
@@ -69,20 +70,20 @@ def generator_table(generator, instrument: AvatarInstrument) -> str:
         "correlation with the render of the same latent",
         "1 % to 99 % range",
     ]
-    return table(head, rows) + f"\n\nPSNR of generated pictures against the renders of the same latents: {psnr:.1f} dB."
+    return table(head, rows) + f"\n\nPSNR of generated pictures against the renders of the same latents: {near:.1f} dB."
 
 
 @torch.no_grad()
 def inverter_table(generator, inverter, instrument: AvatarInstrument, out: Path) -> str:
-    psnr = train_inverter.quality(inverter, generator, sheet=out / "inversions.png")
-    photos = reconstruction_quality(generator, inverter, photos_of(256))
+    mixed = train_inverter.quality(inverter, generator, train_inverter.unseen(), out / "inversions.png")
+    photos = train_inverter.quality(inverter, generator, photos_of(256))
     _, images, _ = train_generator.batch_of(512, SEED + 1, 64, 64)
     again = generator.synthesize(inverter.invert(generator, images)).clamp(-1, 1)
     error = (instrument.read(again) - instrument.read(images)).abs().mean(0)
     rows = [[name, f"{e:.3f}"] for name, e in zip(instrument.quantities, error.tolist())]
     text = (
         f"Feed-forward inversion of unseen renders, {inverter.passes} passes: PSNR {photos:.1f} dB on photos at rest in every move,"
-        f" {psnr:.1f} dB on renders as training draws them (45 % in another style, each move made in 46 %)."
+        f" {mixed:.1f} dB on renders as training draws them (45 % in another style, each move made in 46 %)."
     )
     return text + "\n\n" + table(["factor or move", "mean absolute error after inversion"], rows)
 
@@ -93,21 +94,14 @@ def photos_of(count: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def reconstruction_quality(generator, inverter, images: torch.Tensor) -> float:
-    """Mean PSNR (dB, range -1..1) of the reconstructions of ``images [N, 3, 64, 64]``."""
-    again = generator.synthesize(inverter.invert(generator, images)).clamp(-1, 1)
-    return (10 * torch.log10(4 / (again - images).square().mean((1, 2, 3)))).mean().item()
-
-
-@torch.no_grad()
 def beside(before: Path, out: Path) -> str:
     """``before.png``: unseen renders, what the networks in the folder ``before`` make of them, and what the shipped ones make of them."""
     models = [(load(w / "generator.safetensors"), load_inverter(w / "inverter.safetensors")) for w in (before, WEIGHTS)]
     images = torch.cat([photos_of(10), train_generator.batch_of(10, SEED + 3, 64, 64)[1]])
     rows = [images, *(generator.synthesize(inverter.invert(generator, images)).clamp(-1, 1) for generator, inverter in models)]
     save_sheet(torch.cat([row[part] for part in (slice(10), slice(10, 20)) for row in rows]), 10, out / "before.png")
-    psnr = [reconstruction_quality(*model, photos_of(256)) for model in models]
-    return f"Reconstructions of unseen photo-style renders: PSNR {psnr[0]:.1f} dB before, {psnr[1]:.1f} dB now."
+    former, now = (train_inverter.quality(inverter, generator, photos_of(256)) for generator, inverter in models)
+    return f"Reconstructions of unseen photo-style renders: PSNR {former:.1f} dB before, {now:.1f} dB now."
 
 
 def scorer_table(scorer) -> str:

@@ -19,6 +19,7 @@ from ..files.embedded import embedded_root
 from ..stylegan2 import Generator, load, load_inverter
 from ..stylegan2.inversion import EncoderInverter, save_inverter
 from ..stylegan2.inversion.compact import CompactEncoder
+from .evaluation.metrics import psnr
 from .train_generator import Z_DIM, batch_of, distillation_loss
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
 
@@ -127,16 +128,18 @@ def _code_spread(generator: Generator) -> torch.Tensor:
     return generator.mapping(z).std(0).clamp(min=1e-3)
 
 
+def unseen(count: int = 512) -> torch.Tensor:
+    """Renders ``[N, 3, 64, 64]`` as training draws them, of seeds that it never used."""
+    return batch_of(count, TEST_SEED, 64, 64)[1]
+
+
 @torch.no_grad()
-def quality(inverter: EncoderInverter, generator: Generator, count: int = 512, sheet: Path | None = None) -> float:
-    """Mean PSNR (dB, range -1..1) of reconstructions of unseen renders."""
-    _, images, _ = batch_of(count, TEST_SEED, 64, 64)
-    codes = inverter.invert(generator, images)
-    again = generator.synthesize(codes).clamp(-1, 1)
+def quality(inverter: EncoderInverter, generator: Generator, images: torch.Tensor, sheet: Path | None = None) -> float:
+    """Mean PSNR (dB, range -1..1) of the reconstructions of ``images [N, 3, 64, 64]``; ``sheet`` shows the first sixteen."""
+    again = generator.synthesize(inverter.invert(generator, images)).clamp(-1, 1)
     if sheet:
         save_sheet(torch.cat([images[:8], again[:8], images[8:16], again[8:16]]), 8, sheet)
-    error = (again - images).square().mean((1, 2, 3))
-    return (10 * torch.log10(4 / error)).mean().item()
+    return psnr(again, images).mean().item()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -154,10 +157,10 @@ def main(arguments: list[str] | None = None) -> None:
     encoder = Training(generator, args.out, torch.device(args.device), args.bfloat16, start, args.batch).run(args.images)
     generator = generator.cpu()
     inverter = EncoderInverter(encoder, input_size=64, channels_in=6, passes=PASSES)
-    psnr = quality(inverter, generator, sheet=args.out / "reconstructions.png")
-    print(f"PSNR on unseen renders {psnr:.2f} dB")
+    reached = quality(inverter, generator, unseen(), args.out / "reconstructions.png")
+    print(f"PSNR on unseen renders {reached:.2f} dB")
     if args.save:
-        card = dict(domain=DOMAIN, typical_psnr=round(psnr, 1), generator=generator.fingerprint, encoder_type="CompactEncoder")
+        card = dict(domain=DOMAIN, typical_psnr=round(reached, 1), generator=generator.fingerprint, encoder_type="CompactEncoder")
         save_inverter(inverter, args.save, dtype=torch.float16, **card)
 
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from micromotion import __main__ as command_line
 from micromotion import faces, media
-from micromotion.avatars.motions import MOTIONS
+from micromotion.avatars.motions import FURTHER, MOTIONS
 from micromotion.avatars.regressor import load_regressor
 from micromotion.cli import animate, clips, combine, measuring, models, portrait, terminal
 from micromotion.cli import fit as fitting
@@ -354,6 +354,10 @@ animate_take = animate.Take
 def test_the_authors_head_turn_goes_both_ways():
     motion = Subspace(torch.ones(1, 8, 32))
     assert animate.default_span([("headsTurn", motion)]) == (-1.0, 1.0) and animate.default_span([("smile", motion)]) == (0.0, 1.0)
+
+
+def test_the_ready_motions_that_go_both_ways_are_known():
+    assert {m.name for m in (*MOTIONS, *FURTHER) if m.both_ways} | {"headsTurn"} == set(animate.TWO_SIDED)
 
 
 @settings(max_examples=40, deadline=None)

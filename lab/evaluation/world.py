@@ -25,6 +25,7 @@ WEIGHTS = embedded_root()
 INSTRUMENT = Path(__file__).parent.parent / "weights" / "instrument.safetensors"
 FACTORS = rendering.FACTORS
 READINGS = (*FACTORS, *rendering.MOVES)
+WHO = slice(len(FACTORS), len(rendering.PARAMETERS))  # the columns of identity
 STYLE_COORDINATES = {"photo": 0.35, "stone": 0.75, "sketch": 0.85, "cartoon": 0.95}
 UNSEEN_STYLE = "bronze"
 NEUTRAL = {"smile": 0.15, "eyes": 0.85, "anger": 0.15, "yaw": 0.5, "age": 0.2}
@@ -125,15 +126,14 @@ class World:
     def read(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the instrument reads: factors ``[N, 5]`` and centered identity ``[N, Q]``."""
         values = self._values(self.regressor, images)
-        return values[:, : len(FACTORS)], values[:, len(FACTORS) : len(rendering.PARAMETERS)] - 0.5
+        return values[:, : len(FACTORS)], values[:, WHO] - 0.5
 
     @torch.no_grad()
     def read_all(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the reader reads: factors and moves ``[N, 12]``, columns of ``READINGS``, and centered identity ``[N, Q]``."""
         assert self.reader is not None
         values = self._values(self.reader, images)
-        identity = values[:, len(FACTORS) : len(rendering.PARAMETERS)] - 0.5
-        return values[:, [READ.index(name) for name in READINGS]], identity
+        return values[:, [READ.index(name) for name in READINGS]], values[:, WHO] - 0.5
 
     def _values(self, regressor: Regressor, images: torch.Tensor) -> torch.Tensor:
         return torch.cat([regressor(chunk.to(self.device)).cpu() for chunk in images.split(BATCH)])
