@@ -8,8 +8,9 @@ import pytest
 import torch
 from micromotion.avatars import renderer as rendering
 from micromotion.avatars.regressor import READ
-from micromotion.lab import captions, sampling, train_generator, training
+from micromotion.lab import captions, sampling, train_generator, train_inverter, training
 from micromotion.stylegan2 import Architecture
+from micromotion.stylegan2.inversion import EncoderInverter
 
 
 @pytest.fixture
@@ -98,6 +99,32 @@ def test_the_finish_trains_both_networks(tiny, tmp_path):
     assert any(not torch.equal(v, finish.critic.state_dict()[k]) for k, v in critic.items())
     assert any(not torch.equal(v, result.state_dict()[k]) for k, v in start.state_dict().items())
     assert finish.checkpoint.load() == 8
+
+
+def test_pictures_are_drawn_on_the_device_that_trains(monkeypatch):
+    def draw(parameters, size, styles, moves):
+        assert {t.device.type for t in (parameters, styles, moves)} == {"meta"}
+        planes = torch.zeros(len(parameters), size, size)
+        return rendering.Rendering(planes[:, None].expand(-1, 3, -1, -1), dict.fromkeys(train_generator.FEATURES, planes))
+
+    monkeypatch.setattr(rendering, "render", draw)
+    assert {t.device.type for t in train_generator.batch_of(2, 5, 16, 32, "meta")} == {"meta"}
+
+
+def test_an_inverter_is_trained_with_the_statistics_it_is_used_with(tiny, tmp_path):
+    """Those of the pass before any reconstruction: two passes have not the same, and a batch's own are not there when it is used."""
+    generator = train_generator.Generator(train_generator.architecture())
+
+    def moved(trainer, passes, pictures):
+        before = trainer.encoder.blocks[0].norm0.running_mean.clone()
+        trainer.step(0, passes, pictures)
+        return not torch.equal(before, trainer.encoder.blocks[0].norm0.running_mean)
+
+    new = train_inverter.Training(generator, tmp_path, torch.device("cpu"), False, batch=4)
+    assert moved(new, 1, False) and not moved(new, 2, True)
+    start = EncoderInverter(new.encoder, input_size=64, channels_in=6, passes=2)
+    further = train_inverter.Training(generator, tmp_path, torch.device("cpu"), False, start, batch=4)
+    assert not moved(further, 1, False) and not moved(further, 2, True)
 
 
 def test_the_average_forgets_its_start():
