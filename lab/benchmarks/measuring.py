@@ -58,8 +58,13 @@ def machine(threads: int | None = None) -> str:
     """One line: processor or GPU, threads, operating system, versions."""
     parts = [_processor(), f"{threads or torch.get_num_threads()} thread(s)", platform.system()]
     if torch.cuda.is_available():
-        parts.insert(0, torch.cuda.get_device_name())
+        parts.insert(0, f"{torch.cuda.get_device_name()}, driver {_driver()}")
     return ", ".join([*parts, f"Python {platform.python_version()}", f"torch {torch.__version__}"])
+
+
+def _driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
 
 
 def _processor() -> str:

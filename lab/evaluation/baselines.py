@@ -151,7 +151,7 @@ def sefa(study: Study) -> torch.Tensor:
     """The strongest eigenvectors ``[K, L, D]`` of the style layers' weights (Shen and Zhou 2021)."""
     generator = study.world.generator
     weights = [F.normalize(p, dim=0) for name, p in generator.named_parameters() if name.endswith("affine.weight")]
-    stacked = torch.cat([w.detach() for w in weights])  # [sum of channels, D]
+    stacked = torch.cat([w.detach().cpu() for w in weights])  # [sum of channels, D]
     vectors = torch.linalg.svd(stacked, full_matrices=False).Vh[:CANDIDATES]
     return vectors[:, None].repeat(1, generator.num_layers, 1)
 

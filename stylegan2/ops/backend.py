@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,15 @@ from ...files.errors import MicromotionError
 
 BACKENDS = ("auto", "reference", "eager", "cuda")
 VARIABLE = "MICROMOTION_OPS"
-_forced: ContextVar[str | None] = ContextVar("micromotion_ops", default=None)
+
+
+class _Forced(threading.local):
+    """One for each thread. torch.compile reads it; of torch 2.11 it cannot read a ContextVar."""
+
+    name: str | None = None
+
+
+_forced = _Forced()
 
 
 class BackendError(MicromotionError):
@@ -36,50 +44,50 @@ class Status:
 
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Force a backend for the calls inside: ``reference``, ``eager``, ``cuda``, or ``auto`` (eager).
+    """Force a backend for the calls inside: ``reference``, ``eager``, ``cuda``, or ``auto`` (the kernels on NVIDIA cards, else eager).
 
     It goes before the environment variable ``MICROMOTION_OPS``, and holds for this thread only.
     """
-    token = _forced.set(valid(name, "use_backend"))
+    before, _forced.name = _forced.name, valid(name, "use_backend")
     try:
         yield
     finally:
-        _forced.reset(token)
+        _forced.name = before
 
 
 def requested() -> str:
     """The backend asked for by `use_backend`, else by the environment variable ``MICROMOTION_OPS``, else ``auto``."""
-    return _forced.get() or valid(os.environ.get(VARIABLE, "auto") or "auto", f"The environment variable {VARIABLE}")
+    return _forced.name or valid(os.environ.get(VARIABLE, "auto") or "auto", f"The environment variable {VARIABLE}")
 
 
 def select(x: torch.Tensor) -> str:
     """The backend that runs operations on ``x``: ``reference``, ``eager`` or ``cuda``. Raises `BackendError`."""
     name = requested()
-    if name != "cuda":
-        return "eager" if name == "auto" else name
-    if reason := why_not_cuda(x.device, x.dtype):
+    if name in ("reference", "eager"):
+        return name
+    reason = why_not_cuda(x.device, x.dtype)
+    if not reason:
+        return "cuda"
+    if name == "cuda":
         raise BackendError(f"The CUDA kernels were asked for, but cannot run here: {reason}. Choose 'auto' or 'eager'.")
-    return name
+    return "eager"
 
 
 def status(device: torch.device | str | None = None, test: bool = True) -> Status:
     """Say which backend runs on ``device`` (None: the GPU where there is one) in float32, and why.
 
-    ``auto`` is eager on every device: a fault in a kernel would end the whole process, and ours have not run on a card yet. Where the
-    kernels are asked for, the first call on a device compiles and tests them; ``test`` False leaves that to the first picture.
+    The first call on a device compiles the kernels and tests them; ``test`` False leaves that to the first picture.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     name = requested()
-    if name == "auto":
-        return Status("eager", name, str(device), "plain torch; the CUDA kernels run only where they are asked for")
-    if name != "cuda":
+    if name in ("reference", "eager"):
         return Status(name, name, str(device), "it was asked for")
     if device.type == "cuda" and not torch.version.hip and not test:
-        return Status(name, name, str(device), "if the kernels pass their self-test at the first picture")
+        return Status("cuda", name, str(device), "if the kernels pass their self-test at the first picture")
     reason = why_not_cuda(device, torch.float32)
     if not reason:
-        return Status(name, name, str(device), "the kernels passed their self-test")
-    return Status("none", name, str(device), f"the CUDA kernels cannot run here: {reason}")
+        return Status("cuda", name, str(device), "the kernels passed their self-test")
+    return Status("none" if name == "cuda" else "eager", name, str(device), f"the CUDA kernels cannot run here: {reason}")
 
 
 def why_not_cuda(device: torch.device, dtype: torch.dtype) -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,25 +10,29 @@ from micromotion.stylegan2.ops import backend, status, use_backend
 
 def test_a_status_without_the_self_test_compiles_nothing(monkeypatch):
     monkeypatch.setattr(backend, "why_not_cuda", None)
-    with use_backend("cuda"):
-        said = status("cuda", test=False)
+    said = status("cuda", test=False)
     if not torch.version.hip:
         assert said.backend == "cuda" and "at the first picture" in str(said)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", "mps"])
-def test_every_device_runs_the_eager_form_unless_it_is_told_otherwise(device, monkeypatch):
-    monkeypatch.setattr(backend, "why_not_cuda", None)  # the kernels are not so much as looked for
-    s = status(device)
-    assert (s.backend, s.requested, s.device) == ("eager", "auto", device)
-    assert backend.select(SimpleNamespace(device=torch.device(device), dtype=torch.float32)) == "eager"
-    assert str(s) == f"StyleGAN2 operations on {device}: eager (plain torch; the CUDA kernels run only where they are asked for)."
+def test_a_cpu_runs_the_eager_form_and_says_why():
+    s = status("cpu")
+    assert (s.backend, s.requested, s.device) == ("eager", "auto", "cpu")
+    assert str(s) == "StyleGAN2 operations on cpu: eager (the CUDA kernels cannot run here: the device is cpu)."
 
 
-def test_a_gpu_runs_the_kernels_when_they_are_asked_for_and_pass_their_test(monkeypatch):
+@pytest.mark.parametrize("requested", ["auto", "cuda"])
+def test_a_gpu_runs_the_kernels_when_they_pass_their_test(requested, monkeypatch):
     monkeypatch.setattr(backend, "why_not_cuda", lambda device, dtype: "")
-    with use_backend("cuda"):
+    with use_backend(requested):
         assert backend.select(torch.zeros(1)) == "cuda" and status("cuda").reason == "the kernels passed their self-test"
+
+
+def test_a_gpu_on_which_the_kernels_fail_runs_the_eager_form(monkeypatch):
+    monkeypatch.setattr(backend, "why_not_cuda", lambda device, dtype: "NVRTC was not found")
+    assert backend.select(torch.zeros(1)) == "eager" and status("cuda").backend == "eager" and "NVRTC" in str(status("cuda"))
+    with use_backend("cuda"), pytest.raises(MicromotionError, match="NVRTC was not found"):
+        backend.select(torch.zeros(1))
 
 
 def test_use_backend_nests_and_stays_in_its_thread():
