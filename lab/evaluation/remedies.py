@@ -27,7 +27,8 @@ def table(sections: dict[str, dict]) -> list[str]:
 
 def estimators(sections: dict[str, dict]) -> list[str]:
     """What the estimators are worth: on clean clips, on clips as they come, and beside what pooling and the anchors' settings give."""
-    blocks = [line for part in (_on_clean_clips, _matters_more) if (line := part(sections))]
+    said = " ".join(line for part in (_on_clean_clips, _matters_more) if (line := part(sections)))
+    blocks = [said] if said else []
     near = sections.get("spoiled", {"rows": []})["rows"]
     cells: dict[tuple[str, str], list[float]] = {}
     for r in near:
@@ -52,9 +53,10 @@ def _on_clean_clips(sections: dict[str, dict]) -> str:
     plain = [v for g, v in share.items() if VIDEO in g and g.split(",")[0] in ("secant", "PCA", "least squares")]
     if robust is None or not plain:
         return ""
+    others = " to ".join(dict.fromkeys(f"{v:.2f}" for v in (min(plain), max(plain))))
     return (
-        f"On clean clips robust PCA gains nothing: one face gives {robust:.2f} of the oracle's response with it, and {min(plain):.2f} to"
-        f" {max(plain):.2f} with the secant, PCA or least squares. It is there for anchors that are not clean."
+        f"On clean clips robust PCA gains nothing: one face gives {robust:.2f} of the oracle's response with it, and {others} with the"
+        " secant, PCA or least squares. It is there for anchors that are not clean."
     )
 
 

@@ -58,7 +58,7 @@ def blind(name: str):
 
 
 def test_the_gate_passes_the_truth_and_nothing_that_misses_one_factor(monkeypatch):
-    def batch_of(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch_of(count: int, seed: int, active: float) -> tuple[torch.Tensor, torch.Tensor]:
         parameters = instrument.sampling.sample_parameters(count, seed)
         return parameters, parameters
 
@@ -72,7 +72,7 @@ def test_the_gate_passes_the_truth_and_nothing_that_misses_one_factor(monkeypatc
 
 def test_the_gate_wants_photos(monkeypatch):
     """Passing on all styles together is not enough where photos by themselves fail."""
-    monkeypatch.setattr(instrument, "batch_of", lambda count, seed: (instrument.sampling.sample_parameters(count, seed),) * 2)
+    monkeypatch.setattr(instrument, "batch_of", lambda count, seed, active: (instrument.sampling.sample_parameters(count, seed),) * 2)
     study = stand_in(lambda pictures: pictures[:, : len(FACTORS)])
     study.world.draw = lambda parameters, style: parameters + (0.4 if style == "photo" else 0.0)
     found = instrument.gate(study)
