@@ -377,7 +377,7 @@ def inverted(sections: dict) -> list[str]:
     groups = [g for g in ordered(section["rows"], "group") if (g, chosen[0]["key"]) in found]
     cells = {g: [cell(found.get((g, m["key"])), m["decimals"]) for m in chosen] for g in groups}
     lines = [[g, *made] for i, (g, made) in enumerate(cells.items()) if made not in list(cells.values())[:i]]
-    text = "*Found*, on unseen renders of faces at rest; the inverter was trained with labels. Numbers of steps that changed nothing are left out."
+    text = "*Found*, on unseen renders of faces at rest; the inverter was trained with labels. Steps that change nothing are left out."
     return ["## Inversion", text, _table(["", *(m["title"] for m in chosen)], lines)]
 
 
