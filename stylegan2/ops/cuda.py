@@ -63,13 +63,20 @@ def conv_act(x, scale, bias, noise, kernel, gain, clamp):
     x = x.contiguous(memory_format=torch.channels_last)
     scale, bias, noise = (None if t is None else t.to(torch.float32).contiguous() for t in (scale, bias, noise))
     taps = None if kernel is None else taps_of(kernel)
-    return _conv_act(x, scale, bias, noise, taps, gain, math.inf if clamp is None else clamp)
+    run = _conv_act if _recorded(x, scale, bias, noise) else _launch_conv_act
+    return run(x, scale, bias, noise, taps, gain, math.inf if clamp is None else clamp)
 
 
 def upsample_add(image: torch.Tensor, rgb: torch.Tensor, kernel: torch.Tensor, picture: bool = False) -> torch.Tensor:
     """K3: the same contract as `upfirdn2d.upsample_add`."""
     image, rgb = (t.contiguous(memory_format=torch.channels_last) for t in (image.to(torch.float32), rgb))
-    return _upsample_add(image, rgb, taps_of(kernel), picture)
+    run = _upsample_add if _recorded(image, rgb) else _launch_upsample_add
+    return run(image, rgb, taps_of(kernel), picture)
+
+
+def _recorded(*tensors: torch.Tensor | None) -> bool:
+    """Whether gradients or torch.compile ask for an operation that torch knows; it costs several times the launch itself."""
+    return torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors))
 
 
 def taps_of(kernel: torch.Tensor) -> torch.Tensor:
@@ -77,8 +84,7 @@ def taps_of(kernel: torch.Tensor) -> torch.Tensor:
     return prepared([kernel], "taps", lambda k: k.sum(0).flip(0).to(torch.float32) * 2)
 
 
-@torch.library.custom_op("micromotion::conv_act", mutates_args=())
-def _conv_act(
+def _launch_conv_act(
     x: torch.Tensor,
     scale: torch.Tensor | None,
     bias: torch.Tensor,
@@ -95,20 +101,25 @@ def _conv_act(
     return y
 
 
+_conv_act = torch.library.custom_op("micromotion::conv_act", _launch_conv_act, mutates_args=())
+
+
 @torch.library.custom_op("micromotion::filter_transposed", mutates_args=())
 def _filter_transposed(g: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
     """The gradient of K2's filter: ``[N, C, 2h, 2w]`` -> ``[N, C, 2h + 1, 2w + 1]``."""
     return _launch_filter(g, [s + 1 for s in g.shape[2:]], 2, taps.flip(0), (None, None, None, 1.0, 1.0, math.inf))
 
 
-@torch.library.custom_op("micromotion::upsample_add", mutates_args=())
-def _upsample_add(image: torch.Tensor, rgb: torch.Tensor, taps: torch.Tensor, picture: bool) -> torch.Tensor:
+def _launch_upsample_add(image: torch.Tensor, rgb: torch.Tensor, taps: torch.Tensor, picture: bool) -> torch.Tensor:
     n, c, h, w = rgb.shape
     y = torch.empty_like(rgb, dtype=torch.float32)
     sizes = [0 if len(image) == 1 else image[0].numel(), h, w, c]
     args = [*_pointers(image, rgb, y, taps), *map(ctypes.c_uint, sizes), ctypes.c_int(picture)]
     _launch(rgb, "upsample_add", (_blocks(h * w), n, 1), args)
     return y
+
+
+_upsample_add = torch.library.custom_op("micromotion::upsample_add", _launch_upsample_add, mutates_args=())
 
 
 def _launch_filter(x, size, pad, taps, act):
