@@ -61,7 +61,8 @@ def supports(x: torch.Tensor, kernel: torch.Tensor | None) -> bool:
 def conv_act(x, scale, bias, noise, kernel, gain, clamp):
     """K1, or with ``kernel`` K2: the same contract as `bias_act.conv_act`."""
     x = x.contiguous(memory_format=torch.channels_last)
-    scale, bias, noise = (None if t is None else t.to(torch.float32).contiguous() for t in (scale, bias, noise))
+    scale, noise = (None if t is None else t.to(torch.float32).contiguous() for t in (scale, noise))
+    bias = bias.to(torch.float32).contiguous()
     taps = None if kernel is None else taps_of(kernel)
     run = _conv_act if _recorded(x, scale, bias, noise) else _launch_conv_act
     return run(x, scale, bias, noise, taps, gain, math.inf if clamp is None else clamp)
