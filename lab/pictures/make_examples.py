@@ -17,7 +17,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "web" / "examples"
 SEED, FACES = 5, 24
-AVATARS = (78, 6659)
+AVATARS = (78, 5977)
 OTHERS = {
     3: 6162,
     4: 302,
@@ -25,10 +25,10 @@ OTHERS = {
     6: 913,
     7: 814,
     8: 723,
-    9: 1190,
-    10: 662,
+    9: 4078,
+    10: 2265,
     11: 526,
-    12: 1496,
+    12: 5181,
 }  # picture -> seed, no refinement needed
 KNOWN = 64  # px of the embedded generator
 CALM = (0.15, 0.9, 0.05, 0.5, 0.25)  # smile, eyes, anger, yaw, age
