@@ -21,6 +21,7 @@ QUALITY = 72
 DIFFUSION = {"KSampler", "KSamplerAdvanced"}
 DRAWN, DRAWN_SEED = "drawn.png", 5718  # what stands in for a picture by Stable Diffusion
 HELD = 5  # frames that a picture of several is shown
+ROUND = 48  # frames of a clip that are shown: a longer one would jump from round to round
 LIVE = {"smile": 0.8, "wink_left": 1.0, "turn": 0.7}
 FETCHED = ("FFHQ generator", "its inverter", "CLIP", "landmarks", "motions")
 
@@ -57,7 +58,8 @@ def moving(server, prompt: dict) -> list[Image.Image]:
         return [made(server, moved(prompt, kinds["MicromotionFaceSliders"], share))[-1] for share in sliding()]
     pictures = made(server, without_diffusion(prompt))
     if len(pictures) > 8:
-        return [pictures[i * len(pictures) // COUNT] for i in range(COUNT)]
+        shown = pictures[:ROUND] if "MicromotionSweepToVideo" in kinds else pictures
+        return [shown[i * len(shown) // COUNT] for i in range(COUNT)]
     if len(pictures) == 1:
         return slid_over(pictures[0]) if "ImageGrid" in kinds else faded(given(server, prompt), pictures[0])
     return [one for one in pictures for _ in range(HELD)]

@@ -607,7 +607,7 @@ def sheet(top: Graph, name: str) -> dict:
 
 def long(top: Graph, name: str) -> dict:
     image = load_image(top, "micromotion_face_8.jpg")
-    made = top.use(long_video(top), image=image["IMAGE"], motion=embedded("turn"))
+    made = top.use(long_video(top), image=image["IMAGE"], motion=embedded("mouth_open"))
     saved = top.add("SaveVideo", width=400, height=460, video=made["video"], filename_prefix="micromotion/long")
     text = (
         "1. Press **Run**: 20 seconds, ten rounds.\n"
