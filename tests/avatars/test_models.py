@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from micromotion.avatars import renderer as rendering
-from micromotion.avatars.regressor import Regressor, load_regressor
-from micromotion.lab import sampling, train_regressor, train_scorer
+from micromotion.avatars.regressor import READ, Regressor, load_regressor
+from micromotion.lab import captions, sampling, train_regressor, train_scorer
 from micromotion.lab.models_page import ks_distance
 from micromotion.stylegan2 import MicromotionError
 from micromotion.stylegan2.inversion.compact import CompactEncoder
@@ -37,11 +37,10 @@ def test_augmentation_keeps_range_and_is_seeded():
 
 
 def test_ladder_loss_prefers_the_true_degree():
-    truth = torch.full((1, len(rendering.PARAMETERS)), 0.5)
-    logits = torch.zeros(1, 5, 11)
-    right, wrong = logits.clone(), logits.clone()
-    right[:, :, 5] = 5
-    right[:, 3, 5], right[:, 3, 0] = 0, 5  # a head at rest is turned by no degree
+    truth, motions = torch.full((1, len(READ)), 0.5), captions.MOTIONS
+    right, wrong = torch.zeros(2, 1, len(motions), 11)
+    for m, motion in enumerate(motions):
+        right[:, m, 0 if motion.both_ways else 5] = 5  # a head at rest is turned by no degree
     wrong[:, :, 10] = 5
     assert train_scorer.ladder_loss(right, truth) < train_scorer.ladder_loss(wrong, truth)
 
