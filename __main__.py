@@ -181,7 +181,7 @@ def _animate(commands) -> None:
         nargs=2,
         type=within(limits.COEFFICIENT),
         metavar=("LOW", "HIGH"),
-        help="coefficients: 0 changes nothing, 1 is one unit (default: 0 to 1, calibrated motions a little less, turn both ways)",
+        help="coefficients: 0 changes nothing, 1 is one unit (default: 0 to 1, calibrated motions a little less, two-sided ones both ways)",
     )
     _number(how, "--frames", limits.FRAMES, "frames of each motion, there and back", default=48)
     _number(how, "--fps", limits.FPS, "frames per second (default 24; that of the clip with --drive, whose sound is kept then)")

@@ -810,7 +810,8 @@ def test_the_default_span_shows_the_motion():
     def motion(name, *safe):
         return name, Subspace(torch.ones(2, 3), calibration=Calibration(safe=(safe,) if safe else ()))
 
-    assert animate.default_span([motion("frown")]) == (0, 1) and animate.default_span([motion("nod")]) == (-1, 1)
+    assert animate.default_span([motion("grin")]) == (0, 1)
+    assert animate.default_span([motion("nod")]) == (-1, 1), "avatars nod down and up"
     assert animate.default_span([motion("anger", -0.2, 0.25)]) == (0, 0.7)
     assert animate.default_span([motion("smile", -0.2, 1.5)]) == (0, 1)
     assert animate.default_span([motion("turn", -0.5, 0.75)]) == (-0.75, 0.75)
