@@ -17,7 +17,8 @@ SIZE = 12_000_000
 FIRST, SECOND = catalog.find("ffhq-256-rosinality"), catalog.find("psp")  # of those whose size and hash nobody publishes
 SEEN = "() => { window.seen = []; window.comfyAPI.api.api.addEventListener('progress', ({ detail }) => window.seen.push(detail.value)); }"
 CHOICES = """() => {
-  const { options } = window.comfyAPI.app.app.graph._nodes[1].widgets[0];
+  const loader = window.comfyAPI.app.app.graph._nodes.find((node) => node.type.startsWith('MicromotionLoad'));
+  const { options } = loader.widgets[0];
   return typeof options.values === 'function' ? options.values() : options.values;
 }"""
 
