@@ -1,6 +1,6 @@
 """What the scorer's own settings are worth, and what cheaper text anchors cost: cosine of motions decoded from text to the ready ones.
 
-``python lab/benchmarks/text_settings.py`` takes some minutes; the ready motions come from clips of eight faces, these from text and three.
+``python lab/benchmarks/text_settings.py`` takes some minutes; the ready motions come from clips, these from sentences and three faces.
 ``--savings`` compares fewer degrees and smaller pictures instead, each face by itself; ``--write`` renews docs/performance.md with that.
 """
 
