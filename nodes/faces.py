@@ -35,6 +35,7 @@ from . import host, live, sockets, wording
 
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
+BLENDS = ("difference", "fade", "replace")  # how the unedited face is used; the first is the usual one
 NEAREST, ALL = "nearest", "all"
 BY_HAND, HAND = "by hand", ("x", "y", "share", "tilt")
 CUT_BY_HAND = "The square was put by hand: nobody looked for a face."
@@ -249,7 +250,7 @@ class PasteFace(io.ComfyNode):
                 sockets.Crop.Input("crop"),
                 io.Image.Input("unedited", optional=True),
                 io.Combo.Input("shape", options=["face", "square"], default="face"),
-                io.Combo.Input("blend", options=["difference", "fade", "replace"], default="difference"),
+                io.Combo.Input("blend", options=list(BLENDS), default=BLENDS[0]),
                 sockets.number("mask_size", limits.MASK_SIZE, 1.0, step=0.05, advanced=True),
                 sockets.number("softness", limits.SHARE, 0.15, step=0.01, advanced=True),
                 io.Boolean.Input("color_match", default=False, advanced=True),
@@ -270,7 +271,7 @@ class PasteFace(io.ComfyNode):
         return host.output(*paste_squares(photo, faces, crop, unedited, blend, together, **options))
 
 
-def paste_squares(photo, squares, crop, unedited, blend: str, together: bool, **options) -> tuple[torch.Tensor, torch.Tensor]:
+def paste_squares(photo, squares, crop, unedited, blend: str, together: bool = False, **options) -> tuple[torch.Tensor, torch.Tensor]:
     """The pictures and the MASK, blended as the user chose."""
     squares, base = squares[..., :3], None if unedited is None or blend == "replace" else unedited[..., :3]
     if base is not None:

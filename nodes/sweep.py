@@ -16,7 +16,7 @@ from ..subspaces import sweep as make_sweep
 from . import host, measure, sockets, wording
 from . import plots as pictures
 from .codes import half_input
-from .faces import paste_image
+from .faces import BLENDS, paste_squares
 from .sliders import reachable, warn_beyond, warn_of_stranger
 
 CATEGORY = "micromotion/animation"
@@ -196,6 +196,7 @@ class SweepToVideo(io.ComfyNode):
                 io.Image.Input("unedited", optional=True),
                 io.Combo.Input("shape", options=["face", "square"], default="face"),
                 half_input(),
+                io.Combo.Input("blend", options=list(BLENDS), default=BLENDS[0], optional=True),
             ],
             outputs=[io.Video.Output("video")],
         )
@@ -207,7 +208,7 @@ class SweepToVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None, half=0
+        cls, generator, codes, motion, sweep, coefficient, fps, shape, photo=None, crop=None, unedited=None, half=0, blend=BLENDS[0]
     ) -> io.NodeOutput:
         if (photo is None) != (crop is None):
             raise host.HostError("photo and crop belong together: connect both to paste the face back, or neither for the square alone.")
@@ -220,7 +221,7 @@ class SweepToVideo(io.ComfyNode):
         with whole_file(path) as part, open_writer(part, fps) as out:
             for images in play(net, codes, [(motion, sweep)], half=half, progress=host.progress()):
                 if photo is not None:
-                    images = host.from_image(paste_image(photo, host.to_image(images), crop, unedited, mask=shape)[0])
+                    images = host.from_image(paste_squares(photo, host.to_image(images), crop, unedited, blend, mask=shape)[0])
                 out.write(to_bytes(images))
         return host.output(InputImpl.VideoFromFile(str(path)))
 

@@ -236,6 +236,25 @@ def test_a_long_sweep_is_encoded_frame_by_frame(run, pack, loaded, monkeypatch):
     assert pack.fake.progress.seen[-1][:2] == (70, 70)
 
 
+def test_a_video_pastes_as_it_is_told(run, pack, loaded, face, monkeypatch):
+    """The frames that are encoded are those that Paste Face gives with the same blend."""
+    pack.fake.folders.get_temp_directory = lambda: str(pack.base / "temp")
+    crop = run("AlignFace", path="by hand", image=face, size=48)[1]
+    codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
+    unedited, ends = run("Synthesize", generator=loaded.generator, codes=codes)[0], torch.tensor([0.0, 1.0])
+    drawn = run("Synthesize", generator=loaded.generator, codes=run("ApplySubspace", codes=codes, motion=motion, sweep=ends)[0])[0]
+    written = []
+    sweep = sys.modules[pack.nodes["SweepToVideo"].__module__]
+    to_bytes = sweep.to_bytes
+    monkeypatch.setattr(sweep, "to_bytes", lambda images: written.append(images) or to_bytes(images))
+    given = dict(generator=loaded.generator, codes=codes, motion=motion, sweep=ends, photo=face, crop=crop, unedited=unedited)
+    for blend in ("difference", "fade", "replace"):
+        written.clear()
+        run("SweepToVideo", **given, blend=blend)
+        pasted = run("PasteFace", photo=face, faces=drawn, crop=crop, unedited=unedited, blend=blend)[0]
+        torch.testing.assert_close(torch.cat(written).movedim(1, -1) * 0.5 + 0.5, pasted, atol=1e-5, rtol=0)
+
+
 def test_a_photo_without_its_crop_is_refused(run, loaded, face):
     codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
     with pytest.raises(ValueError, match="photo and crop belong together"):
