@@ -64,7 +64,7 @@ class Training:
         self.encoder = CompactEncoder(config(generator)).to(device).to(memory_format=torch.channels_last)
         if start is not None:
             self.encoder.load_state_dict(start.encoder.state_dict())
-        self.new, self.plan = start is None, NEW if start is None else FURTHER
+        self.plan = NEW if start is None else FURTHER
         self.average = Average(self.encoder, 0.999)
         self.optimizer = torch.optim.AdamW(self.encoder.parameters(), weight_decay=1e-3)
         self.checkpoint = Checkpoint(out / "inverter.pt", encoder=self.encoder, average=self.average.module, optimizer=self.optimizer)
@@ -89,7 +89,7 @@ class Training:
         target, truth, weight = self._batch(seen, samples=self.batch // 2 if passes > 1 else 0)
         codes, total = self.mean.expand(len(target), -1, -1), 0.0
         self.optimizer.zero_grad(set_to_none=True)
-        self.encoder.train(self.new and passes == 1)
+        self.encoder.train(self.plan is NEW and passes == 1)
         for i in range(passes):
             shown = self._shown(codes.detach()) if i else self.mean_image.expand(len(target), -1, -1, -1)
             with autocast(self.device, self.fast):

@@ -14,9 +14,10 @@ import torch
 from measuring import config_f, gpu_interleaved, gpu_peak, machine, publish, random_codes, spread, table
 from micromotion.lab.sizes import full_spec
 from micromotion.stylegan2 import Generator
-from micromotion.stylegan2.frames import render, synthesize_frames
+from micromotion.stylegan2.frames import render
 from micromotion.stylegan2.inversion import EncoderInverter
 from micromotion.stylegan2.inversion.encoders import EncoderConfig, StyleEncoder
+from sweep_memory import stream, sweep
 
 
 def preview_table(generator: Generator, rounds: int) -> str:
@@ -43,30 +44,25 @@ def encoder(channels: int) -> EncoderInverter:
 
 def encoder_table(generator: Generator, rounds: int) -> str:
     images = generator.synthesize(random_codes(generator, 8)).clamp(-1, 1)
-    runs: dict[str, Callable[[], object]] = {}
+    runs: dict[tuple[str, int], Callable[[], object]] = {}
     for name, channels in (("e4e, one pass", 3), ("ReStyle, five passes", 6)):
         inverter = encoder(channels)
         for n in (1, 8):
-            runs[f"{name}, {n} at a time"] = lambda n=n, inverter=inverter: inverter.invert(generator, images[:n], batch=n)
+            runs[name, n] = lambda n=n, inverter=inverter: inverter.invert(generator, images[:n], batch=n)
     seconds = gpu_interleaved(runs, rounds, repeats=5)
-    rows = [[name, spread(times, 1000 / int(name.split()[-4])), f"{gpu_peak(runs[name]):.0f}"] for name, times in seconds.items()]
+    rows = [[f"{name}, {n} at a time", spread(s, 1000 / n), f"{gpu_peak(runs[name, n]):.0f}"] for (name, n), s in seconds.items()]
     return table(["inversion of 1024 px pictures", "ms a picture", "peak MiB on the card"], rows)
 
 
 def sweep_table(generator: Generator, lengths: list[int]) -> str:
     """Is memory on the card flat, and time linear?"""
-    base, direction = random_codes(generator, 2)
     rows = []
-    ways = {
-        "streamed": lambda codes: [None for _ in synthesize_frames(generator, codes)],
-        "rendered into memory": lambda c: render(generator, c),
-    }
-    for name, way in ways.items():
-        way(base[None].repeat(16, 1, 1) + torch.linspace(0, 1, 16, device=base.device)[:, None, None] * direction)
+    for name, way in {"streamed": stream, "rendered into memory": render}.items():
+        way(generator, sweep(generator, 16))
         for frames in lengths:
-            codes = base + torch.linspace(0, 1, frames, device=base.device)[:, None, None] * direction
+            codes = sweep(generator, frames)
             start = time.perf_counter()
-            mib = gpu_peak(lambda way=way, codes=codes: way(codes))
+            mib = gpu_peak(lambda way=way, codes=codes: way(generator, codes))
             seconds = time.perf_counter() - start
             rows.append([name, str(frames), f"{seconds:.1f}", f"{frames / seconds:.0f}", f"{mib:.0f}"])
     return table(["sweep at 1024 px", "frames", "seconds", "frames a second", "peak MiB on the card"], rows)

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "performance.md"
+Key = TypeVar("Key")  # of a variant: mostly its name
 
 if importlib.util.find_spec("micromotion") is None:
     spec = importlib.util.spec_from_file_location("micromotion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
@@ -96,9 +97,9 @@ def interleaved(variants: dict[str, Callable[[], object]], rounds: int) -> dict[
     return seconds
 
 
-def gpu_interleaved(variants: dict[str, Callable[[], object]], rounds: int, repeats: int = 20) -> dict[str, list[float]]:
+def gpu_interleaved(variants: dict[Key, Callable[[], object]], rounds: int, repeats: int = 20) -> dict[Key, list[float]]:
     """Seconds per call on the GPU by events, ``repeats`` calls at a time, all variants in turn in every round."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    seconds: dict[Key, list[float]] = {name: [] for name in variants}
     for i in range(rounds + 1):
         for name, run in variants.items():
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

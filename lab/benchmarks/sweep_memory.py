@@ -18,7 +18,7 @@ from micromotion.stylegan2.frames import render, synthesize_frames
 def sweep(generator, frames: int) -> torch.Tensor:
     """Codes ``[F, L, D]`` along a straight line: all frames differ."""
     base, direction = random_codes(generator, 2)
-    return base + torch.linspace(0, 1, frames)[:, None, None] * direction
+    return base + torch.linspace(0, 1, frames, device=base.device)[:, None, None] * direction
 
 
 def stream(generator, codes) -> None:
