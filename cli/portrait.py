@@ -18,10 +18,6 @@ from ..stylegan2.resample import area_resize, centered, within
 from .models import Models, drawn_faces, models_folder
 from .terminal import UsageError, note, progress_bar
 
-GHOST_LIMIT = 0.06  # of the value range, as in faces.paste
-# On the avatars head turns keep 0.15 to 0.3 of the outlines, closing eyes 0.67 and smiles 0.8 and more. In a photo much finer than the
-# generator, details that it never drew stay behind where outlines move at all.
-OUTLINES_KEPT, OUTLINES_KEPT_FINER = 0.5, 0.8
 STRANGERS = "`micromotion download photos --accept` fetches them; --anyway shows the nearest face that the inverter knows."
 SQUARE = 256  # px: what every published inverter looks at
 
@@ -57,9 +53,8 @@ class Portrait:
         """The portrait for a motion whose farthest square is ``farthest [1, 3, R, R]``: one that moves outlines is not added."""
         if self.crop is None or self.reconstruction is None:
             return self
-        finer = self.crop.length > 2 * farthest.shape[-1]
-        moves = float(kept_outlines(self.reconstruction, farthest.cpu())) < (OUTLINES_KEPT_FINER if finer else OUTLINES_KEPT)
-        return replace(self, replaces=self.replaces or moves)
+        kept = float(kept_outlines(self.reconstruction, farthest.cpu()))
+        return replace(self, replaces=self.replaces or faces.shows_two_faces(kept, [self.crop], farthest.shape[-1]))
 
 
 def avatar(seed: int, truncation: float, generator: Generator, *, seeds_of: str = "micromotion", category: str | None = None) -> Portrait:
@@ -187,9 +182,9 @@ def portrait_of(path: Path, models: Models, framing: Framing = Framing(), steps:
     with torch.no_grad():
         reconstruction = as_rgb(models.generator.synthesize(codes)).cpu()
     error = float(faces.reconstruction_error(photo, reconstruction, crop)[0])
-    if error > GHOST_LIMIT:
-        note(f"{path} is reproduced with an error of {error:.0%} in parts of the face, over {GHOST_LIMIT:.0%}: {_remedy(crop)}.")
-    return Portrait(codes, photo, crop, reconstruction, crop.is_whole and error > GHOST_LIMIT)
+    if error > faces.GHOST_LIMIT:
+        note(f"{path} is reproduced with an error of {error:.0%} in parts of the face, over {faces.GHOST_LIMIT:.0%}: {_remedy(crop)}.")
+    return Portrait(codes, photo, crop, reconstruction, crop.is_whole and error > faces.GHOST_LIMIT)
 
 
 def _remedy(crop: faces.Crop) -> str:

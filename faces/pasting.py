@@ -27,6 +27,7 @@ TILE = 2**20  # photo pixels warped at a time: memory stays flat for any photo
 FINE = 0.9  # pixels of the square for one of the photo, from which on it counts as fine as the photo
 CORRECTIONS = 4  # of a square about as fine as the photo; each brings the round trip some decibels, engravings most
 FADE = 0.025  # of the value range: root mean square change from which on an edit shows in full
+GHOST_LIMIT = 0.06  # of the value range: reconstruction error from which on an edit leaves ghosts
 GHOST_SIDE = 256  # px: reconstruction errors are measured at this size, or a smaller one
 KEPT = 2**22  # values of the largest photos whose reconstruction error is kept, for a slider that is dragged over one face
 # Standard deviations of the windows, in sides: shapes are compared over about a mouth's height, an edit acts a little beyond where it
@@ -45,7 +46,7 @@ def paste(
     softness: float = 0.15,
     limit=None,
     color_match: bool = False,
-    ghost_limit: float | None = 0.06,
+    ghost_limit: float | None = GHOST_LIMIT,
     progress: Progress | None = None,
     warn: Callable[[str], None] = log.warning,
     value_range: tuple[float, float] = (-1, 1),

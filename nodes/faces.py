@@ -8,6 +8,7 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from ..faces import (
+    GHOST_LIMIT,
     Crop,
     Face,
     FaceError,
@@ -24,6 +25,8 @@ from ..faces import (
     frame,
     key_frames,
     paste,
+    reconstruction_error,
+    shows_two_faces,
     whole_pictures,
 )
 from ..faces.alignment import check_sizes, paired_count
@@ -31,14 +34,19 @@ from ..faces.clips import MISSING, PATHS
 from ..faces.framing import NO_FACE
 from ..faces.landmarks import ORDERS
 from ..files import limits
+from ..stylegan2.inversion import kept_outlines
 from . import host, live, sockets, wording
 
 CATEGORY = "micromotion/faces"
 UNIT = (0, 1)  # what black and white are in an IMAGE
-BLENDS = ("difference", "fade", "replace")  # how the unedited face is used; the first is the usual one
+BLENDS = AUTOMATIC, DIFFERENCE, FADE, REPLACE = ("automatic", "difference", "fade", "replace")  # how the unedited face is used
 NEAREST, ALL = "nearest", "all"
 BY_HAND, HAND = "by hand", ("x", "y", "share", "tilt")
 CUT_BY_HAND = "The square was put by hand: nobody looked for a face."
+REPRODUCED = (
+    "The reconstruction differs from the photo by {error:.1f} % of the value range in parts of the face (over {limit:.1f} % ghosts show):"
+    " as the edit begins, the generator's own drawing takes the photo's place. Invert with more steps, or refine the face."
+)
 FLOAT_NOISE = 1 / 512  # half an 8-bit step
 WHOLE_FRAMES = "The whole frames were taken: none shows a face that the detector is sure of."
 
@@ -255,7 +263,7 @@ class PasteFace(io.ComfyNode):
                 sockets.number("softness", limits.SHARE, 0.15, step=0.01, advanced=True),
                 io.Boolean.Input("color_match", default=False, advanced=True),
                 io.Mask.Input("limit", optional=True),
-                sockets.number("ghost_limit", limits.SHARE, 0.06, step=0.01, optional=True, advanced=True),
+                sockets.number("ghost_limit", limits.SHARE, GHOST_LIMIT, step=0.01, optional=True, advanced=True),
                 io.Boolean.Input("together", default=False, optional=True, advanced=True),
             ],
             outputs=[io.Image.Output("image"), io.Mask.Output("mask")],
@@ -264,7 +272,19 @@ class PasteFace(io.ComfyNode):
     @classmethod
     @live.remembered
     def execute(
-        cls, photo, faces, crop, shape, blend, mask_size, softness, color_match, unedited=None, limit=None, ghost_limit=0.06, together=False
+        cls,
+        photo,
+        faces,
+        crop,
+        shape,
+        blend,
+        mask_size,
+        softness,
+        color_match,
+        unedited=None,
+        limit=None,
+        ghost_limit=GHOST_LIMIT,
+        together=False,
     ) -> io.NodeOutput:
         options = {"mask": shape, "mask_size": mask_size, "softness": softness, "limit": limit, "color_match": color_match}
         options |= {"ghost_limit": ghost_limit, "warn": host.remark, "progress": host.progress()}
@@ -273,11 +293,27 @@ class PasteFace(io.ComfyNode):
 
 def paste_squares(photo, squares, crop, unedited, blend: str, together: bool = False, **options) -> tuple[torch.Tensor, torch.Tensor]:
     """The pictures and the MASK, blended as the user chose."""
-    squares, base = squares[..., :3], None if unedited is None or blend == "replace" else unedited[..., :3]
+    squares, base = squares[..., :3], None if unedited is None or blend == REPLACE else unedited[..., :3]
     if base is not None:
         check_pair(squares, base)
-    put = paste_together if together else paste_image
-    return put(photo, squares, crop, base, how=fade if blend == "fade" and base is not None else paste, **options)
+    return (paste_together if together else paste_image)(photo, squares, crop, base, blend, **options)
+
+
+def settled(blend: str, photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor, ghost_limit: float = GHOST_LIMIT) -> str:
+    """Of *automatic* what it comes to for these IMAGEs: fade where the difference would show two faces, as at the command line."""
+    if blend != AUTOMATIC:
+        return blend
+    edits, base = channels_first(squares), channels_first(unedited)
+    kept = min(float(kept_outlines(edits[i : i + 1], base[i % len(base)][None])) for i in range(len(edits)))
+    if shows_two_faces(kept, crop, squares.shape[2]):
+        return FADE
+    if not all(one.is_whole for one in crop):
+        return DIFFERENCE
+    error = float(reconstruction_error(channels_first(photo), base, list(crop), value_range=UNIT).max())
+    if error <= ghost_limit:
+        return DIFFERENCE
+    host.remark(REPRODUCED.format(error=100 * error, limit=100 * ghost_limit))
+    return FADE
 
 
 def check_pair(squares: torch.Tensor, unedited: torch.Tensor) -> None:
@@ -287,22 +323,28 @@ def check_pair(squares: torch.Tensor, unedited: torch.Tensor) -> None:
     paired_count(len(squares), len(unedited), "faces", "unedited")
 
 
-def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, how=paste, **options):
+def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, blend: str, **options):
     """``faces.paste``, or ``fade``, for IMAGEs: the pictures and the MASK."""
-    edits = channels_first(squares if unedited is None else quiet(squares, unedited))
-    base = None if unedited is None else channels_first(unedited)
-    images, mask = how(channels_first(photo), edits, list(crop), reconstruction=base, value_range=UNIT, **options)
+    picture, options = channels_first(photo), {**options, "value_range": UNIT}
+    if unedited is None:
+        images, mask = paste(picture, channels_first(squares), list(crop), **options)
+        return host.to_host(images.movedim(1, -1)), host.to_host(mask)
+    how = settled(blend, photo, squares, crop, unedited, options.get("ghost_limit", GHOST_LIMIT))
+    if how == FADE and blend == AUTOMATIC:
+        options["mask"] = "square"
+    edits, base = channels_first(quiet(squares, unedited)), channels_first(unedited)
+    images, mask = (fade if how == FADE else paste)(picture, edits, list(crop), reconstruction=base, **options)
     return host.to_host(images.movedim(1, -1)), host.to_host(mask)
 
 
-def paste_together(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, **options):
+def paste_together(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, blend: str, **options):
     """Several faces of one photo, one after another into the same picture; the MASK covers them all."""
     if len(crop) != len(squares):
         raise FaceError(f"together needs one square for each crop, and faces has {len(squares)} squares and crop {len(crop)}.")
     masks = []
     for i, one in enumerate(crop):
         base = None if unedited is None else unedited[i % len(unedited)][None]
-        photo, mask = paste_image(photo, squares[i : i + 1], (one,), base, **options)
+        photo, mask = paste_image(photo, squares[i : i + 1], (one,), base, blend, **options)
         masks.append(mask)
     return photo, torch.stack(masks).amax(0)
 

@@ -16,7 +16,7 @@ from ..subspaces import sweep as make_sweep
 from . import host, measure, sockets, wording
 from . import plots as pictures
 from .codes import half_input
-from .faces import BLENDS, paste_squares
+from .faces import AUTOMATIC, BLENDS, FADE, paste_squares, settled
 from .sliders import reachable, warn_beyond, warn_of_stranger
 
 CATEGORY = "micromotion/animation"
@@ -217,6 +217,11 @@ class SweepToVideo(io.ComfyNode):
         sweep = sweep * reachable(coefficient)
         warn_of_stranger(motion, codes)
         warn_beyond(motion, sweep)
+        if (
+            photo is not None and crop is not None and unedited is not None and blend == AUTOMATIC
+        ):  # once, so that no frame looks otherwise than the next
+            blend = settled(blend, photo[:1], farthest(net, codes, motion, sweep, half), crop[:1], unedited[:1])
+            shape = "square" if blend == FADE else shape
         path = host.temporary_video()
         with whole_file(path) as part, open_writer(part, fps) as out:
             for images in play(net, codes, [(motion, sweep)], half=half, progress=host.progress()):
@@ -224,6 +229,14 @@ class SweepToVideo(io.ComfyNode):
                     images = host.from_image(paste_squares(photo, host.to_image(images), crop, unedited, blend, mask=shape)[0])
                 out.write(to_bytes(images))
         return host.output(InputImpl.VideoFromFile(str(path)))
+
+
+def farthest(net, codes: torch.Tensor, motion, sweep: torch.Tensor, half: int) -> torch.Tensor:
+    """The IMAGE of the frame that is moved most."""
+    coefficients = motion.coefficients(sweep)
+    at = int(coefficients.abs().flatten(1).amax(1).argmax())
+    code = codes[at : at + 1] if len(codes) > 1 else codes
+    return host.to_host(next(play(net, code, [(motion, coefficients[at : at + 1])], half=half)))
 
 
 NODES = [Sweep, ReadCoefficients, SweepToVideo, MeasureMotion]

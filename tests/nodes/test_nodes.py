@@ -125,7 +125,7 @@ def test_equal_codes_give_equal_pictures_where_they_belong(run, loaded):
     assert torch.equal(together[0], together[4]) and torch.equal(together[1], together[3])
 
 
-@pytest.mark.parametrize(("shape", "blend"), [("face", "difference"), ("square", "difference"), ("face", "fade")])
+@pytest.mark.parametrize(("shape", "blend"), [("face", "automatic"), ("face", "difference"), ("square", "difference"), ("face", "fade")])
 def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape, blend):
     torch.manual_seed(0)
     photo = torch.rand(1, 90, 120, 3)
@@ -139,6 +139,28 @@ def test_zero_leaves_the_photo_bit_for_bit(run, loaded, shape, blend):
     assert torch.equal(pasted[0], photo[0]) and not torch.equal(pasted[2], photo[0])
     outside = mask[0] == 0
     assert outside.any() and torch.equal(pasted[2][outside], photo[0][outside])
+
+
+@pytest.mark.parametrize(("far", "same_as"), [(0.02, ("face", "difference")), (1.0, ("square", "fade"))])
+def test_automatic_fades_where_a_difference_would_show_two_faces(run, far, same_as):
+    torch.manual_seed(0)
+    photo, still, other = torch.rand(1, 90, 120, 3), torch.rand(1, 64, 64, 3), torch.rand(1, 64, 64, 3)
+    _, crop, *_ = run("AlignFace", path="by hand", image=photo, x=0.4, y=0.55, share=0.6, size=64)
+    given = {"photo": photo, "faces": still.lerp(other, far), "crop": crop, "unedited": still, "ghost_limit": 1.0}
+    found = run("PasteFace", **given)
+    expected = run("PasteFace", **given, shape=same_as[0], blend=same_as[1])
+    assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+
+
+def test_automatic_fades_where_a_whole_picture_was_reconstructed_poorly_and_says_so(run, caplog):
+    torch.manual_seed(0)
+    photo, still = torch.rand(1, 64, 64, 3), torch.rand(1, 64, 64, 3)
+    _, crop, *_ = run("AlignFace", path="by hand", image=photo, size=64)
+    given = {"photo": photo, "faces": still * 0.98, "crop": crop, "unedited": still}
+    caplog.set_level("INFO", "micromotion")
+    for limit, shape, blend in ((1.0, "face", "difference"), (0.06, "square", "fade")):
+        found, expected = (run("PasteFace", ghost_limit=limit, **given, **more)[0] for more in ({}, {"shape": shape, "blend": blend}))
+        assert torch.equal(found, expected) and ("own drawing takes the photo's place" in caplog.text) == (blend == "fade")
 
 
 def test_a_square_picture_framed_by_default_is_taken_whole(run, face):
@@ -453,7 +475,7 @@ def test_replacing_needs_no_disconnecting_and_a_poor_base_is_said(run, caplog):
     torch.manual_seed(0)
     photo, square, base = torch.rand(1, 64, 96, 3), torch.rand(1, 32, 32, 3), torch.rand(1, 32, 32, 3)
     _, crop, *_ = run("AlignFace", path="by hand", image=photo, share=0.5, size=32)
-    given = dict(photo=photo, faces=square, crop=crop, unedited=base)
+    given = dict(photo=photo, faces=square, crop=crop, unedited=base, blend="difference")
     replaced, plain = (run("PasteFace", **options)[0] for options in (given | {"blend": "replace"}, given | {"unedited": None}))
     assert torch.equal(replaced, plain)
     with caplog.at_level("INFO", "micromotion"):
