@@ -236,7 +236,7 @@ def farthest(net, codes: torch.Tensor, motion, sweep: torch.Tensor, half: int) -
     coefficients = motion.coefficients(sweep)
     at = int(coefficients.abs().flatten(1).amax(1).argmax())
     code = codes[at : at + 1] if len(codes) > 1 else codes
-    return host.to_host(next(play(net, code, [(motion, coefficients[at : at + 1])], half=half)))
+    return host.to_image(next(play(net, code, [(motion, coefficients[at : at + 1])], half=half)))
 
 
 NODES = [Sweep, ReadCoefficients, SweepToVideo, MeasureMotion]

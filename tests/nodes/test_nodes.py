@@ -270,11 +270,25 @@ def test_a_video_pastes_as_it_is_told(run, pack, loaded, face, monkeypatch):
     to_bytes = sweep.to_bytes
     monkeypatch.setattr(sweep, "to_bytes", lambda images: written.append(images) or to_bytes(images))
     given = dict(generator=loaded.generator, codes=codes, motion=motion, sweep=ends, photo=face, crop=crop, unedited=unedited)
-    for blend in ("difference", "fade", "replace"):
+    for blend in ("automatic", "difference", "fade", "replace"):
         written.clear()
         run("SweepToVideo", **given, blend=blend)
         pasted = run("PasteFace", photo=face, faces=drawn, crop=crop, unedited=unedited, blend=blend)[0]
         torch.testing.assert_close(torch.cat(written).movedim(1, -1) * 0.5 + 0.5, pasted, atol=1e-5, rtol=0)
+
+
+def test_a_video_settles_once_how_it_pastes_by_the_frame_that_moves_most(run, pack, loaded, face, monkeypatch):
+    pack.fake.folders.get_temp_directory = lambda: str(pack.base / "temp")
+    crop = run("AlignFace", path="by hand", image=face, size=48)[1]
+    codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
+    unedited = run("Synthesize", generator=loaded.generator, codes=codes)[0]
+    sweep, seen = sys.modules[pack.nodes["SweepToVideo"].__module__], []
+    monkeypatch.setattr(sweep, "settled", lambda blend, photo, squares, *_: seen.append(squares) or "replace")
+    track = torch.cat([torch.linspace(0, 0.5, 69), torch.tensor([-0.9])])
+    run("SweepToVideo", generator=loaded.generator, codes=codes, motion=motion, sweep=track, photo=face, crop=crop, unedited=unedited)
+    farthest = run("ApplySubspace", codes=codes, motion=motion, sweep=track[-1:])[0]
+    assert len(seen) == 1
+    torch.testing.assert_close(seen[0], run("Synthesize", generator=loaded.generator, codes=farthest)[0], atol=1e-5, rtol=0)
 
 
 def test_a_photo_without_its_crop_is_refused(run, loaded, face):

@@ -11,6 +11,7 @@ from micromotion.stylegan2.inversion import (
     ReconstructionReport,
     StrangerError,
     invert_known,
+    kept_outlines,
     out_of_domain,
     reconstruction_report,
 )
@@ -36,6 +37,15 @@ def test_rows_that_disagree_have_spread(generator, truth):
     mixed = torch.cat([truth[:, :3], truth.flip(0)[:, 3:]], 1)
     report = reconstruction_report(generator, mixed, images)
     assert (report.spread > 0.1).all() and (report.psnr < 40).all()
+
+
+def test_outlines_mean_the_same_for_every_size():
+    g = torch.Generator().manual_seed(0)
+    small = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6, generator=g), size=64, mode="bicubic")
+    large = torch.nn.functional.interpolate(small, size=512, mode="bicubic")
+    grain = 0.2 * torch.rand(1, 3, 512, 512, generator=g)  # what moves at once when skin or hair is drawn anew
+    assert kept_outlines(large, large + grain) > 0.95
+    torch.testing.assert_close(kept_outlines(large, large.roll(32, 3)), kept_outlines(small, small.roll(4, 3)), atol=0.05, rtol=0)
 
 
 def test_known_error(generator, truth):
