@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +28,17 @@ def _working(name: str):
     if reason := helper.why_not():
         pytest.skip(reason)
     return helper
+
+
+@pytest.fixture(scope="session")
+def awaited():
+    """Runs a coroutine to its end, in a thread of its own: playwright's loop goes on in this one once a page was open."""
+
+    def run(coroutine):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, coroutine).result()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,8 @@ OTHER = {
 ONLY_TOGETHER = {
     ("CombineSubspaces", "per_layer"): {"operation": "remove the others"},
     ("CombineSubspaces", "weight"): {"operation": "add"},
+    ("PasteFace", "shape"): {"blend": "difference"},
+    ("SweepToVideo", "shape"): {"blend": "difference"},
 }
 # Words for the user, a name that only a class has, what only a stranger's picture brings about, and what only a search for faces reads.
 SILENT = {("SampleFaces", "class_of"), ("InvertFace", "unknown")}

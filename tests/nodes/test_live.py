@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import gc
 import importlib
@@ -144,7 +143,7 @@ def test_a_run_does_not_change_what_a_picture_is_being_drawn_from(pack, live, gr
     assert list(before) == names and list(live._memories) == ["draw", "apply", "more"]
 
 
-def test_the_route_answers_pictures_or_why_not(live, graph, monkeypatch):
+def test_the_route_answers_pictures_or_why_not(live, graph, monkeypatch, awaited):
     routes = {}
     answers = types.SimpleNamespace(json_response=lambda data, status=200: (status, data))
     monkeypatch.setitem(sys.modules, "server", types.SimpleNamespace(web=answers))
@@ -158,7 +157,7 @@ def test_the_route_answers_pictures_or_why_not(live, graph, monkeypatch):
                 raise body
             return body
 
-        return asyncio.run(routes[live.ROUTE](types.SimpleNamespace(json=json)))
+        return awaited(routes[live.ROUTE](types.SimpleNamespace(json=json)))
 
     assert set(ask(graph[0])[1]["pictures"]) == {"show"}
     assert "declined" in ask({})[1] and "declined" in ask(ValueError("not JSON"))[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import logging
 import os
@@ -120,7 +119,7 @@ def extension(pack):
     return importlib.import_module(pack.host.__name__.rpartition(".")[0] + ".extension")
 
 
-def test_a_second_copy_names_both_folders_and_stays_out(pack, server, caplog):
+def test_a_second_copy_names_both_folders_and_stays_out(pack, server, caplog, awaited):
     module = extension(pack)
 
     async def load():
@@ -128,13 +127,13 @@ def test_a_second_copy_names_both_folders_and_stays_out(pack, server, caplog):
         await made.on_load()
         return await made.get_node_list()
 
-    assert len(asyncio.run(load())) > 20
+    assert len(awaited(load())) > 20
     with caplog.at_level(logging.ERROR):
-        assert asyncio.run(load()) == []
+        assert awaited(load()) == []
     assert len(server.routes) == 3 and "installed twice" in caplog.text and "Remove one" in caplog.text
 
 
-def test_the_route_of_the_examples_answers_nonsense(pack, server, monkeypatch, caplog):
+def test_the_route_of_the_examples_answers_nonsense(pack, server, monkeypatch, caplog, awaited):
     examples = importlib.import_module(extension(pack).__name__.replace("extension", "examples"))
     examples.register(server)
     handler = server.routes[0].handler
@@ -145,7 +144,7 @@ def test_the_route_of_the_examples_answers_nonsense(pack, server, monkeypatch, c
                 raise body
             return body
 
-        return asyncio.run(handler(types.SimpleNamespace(json=json)))
+        return awaited(handler(types.SimpleNamespace(json=json)))
 
     assert ask(ValueError("not JSON"))[0] == 400 and ask({"a": 1})[0] == 400 and ask(5)[0] == 400
     assert ask([1, None, "nothing.png"]) == (200, [])
