@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -299,21 +300,22 @@ def paste_squares(photo, squares, crop, unedited, blend: str, together: bool = F
     return (paste_together if together else paste_image)(photo, squares, crop, base, blend, **options)
 
 
-def settled(blend: str, photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor, ghost_limit: float = GHOST_LIMIT) -> str:
-    """Of *automatic* what it comes to for these IMAGEs: fade where the difference would show two faces, as at the command line."""
+def settled(
+    blend: str, shape: str, photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor, ghost_limit: float = GHOST_LIMIT
+) -> tuple[str, str]:
+    """Blend and shape; *automatic* comes to fading the whole square where the difference would show two faces, as at the command line."""
     if blend != AUTOMATIC:
-        return blend
-    edits, base = channels_first(squares), channels_first(unedited)
-    kept = min(float(kept_outlines(edits[i : i + 1], base[i % len(base)][None])) for i in range(len(edits)))
-    if shows_two_faces(kept, crop, squares.shape[2]):
-        return FADE
+        return blend, shape
+    base = channels_first(unedited)
+    if shows_two_faces(float(kept_outlines(channels_first(squares), base).min()), crop, squares.shape[2]):
+        return FADE, "square"
     if not all(one.is_whole for one in crop):
-        return DIFFERENCE
+        return DIFFERENCE, shape
     error = float(reconstruction_error(channels_first(photo), base, list(crop), value_range=UNIT).max())
     if error <= ghost_limit:
-        return DIFFERENCE
+        return DIFFERENCE, shape
     host.remark(REPRODUCED.format(error=100 * error, limit=100 * ghost_limit))
-    return FADE
+    return FADE, "square"
 
 
 def check_pair(squares: torch.Tensor, unedited: torch.Tensor) -> None:
@@ -323,18 +325,15 @@ def check_pair(squares: torch.Tensor, unedited: torch.Tensor) -> None:
     paired_count(len(squares), len(unedited), "faces", "unedited")
 
 
-def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, blend: str, **options):
+def paste_image(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, blend: str, mask: str, **options):
     """``faces.paste``, or ``fade``, for IMAGEs: the pictures and the MASK."""
-    picture, options = channels_first(photo), {**options, "value_range": UNIT}
-    if unedited is None:
-        images, mask = paste(picture, channels_first(squares), list(crop), **options)
-        return host.to_host(images.movedim(1, -1)), host.to_host(mask)
-    how = settled(blend, photo, squares, crop, unedited, options.get("ghost_limit", GHOST_LIMIT))
-    if how == FADE and blend == AUTOMATIC:
-        options["mask"] = "square"
-    edits, base = channels_first(quiet(squares, unedited)), channels_first(unedited)
-    images, mask = (fade if how == FADE else paste)(picture, edits, list(crop), reconstruction=base, **options)
-    return host.to_host(images.movedim(1, -1)), host.to_host(mask)
+    put = paste
+    if unedited is not None:
+        blend, mask = settled(blend, mask, photo, squares, crop, unedited, options.get("ghost_limit", GHOST_LIMIT))
+        put = functools.partial(fade if blend == FADE else paste, reconstruction=channels_first(unedited))
+        squares = quiet(squares, unedited)
+    images, covered = put(channels_first(photo), channels_first(squares), list(crop), mask=mask, value_range=UNIT, **options)
+    return host.to_host(images.movedim(1, -1)), host.to_host(covered)
 
 
 def paste_together(photo: torch.Tensor, squares: torch.Tensor, crop, unedited: torch.Tensor | None, blend: str, **options):

@@ -16,7 +16,7 @@ from ..subspaces import sweep as make_sweep
 from . import host, measure, sockets, wording
 from . import plots as pictures
 from .codes import half_input
-from .faces import AUTOMATIC, BLENDS, FADE, paste_squares, settled
+from .faces import AUTOMATIC, BLENDS, paste_squares, settled
 from .sliders import reachable, warn_beyond, warn_of_stranger
 
 CATEGORY = "micromotion/animation"
@@ -217,11 +217,9 @@ class SweepToVideo(io.ComfyNode):
         sweep = sweep * reachable(coefficient)
         warn_of_stranger(motion, codes)
         warn_beyond(motion, sweep)
-        if (
-            photo is not None and crop is not None and unedited is not None and blend == AUTOMATIC
-        ):  # once, so that no frame looks otherwise than the next
-            blend = settled(blend, photo[:1], farthest(net, codes, motion, sweep, half), crop[:1], unedited[:1])
-            shape = "square" if blend == FADE else shape
+        if photo is not None and crop is not None and unedited is not None and blend == AUTOMATIC:
+            # once, so that no frame looks otherwise than the next
+            blend, shape = settled(blend, shape, photo[:1], farthest(net, codes, motion, sweep, half), crop[:1], unedited[:1])
         path = host.temporary_video()
         with whole_file(path) as part, open_writer(part, fps) as out:
             for images in play(net, codes, [(motion, sweep)], half=half, progress=host.progress()):

@@ -283,7 +283,7 @@ def test_a_video_settles_once_how_it_pastes_by_the_frame_that_moves_most(run, pa
     codes, motion = run("SampleFaces", generator=loaded.generator)[0], run("LoadSubspace")[0]
     unedited = run("Synthesize", generator=loaded.generator, codes=codes)[0]
     sweep, seen = sys.modules[pack.nodes["SweepToVideo"].__module__], []
-    monkeypatch.setattr(sweep, "settled", lambda blend, photo, squares, *_: seen.append(squares) or "replace")
+    monkeypatch.setattr(sweep, "settled", lambda blend, shape, photo, squares, *_: seen.append(squares) or ("replace", shape))
     track = torch.cat([torch.linspace(0, 0.5, 69), torch.tensor([-0.9])])
     run("SweepToVideo", generator=loaded.generator, codes=codes, motion=motion, sweep=track, photo=face, crop=crop, unedited=unedited)
     farthest = run("ApplySubspace", codes=codes, motion=motion, sweep=track[-1:])[0]
