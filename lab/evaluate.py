@@ -46,6 +46,7 @@ from .evaluation import page as report
 from .evaluation.cache import Cache
 from .evaluation.study import Study
 from .evaluation.world import SIZES, WEIGHTS, World, load_world
+from .train_generator import TRUNK
 
 log = logging.getLogger(__name__)
 DOCS = Path(__file__).parent.parent / "docs"
@@ -111,8 +112,8 @@ def run(study: Study, only: list[str], gate: dict | None = None) -> dict[str, di
 class Sections:
     """Makes sections in whatever process it lives in; the cache hands them over."""
 
-    def __init__(self, weights: Path, size: str, seed: int, device: str, out: Path, recognizer: Path | None, gate: dict | None):
-        self.study, self.gate = study_of(weights, size, seed, device, out, recognizer), gate
+    def __init__(self, weights: Path, size: str, seed: int, device: str, out: Path, recognizer: Path | None, px: int, gate: dict | None):
+        self.study, self.gate = study_of(weights, size, seed, device, out, recognizer, px), gate
 
     def __call__(self, item: dict[str, str]) -> dict[str, str]:
         """Make the section ``item["section"]`` unless it is there; Ray calls this with rows of its own."""
@@ -120,9 +121,9 @@ class Sections:
         return {"section": str(item["section"])}
 
 
-def study_of(weights: Path, size: str, seed: int, device: str, out: Path, recognizer: Path | None) -> Study:
-    """The study of the networks in ``weights``, with what ``out`` keeps of it."""
-    world = load_world(weights, SIZES[size], seed, device)
+def study_of(weights: Path, size: str, seed: int, device: str, out: Path, recognizer: Path | None, px: int) -> Study:
+    """The study of the networks in ``weights``, of pictures of ``px``, with what ``out`` keeps of it."""
+    world = load_world(weights, SIZES[size], seed, device, px)
     study = Study(world, Cache(out, setting(world)), made=Cache(out, anchor_setting(world)))
     study.recognizer = recognizer
     return study
@@ -152,6 +153,7 @@ def document(study: Study, sections: dict[str, dict], command: str, before: dict
     made = {
         "command": command,
         "generator": study.world.generator.fingerprint,
+        "px": study.world.generator.resolution,
         "seed": study.world.seed,
         "sizes": json.loads(json.dumps(asdict(study.sizes))),
     }
@@ -215,6 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help="make the sections side by side on Ray: here, or there")
     parser.add_argument("--workers", type=int, metavar="N", help="--ray: how many processes (default: one for each GPU or core)")
+    parser.add_argument("--px", type=int, default=TRUNK, help="measure the generator up to this block of it (default: %(default)s)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     real_page.add_arguments(parser)
     args = parser.parse_args(arguments)
@@ -230,11 +233,13 @@ def main(arguments: list[str] | None = None) -> None:
         args.device,
         args.out.resolve(),
         args.recognizer and args.recognizer.resolve(),
+        args.px,
     )
     study = study_of(*settings)
     for name in args.again:
         study.cache.forget(name)
     command = "python -m micromotion.lab.evaluate" + ("" if args.size == "full" else f" --size {args.size}")
+    command += "" if args.px == TRUNK else f" --px {args.px}"
     command += "" if len(args.only) == len(SECTIONS) else f" --only {' '.join(args.only)}"
     chosen = [name for name in args.only if name != "recognizer" or args.recognizer]
     before = json.loads((args.docs / "results" / "results.json").read_text(encoding="utf-8")) if args.keep else None

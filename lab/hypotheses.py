@@ -33,6 +33,7 @@ from .evaluation.study import CLEANED, INVERTED, ONE, ORACLE, POOLED, RIDGE, SHI
 from .evaluation.tables import table
 from .evaluation.world import FACTORS, INSTRUMENT, STEP, WEIGHTS, Faces, Sizes, World, factor_of
 from .training import save_sheet
+from .trunk import inverter_for, trunk_of
 
 log = logging.getLogger(__name__)
 SIZES = {
@@ -227,8 +228,9 @@ def illustrate(study: Hypotheses, path: Path) -> None:
 def compare(study: Hypotheses, weights: Path, path: Path, count: int = 10) -> None:
     """Unseen renders, what the shipped inverter and generator make of them, and what the label-free ones do, in three rows."""
     world, parameters = study.world, study.world.tests().parameters[:count]
-    generator, inverter = load(weights / "generator.safetensors"), load_inverter(weights / "inverter.safetensors")
-    shipped = replace(world, generator=generator.eval().requires_grad_(False), inverter=inverter)
+    generator = trunk_of(load(weights / "generator.safetensors").eval().requires_grad_(False), world.generator.resolution)
+    inverter = inverter_for(load_inverter(weights / "inverter.safetensors"), generator)
+    shipped = replace(world, generator=generator, inverter=inverter)
     rows = [world.draw(parameters), *(w.show(w.invert(w.draw(parameters))) for w in (shipped, world))]
     save_sheet(torch.nn.functional.interpolate(torch.cat(rows), size=max(96, rows[0].shape[-1]), mode="bicubic"), count, path)
 
@@ -420,7 +422,7 @@ def label_free_study(folder: Path, sizes: Sizes, seed: int, out: Path, text: boo
 def distilled_sections(results: Path) -> dict[str, dict]:
     """What `lab.evaluate` measured on the shipped generator with the same metrics, of the directions that are measured here."""
     document = json.loads(results.read_text(encoding="utf-8"))
-    shipped = load(WEIGHTS / "generator.safetensors").fingerprint
+    shipped = trunk_of(load(WEIGHTS / "generator.safetensors")).fingerprint
     if document["generator"] != shipped:
         raise SystemExit(f"{results} was measured on generator {document['generator']}, shipped is {shipped}; run lab.evaluate first.")
     kept = {name: document["sections"][name] for name in ("gate", *SHARED) if name in document["sections"]}

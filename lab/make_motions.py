@@ -1,9 +1,9 @@
 """Decode the ready motions of the avatars as any user would, and calibrate them with the factor regressor.
 
 ``python -m micromotion.lab.make_motions`` writes ``avatars/weights/motions/*.safetensors``, each from clips: rendered heads that make
-the motion, inverted frame by frame. On these models clips keep the person better than text does (see ``docs/results.md``), and the
-scorer has no words for the moves. No label is used for a direction; the regressor only says how much one unit is: one coefficient
-unit is degree 0 to 1.
+the motion, inverted frame by frame, all on the generator's pictures of 64 px. On these models clips keep the person better than text
+does (see ``docs/results.md``), and the scorer has no words for the moves. No label is used for a direction; the regressor only says how
+much one unit is: one coefficient unit is degree 0 to 1.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..subspaces import Subspace, calibrate, fit, with_preview
 from ..subspaces.anchors import video_anchors
 from . import sampling
 from .train_generator import latents_of
+from .trunk import inverter_for, motion_for, trunk_of
 
 WEIGHTS = embedded_root()
 CLIPS, FRAMES = 8, 31
@@ -98,13 +99,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--regressor", type=Path, default=WEIGHTS / "regressor.safetensors")
     parser.add_argument("--only", nargs="+", choices=[m.name for m in (*MOTIONS, *FURTHER)], help="motions to make (default: all)")
     args = parser.parse_args(arguments)
-    generator, regressor = load(args.generator), load_regressor(args.regressor)
-    inverter = load_inverter(args.inverter)
+    whole, regressor = load(args.generator), load_regressor(args.regressor)
+    generator = trunk_of(whole)
+    inverter = inverter_for(load_inverter(args.inverter), generator)
     args.out.mkdir(parents=True, exist_ok=True)
     for motion in tqdm([m for m in (*MOTIONS, *FURTHER) if not args.only or m.name in args.only], unit="motion"):
         subspace = calibrated(decode_clips(generator, inverter, motion), generator, regressor, motion)
-        example = at_rest(generator, motion)[0]
-        with_preview(subspace, generator, example, torch.linspace(0, 1, 5)).save(args.out / f"{motion.name}.safetensors")
+        made, example = motion_for(subspace, whole), at_rest(whole, motion)[0]
+        with_preview(made, whole, example, torch.linspace(0, 1, 5)).save(args.out / f"{motion.name}.safetensors")
         low, high = subspace.safe_range or (0.0, 0.0)
         tqdm.write(f"{motion.name}: safe from {low:.2f} to {high:.2f}, length of one unit {subspace.direction.norm():.2f}")
 

@@ -2,8 +2,9 @@
 
 Distillation: a normalized latent z, turned by a fixed random rotation and passed through the Gaussian distribution
 function, *is* a parameter vector of the renderer, so every z has a picture to regress to. The picture grows through the
-partial sums of the skip architecture: 16, 32, then 64 px. Finish: a discriminator that never sees a parameter takes over
-beside the regression, which keeps every latent at its picture. ``--start`` trains a finished generator further.
+partial sums of the skip architecture: 16, 32, then 64 px. The block of 128 px is trained alone on all that is below it, whose
+pictures stay bit for bit as they are. Finish: a discriminator that never sees a parameter takes over beside the regression,
+which keeps every latent at its picture. ``--start`` trains a finished generator further, or gives it that block.
 ``python -m micromotion.lab.train_generator --help``.
 """
 
@@ -26,9 +27,10 @@ from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, 
 
 Z_DIM = len(rendering.PARAMETERS) + 1 + len(rendering.MOVES)
 ROTATION_SEED = 20240
-STAGES = ((16, 32_000), (32, 64_000), (64, 192_000))
+STAGES = ((16, 32_000), (32, 64_000), (64, 192_000), (128, 96_000))
+TRUNK = 64  # px: blocks above it are trained alone
 SEEDS, FURTHER_SEEDS = 1_000_000, 7_000_000
-FURTHER_RATE = 0.5
+FURTHER_RATE = 0.5  # of layers that were trained before
 RATES = {"mapping": 1.0, "mapping_biases": 0.3, "convolutions": 0.004, "others": 0.006}
 SAVED = 250  # steps between checkpoints
 FINISH = 0
@@ -41,9 +43,9 @@ STYLES_OFTEN, MOVES_OFTEN = 0.22, 0.4  # how often training draws another style,
 
 
 def architecture() -> Architecture:
-    """64 px, W of 128, four mapping layers; 2 million parameters."""
-    channels = {4: 160, 8: 160, 16: 160, 32: 96, 64: 48}
-    return Architecture(resolution=64, channels=channels, w_dim=128, z_dim=Z_DIM, mapping_layers=4, hidden_dim=256)
+    """128 px, W of 128, four mapping layers; 2 million parameters."""
+    channels = {4: 160, 8: 160, 16: 160, 32: 96, 64: 48, 128: 32}
+    return Architecture(resolution=128, channels=channels, w_dim=128, z_dim=Z_DIM, mapping_layers=4, hidden_dim=256)
 
 
 @lru_cache(maxsize=1)
@@ -160,9 +162,9 @@ class Distillation:
         self.out, self.batch, self.device, self.fast = out, batch, device, fast
         self.stages = stages or STAGES
         self.seeds, self.rate = (SEEDS, 1.0) if start is None else (FURTHER_SEEDS, FURTHER_RATE)
-        self.generator = Generator(architecture()).to(device).to(memory_format=torch.channels_last)
-        if start is not None:
-            self.generator.load_state_dict(start.state_dict())
+        generator = Generator(architecture()) if start is None else grown(start)
+        self.generator = generator.to(device).to(memory_format=torch.channels_last)
+        self.new = [r for r in self.generator.synthesis.resolutions if start is None or r > start.resolution]
         self.average = Average(self.generator, 0.999)
         self.optimizers = optimizers_of(self.generator)
         self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, **self.optimizers)
@@ -172,7 +174,10 @@ class Distillation:
         total = sum(images for _, images in self.stages)
         for seen, bar in steps(start, total, self.batch, "distil"):
             resolution, first, length = stage_at(seen, self.stages)
-            peak = learning_rate(seen - first, length, self.rate, floor=0.25 if resolution < 64 else 0.02)
+            if resolution > TRUNK:
+                self.freeze(resolution)
+            rate = 1.0 if resolution in self.new else self.rate
+            peak = learning_rate(seen - first, length, rate, floor=0.25 if resolution < TRUNK else 0.02)
             for name, optimizer in self.optimizers.items():
                 optimizer.param_groups[0]["lr"] = RATES[name] * peak
             loss = self.step(seen, resolution)
@@ -182,11 +187,20 @@ class Distillation:
                 self.checkpoint.save(seen + self.batch)
                 write_sheets(self.average.module, self.out, resolution)
         self.checkpoint.save(total)
-        write_sheets(self.average.module, self.out, 64)
+        write_sheets(self.average.module, self.out, resolution)
         return self.average.module
 
+    @torch.no_grad()
+    def freeze(self, resolution: int) -> None:
+        """Only the block of this resolution learns from here on; the others stand still at their averages, those that are kept."""
+        kept = dict(self.average.module.named_parameters())
+        for name, parameter in self.generator.named_parameters():
+            learns = name.startswith(f"synthesis.b{resolution}.")
+            if parameter.requires_grad and not learns:
+                parameter.copy_(kept[name]).requires_grad_(False)
+
     def step(self, seen: int, resolution: int) -> float:
-        z, target, weight = batch_of(self.batch, self.seeds + seen, resolution, min(2 * resolution, 64), self.device)
+        z, target, weight = batch_of(self.batch, self.seeds + seen, resolution, max(resolution, min(2 * resolution, TRUNK)), self.device)
         codes = self.generator.map(z)
         with autocast(self.device, self.fast):
             image = partial_image(self.generator, codes, resolution)
@@ -198,6 +212,16 @@ class Distillation:
             optimizer.step()
         self.average.update(self.generator, seen // self.batch)
         return loss.item()
+
+
+def grown(generator: Generator) -> Generator:
+    """This generator with what blocks it lacks of `architecture`; a new one adds nothing to the picture yet."""
+    larger = Generator(architecture())
+    missing = larger.load_state_dict(generator.state_dict(), strict=False).missing_keys
+    for r in (r for r in larger.synthesis.resolutions if r > generator.resolution):
+        nn.init.zeros_(larger.synthesis.block(r).torgb.weight)
+    assert all(int(name.split(".")[1][1:]) > generator.resolution for name in missing)
+    return larger
 
 
 def optimizers_of(generator: Generator) -> dict[str, torch.optim.Optimizer]:
@@ -226,7 +250,7 @@ def stage_at(seen: int, stages: Sequence[tuple[int, int]]) -> tuple[int, int, in
 def write_sheets(generator: Generator, out: Path, resolution: int) -> None:
     """Random faces beside their renders, and one sweep per factor and move, as ``pairs.png`` and ``sweeps.png``."""
     device = generator.w_avg.device
-    z, target, _ = batch_of(16, 7, resolution, 64)
+    z, target, _ = batch_of(16, 7, resolution, max(resolution, TRUNK))
     image = partial_image(generator, generator.map(z.to(device)), resolution)
     save_sheet(torch.cat([target[:8], image[:8].cpu(), target[8:], image[8:].cpu()]), 8, out / "pairs.png")
     count, run = len(rendering.FACTORS), torch.linspace(0.02, 0.98, 8)
@@ -247,6 +271,7 @@ class Finish:
         self.out, self.batch, self.device, self.fast = out, batch, device, fast
         self.generator = Generator(architecture()).to(device).to(memory_format=torch.channels_last)
         self.generator.load_state_dict(generator.state_dict())
+        self.size = generator.resolution
         self.average = Average(self.generator, 0.9985)
         self.critic = Discriminator(architecture()).to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=0.0006, betas=(0.0, 0.99))
@@ -264,13 +289,13 @@ class Finish:
                 bar.set_postfix_str(f"generator {loss:.3f} critic {critic:.3f}")
             if seen // self.batch % SAVED == SAVED - 1:
                 self.checkpoint.save(seen + self.batch)
-                write_sheets(self.average.module, self.out, 64)
+                write_sheets(self.average.module, self.out, self.size)
         self.checkpoint.save(total)
-        write_sheets(self.average.module, self.out, 64)
+        write_sheets(self.average.module, self.out, self.size)
         return self.average.module
 
     def step_critic(self, seen: int) -> float:
-        real = batch_of(self.batch, 3_000_000 + seen, 64, 64, self.device)[1]
+        real = batch_of(self.batch, 3_000_000 + seen, self.size, self.size, self.device)[1]
         z = torch.randn(self.batch, Z_DIM, generator=torch.Generator().manual_seed(4_000_000 + seen)).to(self.device)
         regular = seen // self.batch % 8 == 0
         real.requires_grad_(regular)
@@ -289,7 +314,7 @@ class Finish:
         return loss.item()
 
     def step_generator(self, seen: int) -> float:
-        z, target, weight = batch_of(self.batch, 5_000_000 + seen, 64, 64, self.device)
+        z, target, weight = batch_of(self.batch, 5_000_000 + seen, self.size, self.size, self.device)
         codes = self.generator.map(z)
         with autocast(self.device, self.fast):
             image = self.generator.synthesize(codes, noise="random")
@@ -345,8 +370,9 @@ def main(arguments: list[str] | None = None) -> None:
     generator = Distillation(args.out, args.batch, device, args.bfloat16, args.stages, start).run()
     if args.finish:
         generator = Finish(generator, args.out, args.batch, device, args.bfloat16).run(args.finish)
-    set_mean_code(generator)
-    scale_codes(generator)
+    if args.finish or any(resolution <= TRUNK for resolution, _ in args.stages):  # otherwise W is what it was
+        set_mean_code(generator)
+        scale_codes(generator)
     if args.save:
         save(generator.cpu(), args.save, dtype=torch.float16)
 

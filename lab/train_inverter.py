@@ -4,6 +4,7 @@ Both kinds of picture have a known code: the generator was distilled so that the
 first regresses codes in a single pass, then over the passes, and last adds the picture itself, through the frozen generator.
 The normalizations keep the statistics of the single pass from then on: every pass has others, and what is learned with those of
 its own batch is lost when the inverter is used.
+It is trained on the generator's pictures of 64 px; each code row beyond them gets what the last one gets.
 ``python -m micromotion.lab.train_inverter --save avatars/weights/inverter.safetensors``
 """
 
@@ -22,6 +23,7 @@ from ..stylegan2.inversion.compact import CompactEncoder
 from .evaluation.metrics import psnr
 from .train_generator import Z_DIM, batch_of, distillation_loss
 from .training import Average, Checkpoint, autocast, learning_rate, save_sheet, steps
+from .trunk import inverter_for, trunk_of
 
 IMAGES, BATCH, PASSES = 160_000, 32, 2
 TEST_SEED = 920_000_000
@@ -128,14 +130,14 @@ def _code_spread(generator: Generator) -> torch.Tensor:
     return generator.mapping(z).std(0).clamp(min=1e-3)
 
 
-def unseen(count: int = 512) -> torch.Tensor:
-    """Renders ``[N, 3, 64, 64]`` as training draws them, of seeds that it never used."""
-    return batch_of(count, TEST_SEED, 64, 64)[1]
+def unseen(size: int, count: int = 512) -> torch.Tensor:
+    """Renders ``[N, 3, size, size]`` as training draws them, of seeds that it never used."""
+    return batch_of(count, TEST_SEED, size, size)[1]
 
 
 @torch.no_grad()
 def quality(inverter: EncoderInverter, generator: Generator, images: torch.Tensor, sheet: Path | None = None) -> float:
-    """Mean PSNR (dB, range -1..1) of the reconstructions of ``images [N, 3, 64, 64]``; ``sheet`` shows the first sixteen."""
+    """Mean PSNR (dB, range -1..1) of the reconstructions of ``images [N, 3, S, S]``; ``sheet`` shows the first sixteen."""
     again = generator.synthesize(inverter.invert(generator, images)).clamp(-1, 1)
     if sheet:
         save_sheet(torch.cat([images[:8], again[:8], images[8:16], again[8:16]]), 8, sheet)
@@ -154,10 +156,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--save", type=Path)
     args = parser.parse_args(arguments)
     generator, start = load(args.generator), load_inverter(args.start) if args.start else None
-    encoder = Training(generator, args.out, torch.device(args.device), args.bfloat16, start, args.batch).run(args.images)
+    trained = trunk_of(generator)
+    start = start and inverter_for(start, trained)
+    encoder = Training(trained, args.out, torch.device(args.device), args.bfloat16, start, args.batch).run(args.images)
     generator = generator.cpu()
-    inverter = EncoderInverter(encoder, input_size=64, channels_in=6, passes=PASSES)
-    reached = quality(inverter, generator, unseen(), args.out / "reconstructions.png")
+    inverter = inverter_for(EncoderInverter(encoder, input_size=64, channels_in=6, passes=PASSES), generator)
+    reached = quality(inverter, generator, unseen(generator.resolution), args.out / "reconstructions.png")
     print(f"PSNR on unseen renders {reached:.2f} dB")
     if args.save:
         card = dict(domain=DOMAIN, typical_psnr=round(reached, 1), generator=generator.fingerprint, encoder_type="CompactEncoder")

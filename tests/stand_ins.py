@@ -1,6 +1,6 @@
 """Files of full size in the layouts that the catalog's public ones have, without their weights: random ones, but for what draws an avatar.
 
-The generator's layers up to 64 px are those of the embedded avatars, so that its pictures show something; everything else is random.
+The generator's layers up to 128 px are those of the embedded avatars, so that its pictures show something; everything else is random.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def module(path: str) -> ModuleType:
 
 
 def generator(resolution: int = 1024):
-    """Config F of this resolution that draws avatars, enlarged from 64 px; its codes are the avatars' ones, shorter and padded with 0."""
+    """Config F of this resolution that draws avatars, enlarged from 128 px; its codes are the avatars' ones, shorter and padded with 0."""
     from micromotion.stylegan2 import Architecture, Generator, load
 
     avatar = load(WEIGHTS / "generator.safetensors")

@@ -1,7 +1,8 @@
 """Avatar generators side by side, by what needs no anchors: ``python lab/benchmarks/generators.py FOLDER [FOLDER ...]``.
 
-Each folder holds ``generator.safetensors``; the instrument is the embedded one. Printed for each: likeness to the renderer, and how far
-the direction fitted on labels gets on unseen faces at rest, which no motion decoded from text or clips can be asked to surpass.
+Each folder holds ``generator.safetensors``, which is measured whole and without what is above 64 px; the instrument is the embedded
+one. Printed for each: likeness to the renderer, and how far the direction fitted on labels gets on unseen faces at rest, which
+no motion decoded from text or clips can be asked to surpass.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from micromotion.lab.evaluation.counterfactual import error_of
 from micromotion.lab.evaluation.measure import sweep
 from micromotion.lab.evaluation.study import ORACLE, Study
 from micromotion.lab.evaluation.world import STEP, WEIGHTS, Sizes, World, load_world
+from micromotion.lab.trunk import trunk_of
 from micromotion.stylegan2 import load
 
 
@@ -47,11 +49,12 @@ def main() -> None:
     names = "/".join(m.name for m in MOTIONS)
     print(f"| generator | PSNR on photos, dB | R² of factors | transfer success, {names} | counterfactual error |\n|---|---|---|---|---|")
     for folder in args.folders:
-        generator = load(folder / "generator.safetensors").eval().requires_grad_(False)
-        world: World = replace(embedded, generator=generator)
-        with tempfile.TemporaryDirectory() as kept:
-            study = Study(world, Cache(Path(kept), "generators"))
-            print(f"| {folder.name} | {likeness(study)} | {ceiling(study)} |", flush=True)
+        whole = load(folder / "generator.safetensors").eval().requires_grad_(False)
+        for generator in dict.fromkeys((trunk_of(whole), whole)):
+            world: World = replace(embedded, generator=generator)
+            with tempfile.TemporaryDirectory() as kept:
+                study = Study(world, Cache(Path(kept), "generators"))
+                print(f"| {folder.name}, {generator.resolution} px | {likeness(study)} | {ceiling(study)} |", flush=True)
 
 
 if __name__ == "__main__":

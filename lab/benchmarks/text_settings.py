@@ -32,7 +32,7 @@ def cosine(motion: str, template: str, seeds: range, **options) -> float:
 
 
 def savings(motions: list, faces: int) -> str:
-    """One face at a time: eleven degrees or five, exact or fast, which at 64 px looks at half the size."""
+    """One face at a time: eleven degrees or five, exact or fast, which at 128 px looks at half the size."""
     rows = []
     for degrees in (DEGREES, FEWER_DEGREES):
         for quality in ("exact", "fast"):

@@ -18,7 +18,8 @@ from ...stylegan2 import Generator, MicromotionError, load, load_inverter
 from ...stylegan2.frames import synthesize_frames
 from ...subspaces import Subspace
 from ...subspaces.anchors import load_scorer
-from ..train_generator import latents_of, parameters_of
+from ..train_generator import TRUNK, latents_of, parameters_of
+from ..trunk import inverter_for, motion_for, trunk_of
 
 log = logging.getLogger(__name__)
 WEIGHTS = embedded_root()
@@ -192,13 +193,16 @@ def moved(parameters: torch.Tensor, motion: Motion, amount: float | torch.Tensor
     return parameters
 
 
-def load_world(weights: Path = WEIGHTS, sizes: Sizes = FULL, seed: int = 0, device: str = "cpu") -> World:
-    """The embedded networks; scorer and inverter may be missing, and what needs them is then left out."""
-    generator = load(weights / "generator.safetensors").eval().requires_grad_(False).to(device)
+def load_world(weights: Path = WEIGHTS, sizes: Sizes = FULL, seed: int = 0, device: str = "cpu", resolution: int = TRUNK) -> World:
+    """The embedded networks, the generator up to its block of ``resolution``; scorer and inverter may be missing, and what needs them is
+    then left out."""
+    generator = trunk_of(load(weights / "generator.safetensors").eval().requires_grad_(False).to(device), resolution)
     instrument, reader = (load_regressor(path).to(device) for path in (INSTRUMENT, weights / "regressor.safetensors"))
-    scorer, inverter = (_optional(weights / f"{name}.safetensors", f) for name, f in (("scorer", load_scorer), ("inverter", load_inverter)))
-    motions = tuple(Subspace.load(path) for path in sorted((weights / "motions").glob("*.safetensors")))
-    return World(generator, instrument, scorer and scorer.to(device), inverter and inverter.to(device), sizes, seed, motions, reader)
+    scorer = _optional(weights / "scorer.safetensors", load_scorer)
+    inverter = _optional(weights / "inverter.safetensors", load_inverter)
+    motions = tuple(motion_for(Subspace.load(path), generator) for path in sorted((weights / "motions").glob("*.safetensors")))
+    inverter = inverter and inverter_for(inverter, generator).to(device)
+    return World(generator, instrument, scorer and scorer.to(device), inverter, sizes, seed, motions, reader)
 
 
 def _optional(path: Path, loader):

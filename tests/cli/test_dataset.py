@@ -74,7 +74,7 @@ def test_avatars_are_made_measured_and_told(room, capsys):
     assert made("--motion", "smile=-0.3,0.5", "--seeds", 3, "--test", 0) == 0
     assert "pairs: " in capsys.readouterr().out
     card = (room / "out" / "README.md").read_text()
-    assert "`generator.safetensors` (64 px, fingerprint" in card and "license: MIT" in card
+    assert "`generator.safetensors` (128 px, fingerprint" in card and "license: MIT" in card
     assert "<h2>identity</h2>" in (room / "out" / "quality.html").read_text()
 
 

@@ -343,7 +343,7 @@ def test_the_page_says_for_which_faces_its_headlines_hold_and_multiplies_the_pub
     found = {(r["group"], r["metric"]): r["value"] for r in sections["recognizer"]["rows"] if r["motion"] in ("age", "")}
     assert f"ready motion (cosine {found['shipped motion', 'recognizer_cosine']:.2f} to" in short  # age is the worst
     assert "100 % of faces at rest for the same person" in short and "100 to 100" not in short
-    page = report.markdown({"sections": sections, "sizes": {}, "command": "", "seconds": 0, "anchor_seconds": 0})
+    page = report.markdown({"sections": sections, "sizes": {}, "px": 64, "command": "", "seconds": 0, "anchor_seconds": 0})
     assert f"it finds {100 * found['unseen people', 'verification_found']:.0f} %" in page
     raw = [r["value"] for r in sections["published"]["rows"] if r["metric"] == "raw_slope" and r["group"] == "published, text"]
     assert report._multiplied(sections, "published, text").startswith(f"{5 * sum(raw) / len(raw):.2f} (x 5)")
@@ -415,6 +415,7 @@ def _document(sections: dict) -> dict:
     return {
         "command": "x",
         "generator": "g",
+        "px": 64,
         "seed": 0,
         "sizes": {"identities": 3},
         "seconds": 60.0,

@@ -213,8 +213,8 @@ def test_reconstructions_stand_beside_those_of_the_shipped_models(tmp_path):
     study = hypotheses.label_free_study(hypotheses.WEIGHTS, hypotheses.SIZES["quick"], 0, tmp_path, text=False)
     hypotheses.compare(study, hypotheses.WEIGHTS, tmp_path / "sheet.png", 2)
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (2 * 96, 3 * 96)
-        pixels = torch.frombuffer(bytearray(sheet.convert("RGB").tobytes()), dtype=torch.uint8).reshape(3, 96, -1)
+        assert sheet.size == (2 * 128, 3 * 128)
+        pixels = torch.frombuffer(bytearray(sheet.convert("RGB").tobytes()), dtype=torch.uint8).reshape(3, 128, -1)
     assert torch.equal(pixels[1], pixels[2]) and not torch.equal(pixels[0], pixels[1])
 
 

@@ -82,14 +82,14 @@ def test_the_gate_wants_photos(monkeypatch):
 def test_the_seed_of_the_command_draws_other_faces(monkeypatch, tmp_path):
     asked = []
 
-    def load_world(weights, sizes, seed, device):
-        asked.append(seed)
+    def load_world(weights, sizes, seed, device, px):
+        asked.append((seed, px))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluate, "load_world", load_world)
-    for arguments in ([], ["--seed", "5"]):
+    for arguments in ([], ["--seed", "5", "--px", "128"]):
         with pytest.raises(KeyboardInterrupt):
             evaluate.main([*arguments, "--out", str(tmp_path)])
-    assert asked == [0, 5]
+    assert asked == [(0, 64), (5, 128)]
     drawn = [World(None, None, sizes=FULL, seed=seed).neutral(4, TEST) for seed in (0, 5, 5)]
     assert torch.equal(drawn[1], drawn[2]) and not torch.allclose(drawn[0], drawn[1], atol=0.1)

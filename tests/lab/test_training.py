@@ -9,15 +9,21 @@ import torch
 from micromotion.avatars import renderer as rendering
 from micromotion.avatars.regressor import READ
 from micromotion.lab import captions, sampling, train_generator, train_inverter, training
-from micromotion.stylegan2 import Architecture
+from micromotion.lab.trunk import inverter_for, motion_for, trunk_of
+from micromotion.stylegan2 import Architecture, load, save
 from micromotion.stylegan2.inversion import EncoderInverter
+from micromotion.stylegan2.ops import upsample2d
+from micromotion.subspaces import Subspace
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    channels = {4: 16, 8: 16, 16: 16, 32: 8, 64: 8}
-    arch = Architecture(resolution=64, channels=channels, w_dim=16, z_dim=train_generator.Z_DIM, mapping_layers=2)
-    monkeypatch.setattr(train_generator, "architecture", lambda: arch)
+    monkeypatch.setattr(train_generator, "architecture", lambda: small(64))
+
+
+def small(resolution: int) -> Architecture:
+    channels = {r: width for r, width in {4: 16, 8: 16, 16: 16, 32: 8, 64: 8, 128: 4}.items() if r <= resolution}
+    return Architecture(resolution=resolution, channels=channels, w_dim=16, z_dim=train_generator.Z_DIM, mapping_layers=2)
 
 
 def test_latents_and_parameters_are_inverse_up_to_the_norm_of_z():
@@ -83,6 +89,41 @@ def test_a_finished_generator_is_trained_further_on_other_pictures(tiny, tmp_pat
     assert any(not torch.equal(v, trainer.generator.state_dict()[k]) for k, v in start.state_dict().items())
 
 
+def test_a_further_block_is_trained_alone_and_leaves_the_smaller_picture_bit_for_bit(tmp_path, monkeypatch):
+    start = train_generator.Generator(small(64)).requires_grad_(False)
+    monkeypatch.setattr(train_generator, "architecture", lambda: small(128))
+    save(start, tmp_path / "start.safetensors")
+    arguments = ["--start", str(tmp_path / "start.safetensors"), "--stages", "128:12", "--batch", "4", "--device", "cpu"]
+    train_generator.main([*arguments, "--out", str(tmp_path / "run"), "--save", str(tmp_path / "grown.safetensors")])
+    made = load(tmp_path / "grown.safetensors")
+    below, halved = trunk_of(made), start.half().float()
+    assert made.resolution == 128 and below.fingerprint == halved.fingerprint
+    codes = made.map(torch.randn(2, train_generator.Z_DIM, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(below.synthesize(codes[:, : below.num_layers]), made.synthesis(codes, resolution=64))
+    added = made.synthesize(codes) - train_generator.grown(below).synthesize(codes)
+    assert added.abs().max() > 1e-3, "the new block has learned"
+
+
+def test_a_new_block_adds_nothing_yet(monkeypatch):
+    start = train_generator.Generator(small(64)).requires_grad_(False)
+    monkeypatch.setattr(train_generator, "architecture", lambda: small(128))
+    codes = torch.randn(2, 12, 16, generator=torch.Generator().manual_seed(0))
+    image = start.synthesize(codes[:, :10])
+    larger = train_generator.grown(start).requires_grad_(False)
+    assert torch.allclose(larger.synthesize(codes), upsample2d(image, larger.synthesis.block(128).resample_filter), atol=1e-5)
+
+
+def test_the_last_stage_of_a_new_generator_begins_at_the_averages(tmp_path, monkeypatch):
+    """What is kept is the average, so that is what the last block has to be trained on."""
+    monkeypatch.setattr(train_generator, "architecture", lambda: small(128))
+    trainer = train_generator.Distillation(tmp_path, 4, torch.device("cpu"), False, ((16, 8), (128, 8)))
+    kept = trainer.run().state_dict()
+    own = trainer.generator.state_dict()
+    alone = {name for name in own if name.startswith("synthesis.b128.")}
+    assert all(torch.equal(kept[name], own[name]) for name in own if name not in alone)
+    assert any(not torch.equal(kept[name], own[name]) for name in alone)
+
+
 def test_distillation_learns(tiny, tmp_path):
     trainer = train_generator.Distillation(tmp_path, 8, torch.device("cpu"), False)
     for name, optimizer in trainer.optimizers.items():
@@ -125,6 +166,27 @@ def test_an_inverter_is_trained_with_the_statistics_it_is_used_with(tiny, tmp_pa
     start = EncoderInverter(new.encoder, input_size=64, channels_in=6, passes=2)
     further = train_inverter.Training(generator, tmp_path, torch.device("cpu"), False, start, batch=4)
     assert not moved(further, 1, False) and not moved(further, 2, True)
+
+
+def test_an_inverter_and_a_motion_follow_the_generator_to_more_rows_and_back(monkeypatch):
+    below = train_generator.Generator(small(64)).requires_grad_(False)
+    monkeypatch.setattr(train_generator, "architecture", lambda: small(128))
+    larger = train_generator.grown(below).requires_grad_(False)
+    torch.manual_seed(1)
+    own = EncoderInverter(train_inverter.CompactEncoder(train_inverter.config(below)), input_size=64, channels_in=6, passes=2)
+    grown = inverter_for(own, larger)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    seen = torch.cat([images, images.flip(0)], 1)
+    offsets, more = own.encoder(seen), grown.encoder(seen)
+    assert torch.allclose(more[:, :10], offsets, atol=1e-5) and torch.allclose(more[:, 10:], offsets[:, 9:], atol=1e-5)
+    assert grown.card.generator == larger.fingerprint and grown.passes == 2
+    again = inverter_for(grown, below)
+    assert torch.equal(again.invert(below, images), own.invert(below, images)) and again.card.generator == below.fingerprint
+    motion = Subspace(torch.randn(2, 10, 16), name="nod", fingerprint=below.fingerprint)
+    longer = motion_for(motion, larger)
+    longer.check(larger)
+    assert torch.equal(longer.basis[:, 10:], motion.basis[:, 9:].expand(-1, 2, -1)) and longer.fingerprint == larger.fingerprint
+    assert torch.equal(motion_for(longer, below).basis, motion.basis) and longer.layers == tuple(range(12))
 
 
 def test_the_average_forgets_its_start():

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from micromotion.files.embedded import embedded_root
 from micromotion.subspaces import Subspace
 
 pytestmark = pytest.mark.comfyui
@@ -125,7 +124,7 @@ def test_sliders_bear_names_and_ranges_of_their_motions_and_take_a_number_beyond
     assert [name for name, *_ in around] == shown, "a subgraph's own names stay"
     names = ["smile", "eyes", "anger", "turn", "age", "mouth_open", "nod", "wink_left"]
     assert [name for name, *_ in inside] == names
-    ranges = [list(Subspace.load(embedded_root() / "motions" / f"{name}.safetensors").safe_range) for name in names]
+    ranges = [list(Subspace.load(ROOT / "avatars" / "weights" / "motions" / f"{name}.safetensors").safe_range) for name in names]
     assert [span[1:3] for span in around] == ranges
     low, high = ranges[1]
     if page.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__").startswith("1.45."):

@@ -116,7 +116,7 @@ def test_sizes_and_formats(job, tmp_path):
         out = tmp_path / str(number)
         make(job(out=out, format=form, size=size, keys=("4",)))
         (picture,) = [p for p in out.rglob(f"images/*-000.{form}")]
-        assert Image.open(picture).size == ((size or 64),) * 2
+        assert Image.open(picture).size == ((size or 128),) * 2
 
 
 @pytest.mark.parametrize("kind", ["another generator", "missing"])

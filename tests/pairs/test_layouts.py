@@ -44,7 +44,7 @@ def test_a_trainer_of_edit_models_reads_pairs(job, tmp_path, monkeypatch):
     options = {"data_file_keys": ("image", "edit_image"), "main_data_operator": load}
     found = trainer(base_path=str(folder), metadata_path=str(folder / "diffsynth.jsonl"), **options)
     assert len(found) == kept["train"]
-    assert found[0]["image"].size == found[0]["edit_image"].size == (64, 64) and found[0]["prompt"].startswith("make the person smile")
+    assert found[0]["image"].size == found[0]["edit_image"].size == (128, 128) and found[0]["prompt"].startswith("make the person smile")
     assert found[0]["image"].tobytes() == Image.open(folder / "images" / "0000000-000.png").tobytes()
     assert found[0]["edit_image"].tobytes() == Image.open(folder / "control" / "0000000-000.png").tobytes()
 
@@ -65,7 +65,7 @@ def test_hugging_face_datasets_reads_them(job, tmp_path, layout):
     found = loaded("imagefolder", data_dir=str(tmp_path / "set")) if layout == "imagefolder" else loaded(str(tmp_path / "set"))
     assert {split: len(found[split]) for split in found} == kept
     row = found["train"][0]
-    assert row["source"].size == row["edited"].size == (64, 64) and row["instruction"].startswith("make the person smile")
+    assert row["source"].size == row["edited"].size == (128, 128) and row["instruction"].startswith("make the person smile")
     assert set(json.loads(row["coefficients"])) == {"smile"}
 
 
@@ -75,7 +75,7 @@ def test_webdataset_reads_its_shards(job, tmp_path):
     shards = sorted(str(p) for p in (tmp_path / "set").glob("train-*.tar"))
     samples = list(web.WebDataset(shards, shardshuffle=False, empty_check=False))
     assert len(samples) == kept["train"]
-    assert Image.open(io.BytesIO(samples[0]["edited.png"])).size == (64, 64)
+    assert Image.open(io.BytesIO(samples[0]["edited.png"])).size == (128, 128)
     assert json.loads(samples[0]["json"])["name"] == samples[0]["__key__"]
     found = loaded(str(tmp_path / "set"))
     assert len(found["train"]) == kept["train"]
@@ -99,7 +99,7 @@ def test_torchvision_reads_slider_folders(job, tmp_path):
     vision = pytest.importorskip("torchvision.datasets")
     make(job("sliders", test=0.0))
     found = vision.ImageFolder(str(tmp_path / "set" / "train" / "smile"))
-    assert found.classes == ["+0.5", "-0.3", "0"] and len(found) == 18 and found[0][0].size == (64, 64)
+    assert found.classes == ["+0.5", "-0.3", "0"] and len(found) == 18 and found[0][0].size == (128, 128)
 
 
 def test_sliders_refuse_what_has_no_scale(job):
