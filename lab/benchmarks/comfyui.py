@@ -1,7 +1,7 @@
 """In a real ComfyUI: how long the pack takes to load, how soon a slider answers, what fifty runs leave behind.
 
 ``python lab/benchmarks/comfyui.py`` starts the ComfyUI that the tests find (``COMFYUI_PATH``, ``~/comfy/ComfyUI``) and prints the table.
-A slider's answer is the time from sending the prompt to its result in the history, everything before Apply Micromotion being cached.
+A slider's answer is the time from sending the prompt to its result in the history, everything before the slider being cached.
 ``--write`` renews docs/expectations.md.
 """
 
@@ -19,20 +19,21 @@ from measuring import ROOT, helper, machine, publish, table
 
 PAGE = ROOT / "docs" / "expectations.md"
 WARM = 5  # runs that are not counted
+SLIDERS = {"MicromotionFaceSliders": "coefficient_1", "MicromotionApplySubspace": "coefficient"}  # of one of them, what is moved
 
 
-def prompt_of(hosted, server, name: str) -> tuple[dict, dict]:
-    """A workflow as the API takes it, and the inputs of its first Apply Micromotion."""
+def prompt_of(hosted, server, name: str) -> tuple[dict, dict, str]:
+    """A workflow as the API takes it, the inputs of the node whose coefficient is moved, and that coefficient's name."""
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))
     prompt = hosted.to_prompt(workflow, server.get("/object_info"))
-    return prompt, next(n["inputs"] for n in prompt.values() if n["class_type"] == "MicromotionApplySubspace")
+    return prompt, *next((n["inputs"], SLIDERS[n["class_type"]]) for n in prompt.values() if n["class_type"] in SLIDERS)
 
 
-def slide(server, prompt: dict, inputs: dict, runs: int) -> tuple[list[float], list[float]]:
+def slide(server, prompt: dict, inputs: dict, slider: str, runs: int) -> tuple[list[float], list[float]]:
     """Move the coefficient; seconds of every answer, and ComfyUI's resident memory in MB after it."""
     seconds, memory = [], []
     for i in range(runs + WARM):
-        inputs["coefficient"] = round(0.3 + i / (2 * (runs + WARM)), 4)
+        inputs[slider] = round(0.3 + i / (2 * (runs + WARM)), 4)
         start = time.perf_counter()
         server.run(prompt, every=0.005)
         if i >= WARM:
@@ -60,7 +61,7 @@ def measure(runs: int) -> tuple[str, list[list[str]]]:
         loading = load_seconds(server.log)
     rows = [
         ["the pack's loading, torch being there, s", loading],
-        [f"live slider, one 64 px picture: median of {runs} answers, s", f"{statistics.median(answers):.3f}"],
+        [f"live slider, one 128 px picture: median of {runs} answers, s", f"{statistics.median(answers):.3f}"],
         ["the same, slowest answer, s", f"{max(answers):.3f}"],
         [f"the first template with another coefficient, 48 frames to a video: median of {runs}, s", f"{statistics.median(clips):.2f}"],
         [f"memory growth over {runs} runs of the slider, last ten above first ten, MB", growth(small)],
