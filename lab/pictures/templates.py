@@ -11,7 +11,7 @@ AVATAR = "avatar (embedded)"
 LABELS = {"smile": "smile", "eyes": "close eyes", "anger": "anger", "turn": "head turn", "age": "age"}
 LABELS |= {"mouth_open": "open mouth", "nod": "nod", "wink_left": "wink"}  # the sliders' and rows' order
 FIRST = 5  # sliders that stand before a subgraph's networks; those that came later stand at its end, so that no input changes its place
-GHOSTS = 0.15  # at 64 px an inversion is never closer to an enlarged picture than this, and the difference still looks right
+GHOSTS = 0.15  # at 128 px an inversion is never closer to an enlarged picture than this, and the difference still looks right
 TURNED = {"blend": "fade", "shape": "square"}  # how faces are pasted whose heads turn: a difference would show both sets of edges
 LIVE_SIDE = 448  # px of the live picture: as large as it is shown
 PURPLE, BLUE, GREEN, BROWN = "#a1309b", "#3f789e", "#8A8", "#b58b2a"
@@ -650,7 +650,7 @@ def how_it_works(top: Graph, name: str) -> dict:
         [HEAD, square, 380, inverter, 40, generator],
         [2 * HEAD, load, sweep, HEAD, codes],
         [2 * HEAD, moved],
-        [square.height + 8 * HEAD, drawn, MORE, rest],
+        [square.height + 8 * HEAD, drawn, MORE + 40, rest],
         [paste],
         [video, saved],
         gap=80,
