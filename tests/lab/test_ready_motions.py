@@ -57,8 +57,8 @@ def test_a_grown_regressor_reads_the_old_columns_as_before():
     torch.manual_seed(0)
     old = Member(len(rendering.PARAMETERS)).eval()
     new, images = train_regressor.grown(old).eval(), rendering.render(sampling.sample_parameters(3, 0), 64).images
-    assert new(images).shape == (3, len(READ))
-    assert torch.allclose(new(images)[:, : len(rendering.PARAMETERS)], old(images), atol=1e-5)  # sums of another width round otherwise
+    read, before = (torch.cat([member(image[None]) for image in images]) for member in (new, old))  # together, some CPUs round by the width
+    assert read.shape == (3, len(READ)) and torch.equal(read[:, : len(rendering.PARAMETERS)], before)
     assert all(p.requires_grad for p in new.parameters())
 
 

@@ -22,14 +22,16 @@ def generator():
 
 
 def smiling(generator, codes, *coefficients):
-    return generator.synthesize(Subspace.load(embedded_root() / "motions" / "smile.safetensors").apply(codes, list(coefficients)))
+    """At 64 px: crisp drawings at the end of a smile dlib reads worse."""
+    smile = Subspace.load(embedded_root() / "motions" / "smile.safetensors")
+    return generator.synthesis(smile.apply(codes, list(coefficients)), resolution=64)
 
 
 def test_a_smile_is_seen_in_the_mouth_and_a_face_that_is_gone_is_not_a_number(generator):
     instrument = LandmarkInstrument()
     still, smile = instrument.read(smiling(generator, generator.w_avg.expand(1, generator.num_layers, -1), 0.0, 1.0))
     moved = dict(zip(instrument.quantities, (smile - still).tolist()))
-    assert moved["corner lift"] > 0.3 and moved["mouth opening"] > 0.5 and abs(moved["eye opening"]) < moved["mouth opening"] / 2
+    assert moved["corner lift"] > 0.3 and moved["mouth opening"] > 1 and abs(moved["eye opening"]) < moved["mouth opening"] / 2
     assert torch.isnan(instrument.read(torch.zeros(1, 3, 64, 64))).all()
     assert len(SPREAD) == len(instrument.quantities) and set().union(*MEANT.values()) <= set(instrument.quantities)
 
