@@ -161,10 +161,9 @@ class Distillation:
         torch.manual_seed(0)
         self.out, self.batch, self.device, self.fast = out, batch, device, fast
         self.stages = stages or STAGES
-        self.seeds, self.rate = (SEEDS, 1.0) if start is None else (FURTHER_SEEDS, FURTHER_RATE)
+        self.seeds, self.known = (SEEDS, 0) if start is None else (FURTHER_SEEDS, start.resolution)
         generator = Generator(architecture()) if start is None else grown(start)
         self.generator = generator.to(device).to(memory_format=torch.channels_last)
-        self.new = [r for r in self.generator.synthesis.resolutions if start is None or r > start.resolution]
         self.average = Average(self.generator, 0.999)
         self.optimizers = optimizers_of(self.generator)
         self.checkpoint = Checkpoint(out / "distilled.pt", generator=self.generator, average=self.average.module, **self.optimizers)
@@ -176,7 +175,7 @@ class Distillation:
             resolution, first, length = stage_at(seen, self.stages)
             if resolution > TRUNK:
                 self.freeze(resolution)
-            rate = 1.0 if resolution in self.new else self.rate
+            rate = FURTHER_RATE if resolution <= self.known else 1.0
             peak = learning_rate(seen - first, length, rate, floor=0.25 if resolution < TRUNK else 0.02)
             for name, optimizer in self.optimizers.items():
                 optimizer.param_groups[0]["lr"] = RATES[name] * peak
@@ -193,11 +192,9 @@ class Distillation:
     @torch.no_grad()
     def freeze(self, resolution: int) -> None:
         """Only the block of this resolution learns from here on; the others stand still at their averages, those that are kept."""
-        kept = dict(self.average.module.named_parameters())
-        for name, parameter in self.generator.named_parameters():
-            learns = name.startswith(f"synthesis.b{resolution}.")
-            if parameter.requires_grad and not learns:
-                parameter.copy_(kept[name]).requires_grad_(False)
+        for (name, parameter), kept in zip(self.generator.named_parameters(), self.average.module.parameters()):
+            if parameter.requires_grad and not name.startswith(f"synthesis.b{resolution}."):
+                parameter.copy_(kept).requires_grad_(False)
 
     def step(self, seen: int, resolution: int) -> float:
         z, target, weight = batch_of(self.batch, self.seeds + seen, resolution, max(resolution, min(2 * resolution, TRUNK)), self.device)
@@ -271,7 +268,6 @@ class Finish:
         self.out, self.batch, self.device, self.fast = out, batch, device, fast
         self.generator = Generator(architecture()).to(device).to(memory_format=torch.channels_last)
         self.generator.load_state_dict(generator.state_dict())
-        self.size = generator.resolution
         self.average = Average(self.generator, 0.9985)
         self.critic = Discriminator(architecture()).to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=0.0006, betas=(0.0, 0.99))
@@ -289,13 +285,14 @@ class Finish:
                 bar.set_postfix_str(f"generator {loss:.3f} critic {critic:.3f}")
             if seen // self.batch % SAVED == SAVED - 1:
                 self.checkpoint.save(seen + self.batch)
-                write_sheets(self.average.module, self.out, self.size)
+                write_sheets(self.average.module, self.out, self.generator.resolution)
         self.checkpoint.save(total)
-        write_sheets(self.average.module, self.out, self.size)
+        write_sheets(self.average.module, self.out, self.generator.resolution)
         return self.average.module
 
     def step_critic(self, seen: int) -> float:
-        real = batch_of(self.batch, 3_000_000 + seen, self.size, self.size, self.device)[1]
+        size = self.generator.resolution
+        real = batch_of(self.batch, 3_000_000 + seen, size, size, self.device)[1]
         z = torch.randn(self.batch, Z_DIM, generator=torch.Generator().manual_seed(4_000_000 + seen)).to(self.device)
         regular = seen // self.batch % 8 == 0
         real.requires_grad_(regular)
@@ -314,7 +311,8 @@ class Finish:
         return loss.item()
 
     def step_generator(self, seen: int) -> float:
-        z, target, weight = batch_of(self.batch, 5_000_000 + seen, self.size, self.size, self.device)
+        size = self.generator.resolution
+        z, target, weight = batch_of(self.batch, 5_000_000 + seen, size, size, self.device)
         codes = self.generator.map(z)
         with autocast(self.device, self.fast):
             image = self.generator.synthesize(codes, noise="random")

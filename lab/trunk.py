@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
 from ..stylegan2 import Generator
 from ..stylegan2.inversion import EncoderInverter
 from ..stylegan2.inversion.compact import CompactEncoder
@@ -35,7 +33,7 @@ def inverter_for(inverter: EncoderInverter, generator: Generator) -> EncoderInve
     assert isinstance(encoder, CompactEncoder)
     resized, state = CompactEncoder({**encoder.config, "num_layers": rows}), encoder.state_dict()
     for name in ("head.weight", "head.bias"):
-        state[name] = _repeated(state[name].unflatten(0, (inverter.num_layers, -1)), rows).flatten(0, 1)
+        state[name] = state[name].unflatten(0, (inverter.num_layers, -1))[_rows(inverter.num_layers, rows)].flatten(0, 1)
     resized.load_state_dict(state)
     card = replace(inverter.card, generator=generator.fingerprint)
     made = EncoderInverter(resized, input_size=inverter.input_size, channels_in=inverter.channels_in, passes=inverter.passes, card=card)
@@ -44,10 +42,11 @@ def inverter_for(inverter: EncoderInverter, generator: Generator) -> EncoderInve
 
 def motion_for(subspace: Subspace, generator: Generator) -> Subspace:
     """The motion for this generator, of which the one that it was made with is the lower part, or the other way round."""
-    basis = _repeated(subspace.basis.movedim(1, 0), generator.num_layers).movedim(0, 1)
-    return replace(subspace, basis=basis, layers=(), fingerprint=generator.fingerprint)
+    rows = _rows(subspace.num_layers, generator.num_layers)
+    layers = tuple(i for i, row in enumerate(rows) if row in subspace.layers)
+    return replace(subspace, basis=subspace.basis[:, rows], layers=layers, fingerprint=generator.fingerprint)
 
 
-def _repeated(tensor: torch.Tensor, rows: int) -> torch.Tensor:
-    """The first ``rows`` entries along the first axis; its last one stands for those that it lacks."""
-    return tensor[torch.arange(rows).clamp(max=len(tensor) - 1)]
+def _rows(known: int, wanted: int) -> list[int]:
+    """For each ``wanted`` row the one of the ``known`` rows that it takes after: itself, or the last."""
+    return [min(row, known - 1) for row in range(wanted)]

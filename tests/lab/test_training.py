@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -187,6 +188,8 @@ def test_an_inverter_and_a_motion_follow_the_generator_to_more_rows_and_back(mon
     longer.check(larger)
     assert torch.equal(longer.basis[:, 10:], motion.basis[:, 9:].expand(-1, 2, -1)) and longer.fingerprint == larger.fingerprint
     assert torch.equal(motion_for(longer, below).basis, motion.basis) and longer.layers == tuple(range(12))
+    assert motion_for(replace(motion, layers=(2, 9)), larger).layers == (2, 9, 10, 11)
+    assert motion_for(replace(motion, layers=(2, 3)), larger).layers == (2, 3)
 
 
 def test_the_average_forgets_its_start():
